@@ -9,15 +9,14 @@ unknown: NaN.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-from geometry_msgs.msg import PoseStamped, Twist, TwistStamped
 from numpy.typing import NDArray
 from rclpy.serialization import deserialize_message
-from std_msgs.msg import Float64, Float64MultiArray
+from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
 from gr00t_ros.bags.bag import Bag
@@ -34,6 +33,7 @@ from gr00t_ros.robot.outputs import CommandOutput, PoseOutput
 from gr00t_ros.robot.rotation import Pose, matrix_from_quaternion
 from gr00t_ros.ros.windows import parse_trajectory, window_topic
 from gr00t_ros.stream.command_player import CommandPlayer, PosePlayer
+from gr00t_ros.stream.command_types import COMMAND_TYPES, Message
 
 Floats = NDArray[np.float64]
 
@@ -209,14 +209,10 @@ class _Values:
         return self._last
 
     def _of_topic(self, now_ns: int) -> Floats | None:
-        last, read = self.messages.last, _READERS.get(self.output.type)
-        if last is None or read is None:
+        last = self.messages.last
+        if last is None or (self.output.velocities and now_ns - last.time_ns > TWIST_AGE_NS):
             return None
-        if self.output.velocities and now_ns - last.time_ns > TWIST_AGE_NS:
-            return None
-        values = read(last.data)
-        width = len(self.output.names)
-        return values[[0, 1, 5]] if len(values) == 6 and width == 3 else values[:width]
+        return _commanded(self.messages, self.output)
 
 
 class _Pose:
@@ -230,8 +226,8 @@ class _Pose:
     def at(self, now_ns: int) -> Pose:
         """The pose that was commanded at that time."""
         numbers = self._of_window(now_ns)
-        if numbers is None and self.messages.last is not None:
-            numbers = _pose(self.messages.last.data)
+        if numbers is None:
+            numbers = _commanded(self.messages, self.output)
         if numbers is not None:
             try:
                 self._last = Pose(numbers[:3], matrix_from_quaternion(numbers[3:]))
@@ -248,31 +244,19 @@ class _Pose:
         return None
 
 
-def _six(twist: Twist) -> Floats:
-    linear, angular = twist.linear, twist.angular
-    return np.array([linear.x, linear.y, linear.z, angular.x, angular.y, angular.z])
+def _message(output: CommandOutput | PoseOutput) -> Message | None:
+    """What is on the output's own topic; None for goals, which are on no topic."""
+    return COMMAND_TYPES[output.type].message
 
 
-def _pose(data: bytes) -> Floats:
-    pose = deserialize_message(data, PoseStamped).pose
-    at, turn = pose.position, pose.orientation
-    return np.array([at.x, at.y, at.z, turn.x, turn.y, turn.z, turn.w])
-
-
-_READERS: Mapping[str, Callable[[bytes], Floats]] = {
-    "twist": lambda data: _six(deserialize_message(data, Twist)),
-    "twist_stamped": lambda data: _six(deserialize_message(data, TwistStamped).twist),
-    "float64": lambda data: np.array([deserialize_message(data, Float64).data]),
-}
-"""The output types whose topic says what is commanded; goals of grippers are on no topic."""
-
-_COMMAND_TYPES: Mapping[str, type] = {
-    "forward_command": Float64MultiArray,
-    "twist": Twist,
-    "twist_stamped": TwistStamped,
-    "float64": Float64,
-    "pose_stamped": PoseStamped,
-}
+def _commanded(newest: _Newest, output: CommandOutput | PoseOutput) -> Floats | None:
+    """The values of the newest message on the output's own topic; None without one."""
+    message = _message(output)
+    if newest.last is None or message is None:
+        return None
+    return np.array(
+        message.values(deserialize_message(newest.last.data, message.kind), len(output.names))
+    )
 
 
 class Commanded:
@@ -337,7 +321,7 @@ class Commanded:
         topics = [window_topic(output).replace("~", self._policy_node, 1)]
         if isinstance(output, Output):
             topics.append(output.state_topic)
-        elif output.type in _COMMAND_TYPES:
+        elif _message(output) is not None:
             topics.append(output.topic)
         else:
             topics.append("goals of an action are on no topic")
@@ -345,12 +329,12 @@ class Commanded:
 
     def _command_topics(self) -> Iterator[tuple[str, _Newest, type]]:
         for joints in self._joints:
-            if joints.output.type in _COMMAND_TYPES:
-                kind = _COMMAND_TYPES[joints.output.type]
-                yield joints.output.topic, joints.points, kind
+            if joints.output.type == "forward_command":
+                yield joints.output.topic, joints.points, Float64MultiArray
         for one in (*self._values, *self._poses):
-            if one.output.type in _COMMAND_TYPES:
-                yield one.output.topic, one.messages, _COMMAND_TYPES[one.output.type]
+            message = _message(one.output)
+            if message is not None:
+                yield one.output.topic, one.messages, message.kind
 
 
 def _class_of(name: str) -> Any | None:

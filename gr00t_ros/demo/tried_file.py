@@ -21,14 +21,10 @@ from gr00t_ros.robot.field import Field
 from gr00t_ros.robot.files import find_embodiment, load_embodiment, read_yaml
 from gr00t_ros.robot.outputs import OUTPUT_TYPES
 from gr00t_ros.robot.questions import read_marks
+from gr00t_ros.sim.stand_in.receivers import ACTIONS
 
 _PLAYED = ("joint_trajectory", "forward_command")
 """Types of joint outputs for which the stand-in robot has a controller."""
-_ACTION_PACKAGES = {
-    "gripper_command": "control_msgs",
-    "parallel_gripper_command": "control_msgs",
-    "franka_gripper": "franka_msgs",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +60,14 @@ def _outputs(mapping: dict[str, Any]) -> Iterator[str]:
     """Replace outputs whose receivers cannot be stood in for; yield what was replaced."""
     for name, output in list(mapping["outputs"].items()):
         kind = output["type"]
-        package = _ACTION_PACKAGES.get(kind, "")
-        if package and importlib.util.find_spec(package) is None:
+        missing = [
+            package
+            for package, *_ in ACTIONS.get(kind, ())
+            if importlib.util.find_spec(package) is None
+        ]
+        if missing:
             _ignore(mapping, name)
-            yield f"output {name} ({kind}) is left out: {package} is not installed here"
+            yield f"output {name} ({kind}) is left out: {missing[0]} is not installed here"
         elif OUTPUT_TYPES[kind].carries == "joints" and kind not in _PLAYED:
             mapping["outputs"][name] = {
                 "type": "joint_trajectory",

@@ -37,12 +37,12 @@ from gr00t_ros.robot.rotation import Pose
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.parameters import OFF, REQUIRED, Parameters
 from gr00t_ros.watch.finding import AwakeTime, Finding, all_awake
-from gr00t_ros.watch.table import finding
+from gr00t_ros.watch.table import default, finding
 
 Floats = NDArray[np.float64]
 
 # Room that a joint which is not commanded has around its position at the start, rad or m.
-_ROOM = 0.01
+_ROOM: float = default("largest move")
 
 Measured = Callable[[tuple[str, ...]], Floats | None]
 """The measured positions of joints by name; None if one of them is not known or too old."""

@@ -26,7 +26,7 @@ from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.outputs import COMMAND_STREAMER
 from gr00t_ros.ros.pulled import InvalidHandle
 from gr00t_ros.watch.finding import Finding
-from gr00t_ros.watch.table import finding
+from gr00t_ros.watch.table import default, finding
 
 LOOK_S = 1.0
 """Period of `look`: graph calls are not cheap, and discovery itself takes about as long."""
@@ -74,10 +74,10 @@ try:  # not in a package index: only full ROS installations have it
 except ImportError:
     ListControllers = None
 
-ASK_S = 0.9
+ASK_S: float = default("between two requests")
 """Least time between two requests; the caller's timer has a period of about 1 s."""
 
-ANSWER_S = 3.0
+ANSWER_S: float = default("age from which an answer is ignored")
 """An answer older than this is ignored, and a request without an answer is dropped after it."""
 
 UNANSWERED = 2

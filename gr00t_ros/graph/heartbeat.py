@@ -26,9 +26,9 @@ from gr00t_ros.ros.pulled import PulledSubscription
 from gr00t_ros.ros.windows import window_topic
 from gr00t_ros.watch.arm import StreamerLife
 from gr00t_ros.watch.finding import Finding
-from gr00t_ros.watch.table import TABLE, finding
+from gr00t_ros.watch.table import default_ns, finding
 
-_PERIOD_NS = round(1e9 * float(TABLE["streamer_silent"].thresholds[1].default))
+_PERIOD_NS = default_ns("between two heartbeats")
 _INSTANCE = uuid.uuid4().hex
 """Identifies this process: it is different after each start."""
 

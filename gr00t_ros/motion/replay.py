@@ -29,7 +29,7 @@ __all__ = ["CommandWindow", "ReplayCounts", "Replay", "ReplaySettings", "Verdict
 Floats = NDArray[np.float64]
 
 # Spare time of the deadline of an answer, in addition to the commit time (control.md 3).
-_ANSWER_SPARE_NS = 20_000_000
+ANSWER_SPARE_NS = 20_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -462,7 +462,7 @@ class Replay:
         end_ns = self._planner.reference.end_ns
         if end_ns is None:
             return None
-        return end_ns - latency_ns - self._settings.commit_ns - _ANSWER_SPARE_NS
+        return end_ns - latency_ns - self._settings.commit_ns - ANSWER_SPARE_NS
 
     def _judged(self, verdict: Verdict) -> Verdict:
         counts, late = self._counts, verdict.kind == "late"

@@ -22,6 +22,43 @@ FIXED, MEASURED = COMMITS
 
 
 @dataclass(frozen=True, slots=True)
+class Range:
+    """The values that one setting may have: from low to high, at steps of `step` if it is not 0."""
+
+    low: float
+    high: float
+    step: int = 0
+
+    def has(self, value: float) -> bool:
+        """Whether `value` is one of them; NaN is not."""
+        return self.low <= value <= self.high and (
+            not self.step or (value - self.low) % self.step == 0
+        )
+
+    @property
+    def text(self) -> str:
+        """Such as 10 to 20 in steps of 10."""
+        steps = f" in steps of {self.step}" if self.step else ""
+        return f"{self.low:g} to {self.high:g}{steps}"
+
+
+RANGES = {
+    "knot_ms": Range(10, 20, 10),
+    "refresh_ms": Range(10, 50),
+    "commit_ms": Range(72, 400),  # the rule's least, with the shortest refresh_ms
+    "horizon_ms": Range(100, 1000),
+    "past_ms": Range(20, 200),
+    "fade_ms": Range(20, 2000),
+    "velocity_scale": Range(0.01, 1.0),
+    "lost_windows": Range(0, 10),
+    "delivery_jitter_ms": Range(0, 200),
+    "clock_offset_ms": Range(0, 30),
+}
+"""The range of each number of ReplaySettings, times in ms, by its name as a parameter (those that
+are none have a name of the same form). ros/parameters offers these ranges."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReplaySettings:
     """Times in int ns on the plan clock.
 
@@ -50,22 +87,9 @@ class ReplaySettings:
 
     def check(self) -> ReplaySettings:
         """Return itself. Raises SettingsError with the names of settings that contradict."""
-        for name, low, high in (
-            ("refresh_ns", 5 * MS, 50 * MS),
-            ("commit_ns", 20 * MS, 400 * MS),
-            ("horizon_ns", 100 * MS, 1000 * MS),
-            ("past_ns", 20 * MS, 200 * MS),
-            ("fade_ns", 20 * MS, 2000 * MS),
-            ("velocity_scale", 0.01, 1.0),
-            ("lost_windows", 0, 10),
-            ("delivery_jitter_ns", 0, 200 * MS),
-            ("clock_offset_ns", 0, 30 * MS),
-        ):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise SettingsError(f"{name}: got {value}, expected {low} to {high}")
-        if self.knot_ns not in (10 * MS, 20 * MS):
-            raise SettingsError(f"knot_ns: got {self.knot_ns}, expected {10 * MS} or {20 * MS}")
+        for name, allowed in RANGES.items():
+            if not allowed.has(value := self.value(name)):
+                raise SettingsError(f"{name}: got {value:g}, expected {allowed.text}")
         if self.commit not in COMMITS:
             raise SettingsError(
                 f"commit: got {self.commit!r}, expected one of {', '.join(COMMITS)}"
@@ -76,6 +100,11 @@ class ReplaySettings:
         self._check_commit()
         self._check_window()
         return self
+
+    def value(self, name: str) -> float:
+        """The value of that row of RANGES, in its unit."""
+        field = name.removesuffix("_ms")
+        return float(getattr(self, name) if field == name else getattr(self, f"{field}_ns") / MS)
 
     @property
     def delivery_ns(self) -> int:
@@ -99,26 +128,43 @@ class ReplaySettings:
         return latency_ns + max(executed_steps * step_ns, latency_ns) + self.commit_ns
 
     def _check_commit(self) -> None:
-        least = self.rounds_ns + self.delivery_ns
-        if self.commit_ns < least:
+        if self.commit_ns < self.rounds_ns + self.delivery_ns:
             raise SettingsError(
-                f"commit_ns: got {self.commit_ns}, expected at least {least} = (lost_windows + 1) "
-                "* refresh_ns + delivery_jitter_ns + clock_offset_ns + 2 ms"
+                f"commit_ms: got {self.commit_ns / MS:g}, expected at least "
+                f"{(self.rounds_ns + self.delivery_ns) / MS:g} = {self.lost_windows + 1} * "
+                f"refresh_ms ({self.refresh_ns / MS:g}) + {self.delivery_ns / MS:g}, the longest "
+                "delivery of a window; raise commit_ms or lower refresh_ms"
             )
 
     def _check_window(self) -> None:
         least = self.commit_ns + self.refresh_ns + self.knot_ns
         if self.horizon_ns < least:
             raise SettingsError(
-                f"horizon_ns: got {self.horizon_ns}, expected at least {least} = commit_ns + "
-                "refresh_ns + knot_ns"
+                f"horizon_ms: got {self.horizon_ns / MS:g}, expected at least {least / MS:g} = "
+                f"commit_ms ({self.commit_ns / MS:g}) + refresh_ms ({self.refresh_ns / MS:g}) + "
+                f"knot_ms ({self.knot_ns / MS:g}); raise horizon_ms or lower commit_ms"
             )
         least = self.clock_offset_ns + self.knot_ns
         if self.past_ns < least:
             raise SettingsError(
-                f"past_ns: got {self.past_ns}, expected at least {least} = clock_offset_ns + "
-                "knot_ns: a window must begin before the controller's own time"
+                f"past_ms: got {self.past_ns / MS:g}, expected at least {least / MS:g} = "
+                f"clock_offset_ms ({self.clock_offset_ns / MS:g}) + knot_ms "
+                f"({self.knot_ns / MS:g}): a window must begin before the controller's own time"
             )
+
+
+_USUAL = ReplaySettings()
+_COMMIT_RULE = (
+    f"commit_ms at least {_USUAL.lost_windows + 1} * refresh_ms + {_USUAL.delivery_ns // MS}"
+)
+_HORIZON_RULE = "horizon_ms at least commit_ms + refresh_ms + knot_ms"
+RULES = {
+    "knot_ms": _HORIZON_RULE,
+    "refresh_ms": f"{_COMMIT_RULE}, {_HORIZON_RULE}",
+    "commit_ms": f"{_COMMIT_RULE}, {_HORIZON_RULE}",
+    "horizon_ms": _HORIZON_RULE,
+}
+"""The rules between parameters that `check` applies, by each parameter in them."""
 
 
 HORIZON_TOO_SHORT = "horizon too short"

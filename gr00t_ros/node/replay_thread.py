@@ -33,12 +33,12 @@ from gr00t_ros.session.preview import Played
 from gr00t_ros.session.schedule import SessionCounts
 from gr00t_ros.session.session import Session
 from gr00t_ros.watch.finding import Finding
-from gr00t_ros.watch.table import reasoned
+from gr00t_ros.watch.table import default, reasoned
 
 # Commands run at the start of a tick, so this is far more than a running thread needs.
 _CALL_TIMEOUT_S = 1.0
 # control.md 3, replay starvation: a gap of more than this many periods between ticks pauses.
-STARVED_PERIODS = 3
+STARVED_PERIODS: int = default("periods of refresh_ms")
 _PLAYED_KEPT = 8  # windows of 0.16 s at 50 Hz: a measured state is not older while one is drawn
 # A tick's computation takes less than this; if it takes longer, its window is sent later.
 _LEAD_NS = 3_000_000

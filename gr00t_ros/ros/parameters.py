@@ -2,9 +2,9 @@
 
 The fields of `Parameters` are the only place that names a parameter. The descriptors for rqt, the
 check of a change and config/policy.yaml are made from them. The defaults and ranges of the watches
-come from watch/table; their text for rqt and the direction that is stricter stand here. The
-functions at the end convert parameters into the settings of the pure rooms; units are converted
-only there.
+come from watch/table, those of the replay's times from motion/replay_settings; their text for rqt
+and the direction that is stricter stand here. The functions at the end convert parameters into the
+settings of the pure rooms; units are converted only there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rclpy.parameter import Parameter
 
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.motion.reference import MERGES
-from gr00t_ros.motion.replay_settings import COMMITS, ReplaySettings
+from gr00t_ros.motion.replay_settings import COMMITS, RANGES, RULES, ReplaySettings
 from gr00t_ros.observe.observation import ObservationSettings
 from gr00t_ros.ros.node_help import missing_robot
 from gr00t_ros.ros.process import refuse_unknown
@@ -41,7 +41,8 @@ class ParameterRow:
     """One parameter; `tighten` is "down" or "up": the only direction allowed while active.
 
     `read_only`: can only be set when the node starts; `by_configure`: takes effect only in
-    configure. Values below `off_below` disable the watch, which counts as the loosest setting.
+    configure. step: from one whole number of the range to the next. Values below `off_below`
+    disable the watch, which counts as the loosest setting.
     """
 
     default: Any
@@ -49,6 +50,7 @@ class ParameterRow:
     unit: str = ""
     low: float | None = None
     high: float | None = None
+    step: int = 1
     read_only: bool = False
     tighten: str = ""
     choices: tuple[str, ...] = ()
@@ -64,7 +66,8 @@ class ParameterRow:
     def span(self) -> str:
         """Its range with the unit, or its choices; empty for neither."""
         if self.low is not None:
-            return f"{self.low:g} to {self.high:g} {self.unit}".rstrip()
+            steps = f" in steps of {self.step}" if self.step > 1 else ""
+            return f"{self.low:g} to {self.high:g} {self.unit}".rstrip() + steps
         return f"one of {', '.join(self.choices)}" if self.choices else ""
 
     @property
@@ -84,7 +87,7 @@ class ParameterRow:
             ]
         elif isinstance(self.default, int) and self.low is not None:
             descriptor.integer_range = [
-                IntegerRange(from_value=int(self.low), to_value=int(self.high or 0), step=1)
+                IntegerRange(from_value=int(self.low), to_value=int(self.high or 0), step=self.step)
             ]
         return descriptor
 
@@ -146,6 +149,24 @@ def _threshold(description: str, tighten: str = "down", **named: Any) -> Any:
         one = _THRESHOLDS[name]
         return name, ParameterRow(
             one.default, description, one.unit, one.low, one.high, tighten=tighten, **named
+        )
+
+    return field(metadata={_ROW: make})
+
+
+def _replay_time(description: str) -> Any:
+    """A field for a time of motion/replay_settings: default, range, step and rules are its own."""
+
+    def make(name: str) -> tuple[str, ParameterRow]:
+        allowed, rule = RANGES[name], RULES.get(name)
+        return name, ParameterRow(
+            int(_REPLAY.value(name)),
+            f"{description}; needs {rule}" if rule else description,
+            "ms",
+            allowed.low,
+            allowed.high,
+            allowed.step or 1,
+            read_only=True,
         )
 
     return field(metadata={_ROW: make})
@@ -272,25 +293,9 @@ class Parameters:
         "chunk, until the next one is there; false: refuse the activation",
         by_configure=True,
     )
-    knot_ms: int = _parameter(
-        _REPLAY.knot_ns // _MS,
-        "Knot spacing of the plan and step of the shaper",
-        "ms",
-        10,
-        20,
-        read_only=True,
-    )
-    refresh_ms: int = _parameter(
-        _REPLAY.refresh_ns // _MS, "Period of published windows", "ms", 10, 50, read_only=True
-    )
-    commit_ms: int = _parameter(
-        _REPLAY.commit_ns // _MS,
-        "Part of a published window that later windows never change",
-        "ms",
-        40,
-        400,
-        read_only=True,
-    )
+    knot_ms: int = _replay_time("Knot spacing of the plan and step of the shaper")
+    refresh_ms: int = _replay_time("Period of published windows")
+    commit_ms: int = _replay_time("Part of a published window that later windows never change")
     commit: str = _parameter(
         _REPLAY.commit,
         "How much of that is used; fixed: always all; measured: as little as the delivery of the "
@@ -298,22 +303,8 @@ class Parameters:
         read_only=True,
         choices=COMMITS,
     )
-    horizon_ms: int = _parameter(
-        _REPLAY.horizon_ns // _MS,
-        "Length of a window before its stop ramp begins",
-        "ms",
-        100,
-        2000,
-        read_only=True,
-    )
-    fade_ms: int = _parameter(
-        _REPLAY.fade_ns // _MS,
-        "Time over which the offset of a new chunk decays to zero",
-        "ms",
-        0,
-        2000,
-        read_only=True,
-    )
+    horizon_ms: int = _replay_time("Length of a window before its stop ramp begins")
+    fade_ms: int = _replay_time("Time over which the offset of a new chunk decays to zero")
     merge: str = _parameter(
         _REPLAY.merge,
         "How a new chunk is merged into the reference",
@@ -337,7 +328,7 @@ class Parameters:
         _REPLAY.velocity_scale,
         "Fraction of the embodiment's velocity limits that the plan may use",
         "",
-        0.05,
+        0.05,  # an operator has a part of what the plan can use
         0.8,
         tighten="down",
     )

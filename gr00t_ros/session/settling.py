@@ -8,15 +8,14 @@ arm rests afterwards. All times are plan time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.motion.replay import Replay
 from gr00t_ros.session.mode import ACTIVE, MOVING, Mode
-from gr00t_ros.watch.finding import Finding, Reaction
-from gr00t_ros.watch.table import reasoned
+from gr00t_ros.watch.finding import Finding
+from gr00t_ros.watch.table import graver, reasoned
 
 Held = NDArray[np.float64] | None
 """(J,) position that the controllers hold; None where they do not publish it."""
@@ -105,7 +104,8 @@ class Abandonment:
         if held is not None:
             return findings
         ends = {DIVERGED} if self._held_seen else {DIVERGED, _LATE}
-        return [_as_fault(one) if one.watch in ends else one for one in findings]
+        # a pause that could not end by itself
+        return [graver(one) if one.watch in ends else one for one in findings]
 
     def _known_end(self, now_ns: int) -> bool:
         """Whether nothing more has to be abandoned: no plan is played, or it surely rests."""
@@ -227,8 +227,3 @@ class Settling:
 
 def _apart(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
     return not float(np.max(np.abs(one - other))) <= _SAME_RAD  # NaN counts as motion
-
-
-def _as_fault(finding: Finding) -> Finding:
-    """A fault in place of a pause that could not end by itself."""
-    return replace(finding, reaction=Reaction.FAULT)

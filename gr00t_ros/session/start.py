@@ -10,7 +10,7 @@ moved by somebody else, so the start position is unknown until it is back.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,8 @@ from gr00t_ros.observe.freshness import CONTROLLER_MAX_AGE_NS
 from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.limits import JointLimits
 from gr00t_ros.watch.arm import held_position
-from gr00t_ros.watch.finding import Finding, Reaction
+from gr00t_ros.watch.finding import Finding
+from gr00t_ros.watch.table import milder, reasoned
 
 Positions = NDArray[np.float64]
 
@@ -125,6 +126,6 @@ def pause_lasts(
     measured position: the arm was moved by hand or by another program.
     """
     if continued is None:
-        return Finding("held_position", Reaction.PAUSE, HELD_UNKNOWN)
+        return milder(reasoned("held_position", HELD_UNKNOWN))
     found = apart(continued, measured, limits)
-    return None if found is None else replace(found, reaction=Reaction.PAUSE)
+    return None if found is None else milder(found)

@@ -293,11 +293,52 @@ class Sender(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Message:
+    """The messages of an output's topic: their class, and the output's values in one.
+
+    values: of a message and the width of the output, the inverse of what the sender builds.
+    """
+
+    kind: type
+    values: Callable[[Any, int], tuple[float, ...]]
+
+
+@dataclass(frozen=True, slots=True)
 class CommandType:
-    """A row: what plays the windows of an output of this type, and what sends its values."""
+    """A row: what plays the windows of an output of this type, and what sends its values.
+
+    message: what is on its topic; None for goals, which go to an action.
+    """
 
     player: Callable[[Any, Embodiment], WindowPlayer]
     sender: Callable[[Node, Any, Embodiment], Sender]
+    message: Message | None = None
+
+
+def _of_twist(message: Any, width: int) -> tuple[float, ...]:
+    twist = getattr(message, "twist", message)
+    move, turn = twist.linear, twist.angular
+    six = (move.x, move.y, move.z, turn.x, turn.y, turn.z)
+    return six if width == len(six) else tuple(six[column] for column in _PLANAR)
+
+
+def _of_level(message: Float64, _width: int) -> tuple[float, ...]:
+    return (message.data,)
+
+
+def _of_pose(message: PoseStamped, _width: int) -> tuple[float, ...]:
+    at, turned = message.pose.position, message.pose.orientation
+    return at.x, at.y, at.z, turned.x, turned.y, turned.z, turned.w
+
+
+def _topic(
+    player: Callable[[Any, Embodiment], WindowPlayer],
+    kind: type,
+    build: Build,
+    values: Callable[[Any, int], tuple[float, ...]],
+) -> CommandType:
+    """The row of a type whose values are messages on a topic."""
+    return CommandType(player, partial(MessageSender, kind, build), Message(kind, values))
 
 
 def _values(output: CommandOutput, robot: Embodiment) -> WindowPlayer:
@@ -309,10 +350,10 @@ def _poses(output: PoseOutput, robot: Embodiment) -> WindowPlayer:
 
 
 COMMAND_TYPES: Mapping[str, CommandType] = {
-    "twist": CommandType(_values, partial(MessageSender, Twist, twist)),
-    "twist_stamped": CommandType(_values, partial(MessageSender, TwistStamped, twist_stamped)),
-    "float64": CommandType(_values, partial(MessageSender, Float64, float64)),
-    "pose_stamped": CommandType(_poses, partial(MessageSender, PoseStamped, pose_stamped)),
+    "twist": _topic(_values, Twist, twist, _of_twist),
+    "twist_stamped": _topic(_values, TwistStamped, twist_stamped, _of_twist),
+    "float64": _topic(_values, Float64, float64, _of_level),
+    "pose_stamped": _topic(_poses, PoseStamped, pose_stamped, _of_pose),
     "gripper_command": CommandType(_values, partial(GripperSender, GripperCommandGoals)),
     "parallel_gripper_command": CommandType(_values, partial(GripperSender, ParallelGoals)),
     "franka_gripper": CommandType(_values, partial(GripperSender, FrankaGoals)),

@@ -57,9 +57,10 @@ def watch_document() -> str:
 
 
 def _reaction(watch: Watch) -> str:
-    if watch.worse is None:
-        return watch.reaction.value
-    return f"{watch.reaction.value}; {watch.worse.value}: {watch.when}"
+    others = ((watch.milder, watch.milder_when), (watch.worse, watch.when))
+    return "; ".join(
+        [watch.reaction.value, *(f"{one.value}: {when}" for one, when in others if one)]
+    )
 
 
 def _section(watch: Watch) -> str:

@@ -21,11 +21,13 @@ from gr00t_ros.watch.table import default, default_ns, finding, reasoned
 
 Floats = NDArray[np.float64]
 
-_SCALING_TOLERANCE = 1e-3  # the factor is a product of rounded percentages
-_STAMP_JITTER_S = 5e-3  # between a controller's sample and its stamp
+# the factor is a product of rounded percentages
+_SCALING_TOLERANCE = default("allowed deviation from 1")
+# between a controller's sample and its stamp
+_STAMP_JITTER_S = default_ns("jitter of the state's stamp") / 1e9
 # Of a window that did not arrive: its distance in shares of reference_error_rad, and how much
 # better an earlier window must fit.
-_TOLD_APART, _FITS_BETTER = 0.1, 3.0
+_TOLD_APART, _FITS_BETTER = default("share of it, where an earlier window fits"), 3.0
 # Longest time between two comparisons that belong together, if the limit itself is shorter: ticks
 # may be 50 ms apart, and the smallest limit is 20 ms.
 _COMPARED_NS = 200_000_000
@@ -170,7 +172,7 @@ class ControllerLate:
     that a slow controller (20 Hz) does not count as cut.
     """
 
-    PERIODS = 3
+    PERIODS: int = default("times its own period, where that is longer")
     UNKNOWN_NS = 200_000_000
     """Limit while the controller's period is unknown: four periods of 20 Hz."""
     _PERIODS_KEPT = 15

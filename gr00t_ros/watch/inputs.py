@@ -8,10 +8,9 @@ observe/observation.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-from gr00t_ros.watch.finding import Finding, Reaction
-from gr00t_ros.watch.table import default, default_ns, finding, reasoned
+from gr00t_ros.watch.finding import Finding
+from gr00t_ros.watch.table import default, default_ns, finding, milder, reasoned
 
 
 class FrozenCamera:
@@ -72,10 +71,10 @@ class BlackCamera:
         return finding("black_camera", text)
 
 
-_BACKWARD_NS = 1_000_000
+_BACKWARD_NS = default_ns("largest step ignored, with use_sim_time")
 """Steps back of a simulated clock up to this size are ignored."""
 
-_SET_BACK_NS = 50_000_000
+_SET_BACK_NS = default_ns("largest step ignored, without")
 """Steps back of any other clock up to this size do no harm: the plan runs on steady time, and
 windows use the new offset at once (control.md 1, item 2)."""
 
@@ -165,9 +164,7 @@ class ClockDoubt:
         """The findings; those about ages pause at most while ages are not trusted."""
         if self._doubted_ns is None or steady_ns - self._doubted_ns > _GRACE_NS:
             return tuple(findings)
-        return tuple(
-            replace(f, reaction=Reaction.PAUSE) if f.watch in _AGES else f for f in findings
-        )
+        return tuple(milder(f) if f.watch in _AGES else f for f in findings)
 
 
 class Skew:

@@ -7,9 +7,15 @@ the parameters (ros/parameters) and the reaction and remedy of `finding` come fr
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from gr00t_ros.collide.obstacles import MOST_OBSTACLES
+from gr00t_ros.collide.window import BUDGET
+from gr00t_ros.motion.guard import CLAMP_RAD
+from gr00t_ros.motion.replay import ANSWER_SPARE_NS
+from gr00t_ros.motion.replay_settings import MS
+from gr00t_ros.observe.joint_states import REMEMBERED_NS
 from gr00t_ros.robot.limits import POSITION_UNIT
 from gr00t_ros.watch.finding import RESET, RESUME, Finding, Reaction
 
@@ -21,7 +27,8 @@ class Threshold:
     """A number that a watch compares with; without `low` and `high` if it cannot be set.
 
     home: a parameter of the node, a key of the embodiment file's limits (a number per joint;
-    `default` is that of franka_droid's arm), or a constant of the code.
+    `default` is that of franka_droid's arm), or a constant: of a room above this one, else it
+    stands here and the code reads it with `default`.
     """
 
     name: str
@@ -36,8 +43,8 @@ class Threshold:
 class Watch:
     """One row. by: the code of the watch, as MODULE.NAME below gr00t_ros.
 
-    worse, when: the graver reaction and its condition; None and empty if there is only one
-    reaction. note: further facts about what the node does.
+    worse, when: a graver reaction and its condition; milder, milder_when: a milder one. None and
+    empty if there is none. note: further facts about what the node does.
     """
 
     name: str
@@ -50,6 +57,8 @@ class Watch:
     worse: Reaction | None = None
     when: str = ""
     note: str = ""
+    milder: Reaction | None = None
+    milder_when: str = ""
 
 
 _DROP, _PAUSE, _FAULT = Reaction.DROP, Reaction.PAUSE, Reaction.FAULT
@@ -70,7 +79,8 @@ INPUTS: tuple[Watch, ...] = (
         "watch.inputs.stream_age",
         _FAULT,
         "older than the fault age",
-        "a stream that is declared slower pauses after three of its periods",
+        "a stream that is declared slower pauses after three of its periods; while the clock "
+        "stands still or has just jumped it is no fault",
     ),
     Watch(
         "stream_content",
@@ -87,7 +97,9 @@ INPUTS: tuple[Watch, ...] = (
         _PAUSE,
         (
             # our choice: of a second publisher slower than that, each message is ignored
-            Threshold("time that a publisher is remembered", "s", 10.0, home="constant"),
+            Threshold(
+                "time that a publisher is remembered", "s", REMEMBERED_NS / 1e9, home="constant"
+            ),
         ),
         "A second driver, a bag or a joint_state_publisher runs beside the robot's own.",
         "stop one of them",
@@ -181,7 +193,7 @@ POLICY: tuple[Watch, ...] = (
         "inference_deadline",
         "whether an answer arrives before the plan that it continues has ended",
         _DROP,
-        (Threshold("spare time beside commit_ms", "ms", 20, home="constant"),),
+        (Threshold("spare time beside commit_ms", "ms", ANSWER_SPARE_NS / MS, home="constant"),),
         "The policy server or the network takes longer than the chunk lasts.",
         "lower execute_steps, or use a faster server",
         "motion.replay.Replay",
@@ -263,7 +275,7 @@ POLICY: tuple[Watch, ...] = (
         _DROP,
         (
             Threshold("limits.JOINT.margin", POSITION_UNIT, 0.05, home="embodiment"),
-            Threshold("excess that is clamped", POSITION_UNIT, 0.05, home="constant"),
+            Threshold("excess that is clamped", POSITION_UNIT, CLAMP_RAD, home="constant"),
             _REFUSALS,
         ),
         "The policy commands a pose that the robot cannot reach.",
@@ -301,6 +313,8 @@ ARM: tuple[Watch, ...] = (
         "continues, also while the state of a controller that has published one is late; for a "
         "controller that never publishes its state, the held position is where our plan came to "
         "rest",
+        milder=_PAUSE,
+        milder_when="in a pause that would end by itself, which it prolongs",
     ),
     Watch(
         "outside_limits",
@@ -354,6 +368,8 @@ ARM: tuple[Watch, ...] = (
         f"activate the controller, then {RESET}",
         "watch.arm.controller_silent",
         note="a controller that has never published its state is not watched",
+        milder=_PAUSE,
+        milder_when="while the clock stands still or has just jumped",
     ),
     Watch(
         "controller_late",
@@ -459,7 +475,7 @@ ARM: tuple[Watch, ...] = (
             Threshold("self_margin_m", "m", 0.01, 0.001, 0.1),
             # our choice: the evaluations that fit into a tick beside its other work
             Threshold(
-                "evaluations of distances in a tick for new windows", "", 48, home="constant"
+                "evaluations of distances in a tick for new windows", "", BUDGET, home="constant"
             ),
         ),
         "The policy leads the arm towards something, or something has come into its way.",
@@ -501,7 +517,7 @@ ARM: tuple[Watch, ...] = (
         "live obstacles that cannot be checked: not a solid, not finite, in an unknown frame, "
         "too many",
         _PAUSE,
-        (Threshold("shapes at once", "", 32, home="constant"),),
+        (Threshold("shapes at once", "", MOST_OBSTACLES, home="constant"),),
         "The publisher describes an obstacle in a way that has no clear solid or no known place.",
         "correct or delete that obstacle",
         "graph.obstacles.ObstacleStream",
@@ -611,6 +627,7 @@ TABLE: dict[str, Watch] = {row.name: row for row in ROWS}
 
 
 _DEFAULTS = {one.name: one.default for row in ROWS for one in row.thresholds}
+_UNITS = {one.name: one.unit for row in ROWS for one in row.thresholds}
 
 
 def default(threshold: str) -> Any:
@@ -626,8 +643,8 @@ def highest(threshold: str) -> float:
 
 
 def default_ns(threshold: str) -> int:
-    """The default of a threshold that is in s, as ns."""
-    return round(1e9 * float(_DEFAULTS[threshold]))
+    """The default of a threshold that is in s or ms, as ns."""
+    return round({"s": 1e9, "ms": 1e6}[_UNITS[threshold]] * float(_DEFAULTS[threshold]))
 
 
 def finding(watch: str, seen: str, worse: bool = False) -> Finding:
@@ -643,3 +660,15 @@ def reasoned(watch: str, reason: str, worse: bool = False, stop_ramp_only: bool 
     row = TABLE[watch]
     reaction = row.worse if worse and row.worse is not None else row.reaction
     return Finding(watch, reaction, reason, stop_ramp_only)
+
+
+def milder(found: Finding) -> Finding:
+    """The finding with the mildest reaction of its row."""
+    row = TABLE[found.watch]
+    return replace(found, reaction=row.milder or row.reaction)
+
+
+def graver(found: Finding) -> Finding:
+    """The finding with the gravest reaction of its row."""
+    row = TABLE[found.watch]
+    return replace(found, reaction=row.worse or row.reaction)

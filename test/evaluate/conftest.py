@@ -1,16 +1,10 @@
 """The robot of the evaluation's tests, and an episode measured against a policy of this process."""
 
-from importlib.util import find_spec
-
 import pytest
 
 from gr00t_ros.evaluate.measures import measure
 from gr00t_ros.evaluate.open_loop import Settings, predict_episode
 from gr00t_ros.robot.files import load_embodiment
-
-# Simulator, plots and datasets are optional; the tests use all of them.
-_NEEDED = ("mujoco", "matplotlib", "pyarrow", "av")
-collect_ignore_glob = ["test_*.py"] if not all(map(find_spec, _NEEDED)) else []
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,12 @@ import copy
 import json
 
 import pytest
+
+pytest.importorskip("mujoco", reason="made episodes need the simulator")
+pytest.importorskip("matplotlib", reason="reports need matplotlib")
+pytest.importorskip("av", reason="datasets need PyAV")
+pytest.importorskip("pyarrow", reason="datasets need pyarrow")
+
 from dataset_files import EMBODIMENT, content, write_groot, write_lerobot3
 from made_episodes import MadeReference
 

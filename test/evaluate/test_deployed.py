@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+
+pytest.importorskip("mujoco", reason="made episodes need the simulator")
+
 from made_episodes import Recorded, made_episode
 
 from gr00t_ros.evaluate.open_loop import Settings

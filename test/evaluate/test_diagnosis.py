@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+
+pytest.importorskip("mujoco", reason="made episodes need the simulator")
+
 from made_episodes import Holds, Recorded, made_episode, with_changes
 
 from gr00t_ros.evaluate.diagnosis import ADVICE, PROBLEM, diagnose

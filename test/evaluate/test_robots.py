@@ -3,6 +3,10 @@
 import json
 
 import pytest
+
+pytest.importorskip("mujoco", reason="made episodes need the simulator")
+pytest.importorskip("matplotlib", reason="reports need matplotlib")
+
 from made_episodes import Recorded, waving_episode
 
 from gr00t_ros.evaluate.diagnosis import diagnose

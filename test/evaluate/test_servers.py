@@ -5,6 +5,10 @@ import signal
 
 import numpy as np
 import pytest
+
+pytest.importorskip("mujoco", reason="made episodes need the simulator")
+pytest.importorskip("matplotlib", reason="reports need matplotlib")
+
 from made_episodes import MadeReference, SavedReference, made_episode, scripted_episode
 
 from gr00t_ros.evaluate.command import evaluate_all

@@ -10,6 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+pytest.importorskip("mujoco", reason="made episodes need the simulator")
+pytest.importorskip("matplotlib", reason="reports need matplotlib")
+
 from made_episodes import MadeReference
 from ros_fixtures import wait_until
 

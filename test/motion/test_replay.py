@@ -97,7 +97,7 @@ def test_a_call_before_the_start_is_an_error() -> None:
 
 def test_settings_that_contradict_are_refused_at_construction() -> None:
     """Nothing starts with them."""
-    with pytest.raises(SettingsError, match="commit_ns"):
+    with pytest.raises(SettingsError, match="commit_ms"):
         Replay(fr3_limits(), replace(ReplaySettings(), commit_ns=60 * MS))
 
 

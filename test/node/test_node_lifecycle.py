@@ -159,7 +159,7 @@ def test_a_server_of_another_embodiment_is_refused_with_all_differences(
     ("parameters", "reason"),
     [
         ({"embodiment": "no_such_robot"}, "no_such_robot"),
-        ({"commit_ms": 400, "horizon_ms": 100}, "horizon"),
+        ({"commit_ms": 400, "horizon_ms": 100}, "horizon_ms: got 100"),
         ({"api_token_file": "/no/such/file"}, "/no/such/file"),
     ],
 )

@@ -21,8 +21,17 @@ from gr00t_ros.motion.plan import Window
 from gr00t_ros.node.outputs import Outputs, TrajectoryMessage, action_servers
 from gr00t_ros.node.readiness import server_problems, state_type_problems
 from gr00t_ros.robot.files import load_embodiment
-from gr00t_ros.robot.outputs import COMMAND_STREAMER, OUTPUT_TYPES, CommandOutput, GripperGoals
+from gr00t_ros.robot.outputs import (
+    COMMAND_STREAMER,
+    OUTPUT_TYPES,
+    STREAMER,
+    CommandOutput,
+    GripperGoals,
+)
+from gr00t_ros.sim.stand_in.receivers import ACTIONS
 from gr00t_ros.stream.command_types import COMMAND_TYPES
+from gr00t_ros.stream.points import POINTS
+from gr00t_ros.tools.embodiment_schema import KINDS
 
 
 def test_a_forward_command_output_is_published_for_the_streamer(ros_node):
@@ -72,10 +81,70 @@ def test_a_controller_whose_state_has_another_type_is_named(ros_node):
     assert problem.endswith("gr00t_ros/msg/ControllerState: remap it, or name its topic")
 
 
-def test_every_type_that_the_command_streamer_sends_has_its_row():
-    """Both tables of types name the same ones."""
-    streamed = {name for name, row in OUTPUT_TYPES.items() if row.sender == COMMAND_STREAMER}
-    assert set(COMMAND_TYPES) == streamed
+def types_where(applies):
+    """The output types whose row in OUTPUT_TYPES is so."""
+    return {name for name, row in OUTPUT_TYPES.items() if applies(row)}
+
+
+IN_SCHEMA = {
+    name
+    for kind, value in KINDS.items()
+    if kind.startswith("type_")
+    for name in value.schema["enum"]
+}
+TABLES = {
+    "stream/command_types COMMAND_TYPES": (
+        set(COMMAND_TYPES),
+        types_where(lambda row: row.sender == COMMAND_STREAMER),
+    ),
+    "stream/command_types Message: all but goals, which are on no topic": (
+        {name for name, row in COMMAND_TYPES.items() if row.message is not None},
+        types_where(lambda row: row.sender == COMMAND_STREAMER and not row.goals),
+    ),
+    "stream/points POINTS: forward_command is the parameter's float64_multi_array": (
+        {"forward_command" if name == "float64_multi_array" else name for name in POINTS},
+        types_where(lambda row: row.sender == STREAMER),
+    ),
+    "sim/stand_in/receivers ACTIONS: goals alone go to actions": (
+        set(ACTIONS),
+        types_where(lambda row: row.goals),
+    ),
+    "tools/embodiment_schema KINDS, type_...: with those of contacts": (
+        IN_SCHEMA & set(OUTPUT_TYPES),
+        set(OUTPUT_TYPES),
+    ),
+}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_each_table_of_output_types_has_those_that_belong_there(table):
+    """A type that is missing in one would be a KeyError when an output of it is played or tried."""
+    has, expected = TABLES[table]
+    assert has == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "width"),
+    [
+        (name, width)
+        for name, row in COMMAND_TYPES.items()
+        if row.message is not None
+        # whatever numbers the file has for a pose, a window has seven
+        for width in ((7,) if OUTPUT_TYPES[name].carries == "poses" else OUTPUT_TYPES[name].widths)
+    ],
+)
+def test_a_message_has_the_values_that_it_was_made_of(name, width):
+    """What the streamer sends, the stand-in robot and the conversion of bags read alike."""
+    row, sent = COMMAND_TYPES[name], []
+    publisher = SimpleNamespace(topic_name="/it", publish=sent.append)
+    node = SimpleNamespace(create_publisher=lambda *_: publisher)
+    output = SimpleNamespace(topic="/it", frame="base")
+    values = np.arange(1.0, 1.0 + width)
+    row.sender(node, output, None).send(values, Time())
+    (message,) = sent
+    assert type(message) is row.message.kind
+    again = deserialize_message(serialize_message(message), row.message.kind)
+    assert row.message.values(again, width) == tuple(values)
 
 
 def test_every_output_type_is_in_the_documentation():

@@ -248,8 +248,10 @@ def test_every_line_is_of_a_key_that_the_reader_reads(monkeypatch):
 def test_the_reader_takes_keys_from_the_tables_alone():
     """Apart from maps whose keys are joints, or generations of servers."""
     found = {}
-    for path in (ROOT / "gr00t_ros" / "robot").glob("*.py"):
-        found[path.name] = path.read_text().count(".fields(")
+    for path in (ROOT / "gr00t_ros" / "robot").rglob("*.py"):
+        found[path.relative_to(ROOT / "gr00t_ros" / "robot").as_posix()] = path.read_text().count(
+            ".fields("
+        )
     assert {name for name, count in found.items() if count} == {"embodiment.py", "field.py"}
     assert (found["embodiment.py"], found["field.py"]) == (2, 1)
 

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.tools.documents import watch_document
 from gr00t_ros.watch.finding import Reaction
-from gr00t_ros.watch.table import ROWS, TABLE, finding
+from gr00t_ros.watch.table import ROWS, TABLE, finding, graver, milder
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "gr00t_ros"
@@ -20,9 +21,9 @@ NODE = [
     *(
         path
         for room in ("ros", "inputs", "graph", "node")
-        for path in (PACKAGE / room).glob("*.py")
+        for path in (PACKAGE / room).rglob("*.py")
     ),
-    *(PACKAGE / "session").glob("*.py"),
+    *(PACKAGE / "session").rglob("*.py"),
     PACKAGE / "motion" / "replay.py",
 ]
 
@@ -43,7 +44,7 @@ def asked():
 
 def findings_made():
     """Every literal name with which the code makes a finding, as (file, name)."""
-    for path in sorted(path for room in ROOMS for path in (PACKAGE / room).glob("*.py")):
+    for path in sorted(path for room in ROOMS for path in (PACKAGE / room).rglob("*.py")):
         for call in ast.walk(ast.parse(path.read_text())):
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):
                 name = call.args[0] if call.args else None
@@ -71,11 +72,13 @@ def test_every_finding_of_the_code_has_a_row() -> None:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_a_row_is_whole(row) -> None:
-    """One sentence for cause and remedy, a graver second reaction, defaults in their range."""
+    """One sentence for cause and remedy, a graver and a milder reaction, defaults in range."""
     assert re.fullmatch(r"[A-Z].*\.", row.cause) and row.cause.count(". ") == 0
     assert re.fullmatch(r"[a-z].*[^.]", row.remedy)
     assert (row.worse is None) == (row.when == "")
     assert row.worse is None or GRAVITY.index(row.worse) > GRAVITY.index(row.reaction)
+    assert (row.milder is None) == (row.milder_when == "")
+    assert row.milder is None or GRAVITY.index(row.milder) < GRAVITY.index(row.reaction)
     for one in row.thresholds:
         if one.low is not None:
             assert one.high is not None and one.low <= one.default <= one.high
@@ -100,6 +103,56 @@ def test_a_finding_has_its_rows_reactions_and_remedy(row) -> None:
         f"seen; {row.remedy}",
     )
     assert grave.reaction is (row.worse or row.reaction)
+    assert graver(mild) == grave and milder(grave) == replace(
+        mild, reaction=row.milder or row.reaction
+    )
+    said = next(line for line in watch_document().splitlines() if f"| {row.name} |" in line)
+    assert all(f"{one.value}: " in said for one in (row.milder, row.worse) if one)
+
+
+NO_NUMBER = {
+    "times commit_ms": "the limit is commit_ms itself",
+    "publishers beside the node's own": "any other one is a finding",
+}
+"""Constant thresholds that the code has without a number, and why."""
+
+
+def constants_of_code() -> set[str]:
+    """Constant thresholds that the code reads from the table, or the table from the code."""
+    names = set()
+    for path in PACKAGE.rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
+                continue
+            reads = call.func.id in ("default", "default_ns") and len(call.args) == 1
+            lent = call.func.id == "Threshold" and any(
+                isinstance(part, ast.Name) for part in ast.walk(call.args[2])
+            )
+            if (reads or lent) and isinstance(call.args[0], ast.Constant):
+                names.add(call.args[0].value)
+    return names
+
+
+def test_a_constant_threshold_is_one_number() -> None:
+    """It stands in the table or in the code and is read by the other, so they cannot differ."""
+    constants = {t.name for row in ROWS for t in row.thresholds if t.home == "constant"}
+    assert constants - constants_of_code() == set(NO_NUMBER)
+
+
+def test_every_reaction_comes_from_the_table() -> None:
+    """No other file makes a finding or gives one another reaction, so that the table is true."""
+    elsewhere = {
+        f"{path.relative_to(PACKAGE)}:{call.lineno}"
+        for path in PACKAGE.rglob("*.py")
+        if path != PACKAGE / "watch" / "table.py" and "gr00t_ros.watch" in path.read_text()
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call)
+        and (
+            getattr(call.func, "id", getattr(call.func, "attr", "")) == "Finding"
+            or any(keyword.arg == "reaction" for keyword in call.keywords)
+        )
+    }
+    assert elsewhere == set()
 
 
 @pytest.mark.parametrize("key", ["margin", "jump", "held"])

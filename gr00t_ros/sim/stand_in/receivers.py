@@ -8,25 +8,25 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
-from geometry_msgs.msg import PoseStamped, Twist, TwistStamped
 from rclpy.action import ActionServer
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from std_msgs.msg import Float64, Float64MultiArray
+from std_msgs.msg import Float64MultiArray
 
 from gr00t_ros.msg import ControllerState
 from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.embodiment import Embodiment
-from gr00t_ros.robot.outputs import CommandOutput
+from gr00t_ros.robot.outputs import CommandOutput, PoseOutput
 from gr00t_ros.ros import qos
 from gr00t_ros.sim.record import TimedRows
+from gr00t_ros.stream.command_types import COMMAND_TYPES
 from gr00t_ros.stream.points import message_class
 
 KEPT_ROWS = 100_000
-_PLANAR = [0, 1, 5]  # of a twist's six numbers
 _CONTROL, _FRANKA = "ros-controls/control_msgs", "frankarobotics/franka_ros2"
 
 Row = tuple[float, ...]
@@ -69,7 +69,7 @@ class Receivers:
         for command in robot.commands:
             self._command(command)
         for pose in robot.poses:
-            self._topic(PoseStamped, pose.topic, _pose, lambda row, key=pose.pose: posed(key, row))
+            self._values(pose, partial(posed, pose.pose))
 
     def rows(self) -> dict[str, TimedRows]:
         """A copy of everything received; times are steady time."""
@@ -90,9 +90,13 @@ class Receivers:
             for action, kind in zip(output.actions, ACTIONS[output.type], strict=True):
                 self._action(output, action, *kind)
             return
-        kind, row_of = _MESSAGES[output.type]
-        width = len(output.names)
-        self._topic(kind, output.topic, lambda message: row_of(message, width), lambda row: None)
+        self._values(output, lambda row: None)
+
+    def _values(self, output: CommandOutput | PoseOutput, apply: Callable[[Row], None]) -> None:
+        message, width = COMMAND_TYPES[output.type].message, len(output.names)
+        if message is not None:
+            values = message.values
+            self._topic(message.kind, output.topic, lambda one: values(one, width), apply)
 
     def _topic(
         self,
@@ -125,29 +129,6 @@ class Receivers:
             return kind.Result()
 
         ActionServer(self._node, kind, action, execute)
-
-
-def _twist(message: Any, width: int) -> Row:
-    twist = getattr(message, "twist", message)
-    move, turn = twist.linear, twist.angular
-    six = (move.x, move.y, move.z, turn.x, turn.y, turn.z)
-    return six if width == len(six) else tuple(six[column] for column in _PLANAR)
-
-
-def _level(message: Float64, _width: int) -> Row:
-    return (message.data,)
-
-
-_MESSAGES: Mapping[str, tuple[type, Callable[[Any, int], Row]]] = {
-    "twist": (Twist, _twist),
-    "twist_stamped": (TwistStamped, _twist),
-    "float64": (Float64, _level),
-}
-
-
-def _pose(message: PoseStamped) -> Row:
-    at, turned = message.pose.position, message.pose.orientation
-    return at.x, at.y, at.z, turned.x, turned.y, turned.z, turned.w
 
 
 def _reference(message: ControllerState) -> Row:
