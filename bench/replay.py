@@ -136,6 +136,7 @@ def _measure(rounds: int, slice_s: float, priority: int) -> tuple[list[Jitter], 
         stack.enter_context(camera.publishing())
         port = stack.enter_context(peer("zmq", "npy"))
         with rig(port, priority) as loops, _children(folder, priority):
+            loops.wait_for_streamer()
             gc.freeze()  # as the node does
             variants = {
                 "ours": lambda: loops.ours(slice_s),

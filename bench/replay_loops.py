@@ -21,6 +21,7 @@ from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import JointState
+from std_msgs.msg import String
 
 from bench.camera_publisher import CAMERAS
 from bench.camera_readers import Callbacks, Pulled, embodiment
@@ -35,7 +36,9 @@ from gr00t_ros.node.outputs import Outputs
 from gr00t_ros.node.replay_thread import ReplayThread
 from gr00t_ros.observe.moment import QueryTimes
 from gr00t_ros.robot.actions import Output
+from gr00t_ros.ros import qos
 from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.ros.windows import to_time
 from gr00t_ros.session.mode import Mode
 from gr00t_ros.session.overlap import Followed
 from gr00t_ros.session.schedule import SessionSettings
@@ -89,8 +92,14 @@ class Rig:
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._joints = node.create_publisher(JointState, "/joint_states", 1)
         node.create_timer(0.05, self._publish_joints, clock=steady)
+        self._beats: list[String] = []
+        node.create_subscription(String, f"{WINDOW_TOPIC}/alive", self._beats.append, qos.SENSOR)
         node.trigger_configure()
         node.trigger_activate()
+
+    def wait_for_streamer(self) -> None:
+        """Return once the streamer plays windows: its first one begins where the joints are."""
+        _wait(lambda: bool(self._beats))
 
     def ours(self, seconds: float) -> tuple[int, int]:
         """One slice of the replay thread; returns the steady times of its start and end, ns."""
@@ -161,7 +170,9 @@ class Rig:
         return start_ns, end_ns
 
     def _publish_joints(self) -> None:
-        self._joints.publish(JointState(name=LIMITS.names, position=self.held.tolist()))
+        state = JointState(name=LIMITS.names, position=self.held.tolist())
+        state.header.stamp = to_time(time.time_ns())
+        self._joints.publish(state)
 
 
 @contextmanager

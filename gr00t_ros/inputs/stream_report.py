@@ -160,11 +160,16 @@ class Graph:
         Asks immediately if it is `mixed` and fewer than two are known. None if it does not ask now.
         """
         name = subscription.topic
-        topic = name.split(" ")[0]  # a transform is called "/tf FRAME -> LINK"
         unknown = mixed and len(self._names.get(name, ())) < 2
         if now_ns - self._looked_ns.get(name, now_ns - LOOK_NS) < LOOK_NS and not unknown:
             return None
         self._looked_ns[name] = now_ns
+        return self.ask(subscription)
+
+    def ask(self, subscription: Subscription) -> Sequence[TopicEndpointInfo] | None:
+        """The publishers of a topic, asked now; None if the node was destroyed."""
+        name = subscription.topic
+        topic = name.split(" ")[0]  # a transform is called "/tf FRAME -> LINK"
         try:
             publishers = self._node.get_publishers_info_by_topic(topic)
         except InvalidHandle:  # the node was destroyed between two ticks
@@ -176,7 +181,7 @@ class Graph:
     def mixed(self, topic: str, joints: Sequence[str]) -> str:
         """The text about `joints` that two publishers send at the same time."""
         nodes = ", ".join(self._names.get(topic, ())) or "of nodes that the graph does not know"
-        what = topic if "" in joints else f"{_listed(joints)} on {topic}"
+        what = topic if "" in joints else f"{listed(joints)} on {topic}"
         return f"two publishers at once of {what} ({nodes}): stop one of them"
 
     def explain(self, one: StreamReport) -> StreamReport:
@@ -188,7 +193,8 @@ class Graph:
         return replace(one, problem=self._why.get(one.topic, ""))
 
 
-def _listed(joints: Sequence[str]) -> str:
+def listed(joints: Sequence[str]) -> str:
+    """The first _SHOWN of `joints` by name, and how many more there are."""
     shown = ", ".join(joints[:_SHOWN])
     more = len(joints) - _SHOWN
     return f"{shown} and {more} more" if more > 0 else shown

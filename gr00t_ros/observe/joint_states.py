@@ -51,6 +51,7 @@ class _Track:
     """The publishers of a set of joints that always came in the same messages."""
 
     owner: _Count
+    alone_ns: int  # when the owner first sent, or another publisher last did
     former: _Count | None = None  # of the owner before a handover
     intruded: bool = False  # another publisher sent after the owner's last message
     mixed_ns: int | None = None  # when two publishers last sent these joints at the same time
@@ -62,6 +63,7 @@ class _Track:
                 self.mixed_ns = now_ns
             self.owner, self.intruded = _Count(number, now_ns), False
             return True
+        self.alone_ns = now_ns
         former = self.former
         if former and now_ns - former.seen_ns < REMEMBERED_NS and former.goes_on(number, now_ns):
             self.former, self.mixed_ns = _Count(number, now_ns), now_ns
@@ -88,6 +90,7 @@ class JointPublishers:
         self._tracks: dict[Keys, list[_Track]] = {}
         self._where: dict[str, _Track] = {}
         self._unnumbered: dict[Keys, int] = {}
+        self._unnumbered_since: dict[Keys, int] = {}  # since the number of publishers changed
         self._publishers = 1
 
     def see(self, keys: Set[str], number: int | None, now_ns: int) -> bool:
@@ -99,13 +102,17 @@ class JointPublishers:
         if number is None:
             if len(self._unnumbered) >= _MOST_SETS:
                 self._unnumbered.clear()
+                self._unnumbered_since.clear()
             self._unnumbered[one] = now_ns
+            self._unnumbered_since.setdefault(one, now_ns)
             return True
         tracks = self._tracks.get(one) or self._divide(one, number, now_ns)
         return all([track.see(number, now_ns, self._handover_ns) for track in tracks])
 
     def graph(self, publishers: int) -> None:
         """Take the number of publishers in the graph: a single publisher cannot be in conflict."""
+        if publishers != self._publishers:
+            self._unnumbered_since.clear()
         self._publishers = publishers
         if publishers <= 1:
             for track in self._where.values():
@@ -116,12 +123,28 @@ class JointPublishers:
         found = {key for key, track in self._where.items() if track.mixed(now_ns)}
         return tuple(sorted(found | self._indistinct(now_ns)))
 
+    def alone_since_ns(self, keys: Collection[str]) -> int | None:
+        """Since when each of these keys has come from one publisher alone; None: not from any yet.
+
+        A takeover by another publisher begins this time anew. Without numbers only the graph can
+        contradict, and the time begins anew when its number of publishers changes.
+        """
+        since = [self._key_alone_since_ns(key) for key in keys]
+        known = [one for one in since if one is not None]
+        return max(known) if known and len(known) == len(since) else None
+
+    def _key_alone_since_ns(self, key: str) -> int | None:
+        track = self._where.get(key)
+        numbered = [] if track is None else [track.alone_ns]
+        sets = (first for one, first in self._unnumbered_since.items() if key in one)
+        return max((*numbered, *sets), default=None)
+
     def _divide(self, keys: Keys, number: int, now_ns: int) -> list[_Track]:
         """The tracks of a new set of keys; a track that has only some of them is divided in two."""
         if len(self._tracks) >= _MOST_SETS:
             self._tracks.clear()
             self._where.clear()
-        fresh = _Track(_Count(number - 1, now_ns))
+        fresh = _Track(_Count(number - 1, now_ns), now_ns)
         parts: dict[int, _Track] = {}
         for key in keys:
             old = self._where.get(key)

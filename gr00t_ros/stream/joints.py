@@ -19,11 +19,10 @@ from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from gr00t_ros.errors import Gr00tError
 from gr00t_ros.graph.heartbeat import Heartbeat
+from gr00t_ros.inputs.stream_report import Graph
 from gr00t_ros.motion.sampler import JtcSampler, Motion, Trajectory
 from gr00t_ros.msg import ControllerState
-from gr00t_ros.observe.readings import JointReading, select
 from gr00t_ros.robot.limits import POSITION_UNIT
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.clock import PlanClock
@@ -34,6 +33,7 @@ from gr00t_ros.ros.process import run_node
 from gr00t_ros.ros.pulled import PulledSubscription
 from gr00t_ros.ros.windows import parse_trajectory, to_time
 from gr00t_ros.stream.command_player import LAST_SENT
+from gr00t_ros.stream.measured import MeasuredJoints
 from gr00t_ros.stream.points import HELP_ROWS, POINTS, Points, declare_settings
 
 Floats = NDArray[np.float64]
@@ -51,7 +51,6 @@ _LATE_NS = 100_000_000
 # After this long without a new point the arm has come to rest at the last point.
 _ASLEEP_NS = 300_000_000
 _STATE_NS, _DIAGNOSTICS_NS = 20_000_000, 1_000_000_000
-_FRESH_NS = 200_000_000  # an older joint state does not show where the robot is now
 
 
 class JointPlayer:
@@ -175,12 +174,16 @@ class Streamer(Node):
         self._settings = settings = declare_settings(self)
         self._clock_of_plan = PlanClock(self)
         self._player = JointPlayer(settings.joints, settings.max_jump_rad)
-        self._measured: tuple[int, Floats] | None = None
+        self._ready = False  # whether the position was proven once
         self._rejected, self._last_rejection = 0, ""
         self._points: Points = POINTS[settings.command_type](self, settings)
         self._states = self.create_publisher(ControllerState, "~/controller_state", qos.SENSOR)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS)
-        self._joints = PulledSubscription(self, (JointState,), "/joint_states", raw=False)
+        self._joints = MeasuredJoints(
+            PulledSubscription(self, (JointState,), "/joint_states", profiles=(qos.JOINTS,)),
+            Graph(self),
+            settings.joints,
+        )
         self._windows = PulledSubscription(
             self, (JointTrajectory,), settings.window_topic, raw=False, profiles=(qos.COMMAND,)
         )
@@ -236,12 +239,12 @@ class Streamer(Node):
         if leaving and not self._player.moves(now_ns):
             self._ends_sent += 1
         # The policy node starts once it receives heartbeats. No window is taken while leaving, and
-        # the first one not before the joints were measured.
-        if not self._leaving and self._measured is not None:
+        # the first one not before the measured position was proven.
+        if not self._leaving and self._ready:
             self._heart.beat(steady_ns)
         if wrong:
             self.get_logger().error(wrong)
-        for work in (self._take_window, self._report_state, self._diagnose):
+        for work in (self._take_window, self._measure, self._report_state, self._diagnose):
             work(now_ns, steady_ns)
             if time.monotonic_ns() - steady_ns > self._spare_ns:
                 return  # the rest can wait: the next point is due soon
@@ -250,27 +253,25 @@ class Streamer(Node):
         motion = self._player.sample(now_ns)
         if motion is not None:
             self._points.send(motion[0], steady_ns)
-        elif self._points.holds_first and now_ns and not self._leaving:
-            self._pull()
-            measured = self._measured_now()
-            if measured is not None:
-                self._player.hold(measured, now_ns)
 
     def _take_window(self, now_ns: int, steady_ns: int) -> None:
         """Take the newest window and play it from now on, or report why it is refused."""
         message = None if self._leaving else self._windows.take()
         if message is None:
             return
+        measured = None if self._player.started else self._joints.first(steady_ns)
+        if isinstance(measured, str):
+            self._reject(f"first window: {measured}")
+            return
         refused = self._points.refuses(steady_ns)
         if refused:
             self._reject(refused)
             return
-        self._pull()
         window = parse_trajectory(message, self._settings.joints, self._clock_of_plan.offset_ns())
         if isinstance(window, str):
             reason: str | None = window
         else:
-            reason = self._player.accept(window, now_ns, self._measured_now())
+            reason = self._player.accept(window, now_ns, measured)
         if reason is not None:
             self._reject(reason)
 
@@ -285,33 +286,35 @@ class Streamer(Node):
         else:
             log(f"rejected window: {reason}")
 
-    def _pull(self) -> None:
-        """Take the newest joint state if it has all our joints."""
-        try:
-            message = self._joints.take()
-            if message is not None and set(self._settings.joints) <= set(message.name):
-                reading = JointReading(tuple(message.name), np.array(message.position), None)
-                self._measured = time.monotonic_ns(), select(self._settings.joints, reading)
-        except Gr00tError as error:
-            self.get_logger().warning(f"/joint_states: {error}", throttle_duration_sec=1.0)
+    def _measure(self, now_ns: int, steady_ns: int) -> None:
+        """Take the joint states; begin to hold what is proven, where the robot has to be held."""
+        self._joints.pull(steady_ns)
+        if time.monotonic_ns() - steady_ns <= self._spare_ns:
+            self._joints.look(steady_ns)
+        if self._player.started:
+            return
+        self._ready = self._ready or not self._joints.doubt(steady_ns)
+        if self._ready and self._points.holds_first and now_ns and not self._leaving:
+            measured = self._joints.first(steady_ns)
+            if not isinstance(measured, str):
+                self._player.hold(measured, now_ns)
 
-    def _measured_now(self) -> Floats | None:
-        if self._measured is None or time.monotonic_ns() - self._measured[0] > _FRESH_NS:
-            return None
-        return self._measured[1]
+    def _refuses(self, steady_ns: int) -> str:
+        """Why no window may be played now; empty if one may."""
+        doubt = "" if self._player.started else self._joints.doubt(steady_ns)
+        return doubt or self._points.refuses(steady_ns)
 
     def _report_state(self, now_ns: int, steady_ns: int) -> None:
         """Publish what is played at `now_ns`: the policy node starts from it (design decision 11).
 
         Before the first window it is the measured position, because that window has to begin
-        there; the node can also see from it that none of its windows is played. While the robot
-        accepts no windows the speed scaling is published as 0, so that the node does not start.
+        there; the node can also see from it that none of its windows is played. While no window may
+        be played the speed scaling is published as 0, so that the node does not start.
         """
         if steady_ns < self._state_due_ns:
             return
         self._state_due_ns = steady_ns + _STATE_NS
-        self._pull()
-        measured = self._measured_now()
+        measured = self._joints.position(steady_ns)
         if measured is None:
             return
         rest = np.zeros_like(measured)
@@ -325,7 +328,7 @@ class Streamer(Node):
             feedback=JointTrajectoryPoint(positions=measured.tolist()),
             error=JointTrajectoryPoint(positions=(motion[0] - measured).tolist()),
             output=JointTrajectoryPoint(positions=position),
-            speed_scaling_factor=0.0 if self._points.refuses(steady_ns) else 1.0,
+            speed_scaling_factor=0.0 if self._refuses(steady_ns) else 1.0,
         )
         message.header.stamp = to_time(now_ns + self._clock_of_plan.offset_ns())
         self._states.publish(message)
@@ -335,7 +338,7 @@ class Streamer(Node):
             return
         self._diagnostics_due_ns = steady_ns + _DIAGNOSTICS_NS
         lateness = self._thread.latencies.summary(LATENESS)
-        level, text = self._condition(now_ns)
+        level, text = self._condition(now_ns, steady_ns)
         values = {
             "lateness p50/p99/max us": "/".join(
                 f"{ns / 1e3:.0f}" for ns in (lateness.p50_ns, lateness.p99_ns, lateness.max_ns)
@@ -351,18 +354,20 @@ class Streamer(Node):
         message.header.stamp = to_time(self._clock_of_plan.ros_now_ns())
         self._diagnostics.publish(message)
 
-    def _condition(self, now_ns: int) -> tuple[bytes, str]:
+    def _condition(self, now_ns: int, steady_ns: int) -> tuple[bytes, str]:
         topic = self._settings.command_topic
-        refused = self._points.refuses(time.monotonic_ns())
+        refused = self._refuses(steady_ns)
         if refused:
             return DiagnosticStatus.WARN, refused
         if self.count_publishers(topic) > 1:
             return DiagnosticStatus.ERROR, f"another publisher commands {topic}: stop it"
+        # what plays goes on: it needs no measured position, and the policy node pauses by itself
+        mixed = self._joints.mixed(steady_ns)
+        if mixed:
+            return DiagnosticStatus.WARN, mixed
         if now_ns == 0:
             return DiagnosticStatus.WARN, "use_sim_time: no time on /clock yet"
         if not self._player.accepted:
-            if self._measured_now() is None:
-                return DiagnosticStatus.WARN, "no joint state with all joints on /joint_states"
             return DiagnosticStatus.OK, "waiting for the first window"
         moves = self._player.moves(now_ns)
         return DiagnosticStatus.OK, "playing" if moves else "holding"

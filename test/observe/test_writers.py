@@ -131,6 +131,41 @@ def test_one_publisher_is_never_taken_for_two(seed, loss, number):
         assert publishers.mixed(START + now_ns) == ()
 
 
+def test_how_long_a_joint_came_from_one_publisher_alone_counts_from_the_other_ones_last_message():
+    """Whether that was refused or took over; a joint that never came has no such time."""
+    own, other, publishers = Publisher(ARM, 40_000), Publisher({"a1"}), JointPublishers(HANDOVER_NS)
+    since = lambda *keys: publishers.alone_since_ns(keys)  # noqa: E731
+    assert since("a1") is None
+    for now_ms in (0, 10, 20):
+        own.send(publishers, now_ms * MS)
+    assert since("a1", "a2") == START
+    assert since("a1", "hand") is None
+    assert not other.send(publishers, 25 * MS)
+    own.send(publishers, 30 * MS)
+    assert (since("a1"), since("a2"), since("a1", "a2")) == (
+        START + 25 * MS,
+        START,
+        START + 25 * MS,
+    )
+    assert Publisher(ARM).send(publishers, 500 * MS), "it took over"
+    assert since("a1", "a2") == START + 500 * MS
+
+
+@pytest.mark.parametrize("publishers_now", [0, 1, 3])
+def test_without_numbers_that_time_begins_anew_when_the_graph_changes(publishers_now):
+    """What was taken before may be another publisher's."""
+    publishers = JointPublishers(HANDOVER_NS)
+    publishers.graph(2)
+    for now_ms in range(0, 100, 10):
+        publishers.see(ARM, None, START + now_ms * MS)
+        publishers.graph(2)
+    assert publishers.alone_since_ns(ARM) == START
+    publishers.graph(publishers_now)
+    assert publishers.alone_since_ns(ARM) is None
+    publishers.see(ARM, None, START + 100 * MS)
+    assert publishers.alone_since_ns(ARM) == START + 100 * MS
+
+
 def test_without_numbers_each_publisher_needs_joints_of_its_own():
     """A middleware that tells no numbers cannot tell whose a joint is: the graph must."""
     publishers = JointPublishers(HANDOVER_NS)

@@ -9,11 +9,12 @@ import time
 
 import numpy as np
 import pytest
-from ros_fixtures import collect, wait_until
+from ros_fixtures import collect, wait_for_discovery, wait_until
 from stand_in_interfaces import unitree_hg  # noqa: F401
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
+from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Twist, Vector3
 from sensor_msgs.msg import JointState
 from std_msgs.msg import ByteMultiArray, Float64
@@ -54,9 +55,7 @@ class Bench:
         self.node = node
         self.sent = collect(node, message_type, "/arm_commands", 5000)
         self._windows = node.create_publisher(JointTrajectory, "/windows", COMMAND)
-        joints = node.create_publisher(JointState, "/joint_states", 1)
-        state = JointState(name=JOINTS, position=START.tolist())
-        node.create_timer(0.01, lambda: joints.publish(state))
+        self.joints = node.create_publisher(JointState, "/joint_states", 1)
         options = (
             f"joints:=[{','.join(JOINTS)}]",
             *("window_topic:=/windows", "command_topic:=/arm_commands", "rate_hz:=100"),
@@ -66,6 +65,19 @@ class Bench:
         self.streamer = processes.start(
             "-m", "gr00t_ros.stream.joints", "--ros-args", *words, name="streamer"
         )
+
+    def tell(self, *told):
+        """Publish the positions of each (publisher, positions) from now on, in this order."""
+        for publisher, _ in told:
+            wait_for_discovery(publisher.get_subscription_count, "the streamer's ear for joints")
+
+        def publish():
+            for publisher, positions in told:
+                state = JointState(name=JOINTS, position=list(positions))
+                state.header.stamp = to_time(time.time_ns())
+                publisher.publish(state)
+
+        return self.node.create_timer(0.01, publish)
 
     def play(self, moved):
         """Send windows until one is played: `moved` says so."""
@@ -89,6 +101,7 @@ def test_the_arms_are_taken_over_2_s_held_when_windows_stop_and_given_back_over_
     low_cmd = message_class("unitree_hg", "LowCmd", "the stand-in")
     gains = ("stiffness:=[60.0, 80.0]", "damping:=[1.5, 2.0]")
     bench = Bench(ros_node, processes, "unitree_low_cmd", low_cmd, *gains)
+    bench.tell((bench.joints, START))
     sent = bench.sent
     positions = lambda: np.array([[m.motor_cmd[i].q for i in MOTORS] for m in list(sent)])  # noqa: E731
     weights = lambda: np.array([m.motor_cmd[29].q for m in list(sent)])  # noqa: E731
@@ -121,6 +134,35 @@ def test_the_arms_are_taken_over_2_s_held_when_windows_stop_and_given_back_over_
     np.testing.assert_allclose(positions()[asked_at:], np.tile(GOAL, (len(falling), 1)), atol=1e-6)
 
 
+@pytest.mark.parametrize("zeros_first", [True, False])
+def test_while_two_publishers_send_the_arms_joints_the_arms_are_not_taken_over(
+    unitree_hg,  # noqa: F811
+    ros_node,
+    processes,
+    zeros_first,
+):
+    """One of zeros, whoever is heard first: no message; when it has left, the true position."""
+    low_cmd = message_class("unitree_hg", "LowCmd", "the stand-in")
+    gains = ("stiffness:=[60.0, 80.0]", "damping:=[1.5, 2.0]")
+    bench = Bench(ros_node, processes, "unitree_low_cmd", low_cmd, *gains)
+    diagnostics = collect(ros_node, DiagnosticArray, "/diagnostics")
+    zeros = ros_node.create_publisher(JointState, "/joint_states", 1)
+    both = [(zeros, (0.0, 0.0)), (bench.joints, START)]
+    timer = bench.tell(*(both if zeros_first else reversed(both)))
+    mixed = "two publishers at once of left_elbow_joint, right_elbow_joint on /joint_states"
+    told = lambda: sum(mixed in m.status[0].message for m in diagnostics)  # noqa: E731
+    # a warning a second: longer than one publisher alone has to be heard
+    wait_until(lambda: told() > 6, "seven warnings")
+    assert not bench.sent
+
+    ros_node.destroy_timer(timer)
+    ros_node.destroy_publisher(zeros)
+    bench.tell((bench.joints, START))
+    wait_until(lambda: bench.sent and bench.sent[-1].motor_cmd[29].q == 1.0, "full weight")
+    held = np.array([[m.motor_cmd[i].q for i in MOTORS] for m in bench.sent])
+    np.testing.assert_allclose(held, np.tile(START, (len(held), 1)), atol=1e-6)
+
+
 def _without_crc(message):
     """The words that the checksum is made of, packed here from the fields of the message."""
     motors = b"".join(
@@ -135,6 +177,7 @@ def test_whole_body_goals_are_sent_only_where_the_robots_clock_is_this_hosts(ros
     """Nothing by another clock; then goals 40 ms ahead, the last one held, a base that stands."""
     base = ("walk_topic:=/cmd_vel", "height_topic:=/base_height")
     bench = Bench(ros_node, processes, "wbc_upper_body", ByteMultiArray, *base)
+    bench.tell((bench.joints, START))
     walks = ros_node.create_publisher(Twist, "/cmd_vel", COMMAND)
     heights = ros_node.create_publisher(Float64, "/base_height", COMMAND)
     status = ros_node.create_publisher(ByteMultiArray, WBC_STATUS, 1)

@@ -121,7 +121,22 @@ class Bench:
     def measure(self, position=START):
         """Publish joint states from now on."""
         state = JointState(name=["b", "other", "a"], position=[position[1], 9.0, position[0]])
-        self.node.create_timer(0.01, lambda: self.joints.publish(state))
+        self.tell((self.joints, state))
+
+    def tell(self, *told):
+        """Publish each (publisher, joint state) from now on, in this order every time.
+
+        None of them speaks before the streamer can hear all.
+        """
+        for publisher, _ in told:
+            wait_for_discovery(publisher.get_subscription_count, "the streamer's ear for joints")
+
+        def publish():
+            for publisher, state in told:
+                state.header.stamp = to_time(time.time_ns())
+                publisher.publish(state)
+
+        return self.node.create_timer(0.01, publish)
 
     def send(self, message):
         """Publish a window once the streamer can hear it."""
@@ -131,6 +146,7 @@ class Bench:
     def begin(self):
         """Have a window accepted and its points streamed; returns the window."""
         self.measure()
+        wait_until(lambda: self.said("waiting for the first window"), "a measured position")
         while not self.received:
             message = swing(time.time_ns())
             self.send(message)
@@ -183,7 +199,7 @@ def test_streams_what_the_controllers_model_says_and_holds_the_end(bench):
     wait_until(lambda: bench.value("lateness p50/p99/max us"), "diagnostics")
 
 
-def test_the_policy_node_may_start_only_once_the_joints_were_measured(bench, ros_node):
+def test_the_policy_node_may_start_only_once_the_joints_were_proven(bench, ros_node):
     """Its first windows would be refused before: the heartbeat is what an activation waits for."""
     beats = collect(ros_node, String, "/windows/alive", SENSOR)
     wait_for_discovery(lambda: ros_node.count_publishers("/windows/alive"), "the heartbeat's topic")
@@ -255,7 +271,7 @@ def _past(message):
 def test_publishes_nothing_before_a_first_window_that_begins_where_the_robot_is(bench):
     """Without joint states, and away from them, there is no first window."""
     bench.send(swing(time.time_ns()))
-    bench.streamer.wait_for_line("rejected window: first window: the measured joint state")
+    bench.streamer.wait_for_line("rejected window: first window: no joint state of a, b on ")
     bench.measure(START + [0.03, 0.0])
     wait_until(
         lambda: bench.send(swing(time.time_ns())) or "jump of a" in bench.streamer.text(),
@@ -264,9 +280,83 @@ def test_publishes_nothing_before_a_first_window_that_begins_where_the_robot_is(
     wait_until(lambda: bench.value("windows rejected"), "diagnostics")
     assert bench.received == []
     assert bench.value("windows accepted") == "0"
-    # the node is told where a first window has to begin
+    # the node is told where a first window has to begin, and that it may
     wait_until(lambda: bench.states, "a state before the first window")
     np.testing.assert_allclose(bench.states[-1].reference.positions, START + [0.03, 0.0])
+    wait_until(lambda: bench.states[-1].speed_scaling_factor == 1.0, "a streamer that may start")
+
+
+def a_zero():
+    """A joint_state_publisher's message: zero for every joint."""
+    return JointState(name=["a", "b"], position=[0.0, 0.0])
+
+
+def a_truth(*names):
+    """A driver's message with where these joints are, by default all."""
+    positions = dict(zip(NAMES, START, strict=True))
+    return JointState(name=names or NAMES, position=[positions[n] for n in names or NAMES])
+
+
+MIXED = "two publishers at once of a, b on /joint_states (test, test): stop one of them"
+
+
+@pytest.mark.parametrize("zeros_first", [True, False])
+def test_while_two_publishers_send_the_joints_no_first_window_is_played(
+    bench, ros_node, zeros_first
+):
+    """Whoever is heard first, wherever the window begins; when one has left, it is played."""
+    zeros = ros_node.create_publisher(JointState, "/joint_states", 1)
+    both = [(zeros, a_zero()), (bench.joints, a_truth())]
+    beats = collect(ros_node, String, "/windows/alive", SENSOR)
+    timer = bench.tell(*(both if zeros_first else reversed(both)))
+    windows = [swing(0), swing(0)]
+    for point in windows[1].points:
+        point.positions = (np.array(point.positions) - START).tolist()  # from zero
+    told = []
+
+    def refused():
+        for message in windows:
+            message.header.stamp = to_time(time.time_ns())
+            bench.send(message)
+        told[:] = [m for m in bench.diagnostics if m.status[0].message == MIXED]
+        return len(told) > 6  # seconds, longer than one publisher alone has to be heard
+
+    wait_until(refused, "seven warnings")
+    assert f"rejected window: first window: {MIXED}" in bench.streamer.text()
+    assert bench.received == [] and not beats
+    assert {state.speed_scaling_factor for state in bench.states} == {0.0}
+
+    ros_node.destroy_timer(timer)
+    ros_node.destroy_publisher(zeros)
+    message = bench.begin()
+    bench.moving(message)
+    bench.ended(np.array(message.points[-1].positions))
+    assert_without_steps(path([message]), bench.received)
+
+
+def test_a_second_publisher_of_the_joints_leaves_a_motion_as_it_is(bench, ros_node):
+    """The player needs no measured position in motion; the diagnostics name the publishers."""
+    zeros = ros_node.create_publisher(JointState, "/joint_states", 1)
+    message = bench.begin()
+    bench.tell((zeros, a_zero()))
+    wait_until(lambda: bench.said(MIXED), "the second publisher's name")
+    bench.ended(np.array(message.points[-1].positions))
+    assert_without_steps(path([message]), bench.received)
+    assert bench.states[-1].speed_scaling_factor == 1.0
+
+
+@pytest.mark.parametrize("publishers", [1, 2])
+def test_joints_that_come_in_several_messages_are_a_measured_position(bench, ros_node, publishers):
+    """Of one publisher in turns, or of two with joints of their own."""
+    second = ros_node.create_publisher(JointState, "/joint_states", 1)
+    bench.tell((bench.joints, a_truth("a")),
+               (second if publishers == 2 else bench.joints, a_truth("b")))  # fmt: skip
+    wait_until(lambda: bench.said("waiting for the first window"), "a measured position")
+    message = swing(time.time_ns())
+    bench.send(message)
+    wait_until(lambda: bench.received, "the first point")
+    np.testing.assert_allclose(bench.received[0][1], START)
+    bench.ended(np.array(message.points[-1].positions))
 
 
 def test_sigterm_in_mid_motion_plays_on_to_the_end(bench):
