@@ -49,7 +49,7 @@ class Queries:
     The worker thread calls `on_check(check, error)` and `on_reply(reply, error)` with one argument
     None, and `on_look(error)` with None if an observation could be assembled. After `on_reply` it
     calls `on_exchange(exchanged)` with what went over the wire, if the server answered; the next
-    query waits until it returns.
+    query waits until it returns. It can be asked for before, once `taken` was called.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class Queries:
         self._on_look, self._on_exchange, self._flows = on_look, on_exchange, flows
         self._on_pictures, self._rolling = on_pictures, rolling
         self._worker = Worker(self._deliver, finish=link.close)
+        self._told: Job | None = None  # the query whose result `on_reply` got last
         self.instruction = ""
         self.sent = 0
         self._asked_s = time.monotonic()
@@ -113,6 +114,14 @@ class Queries:
         asked_ns = time.monotonic_ns()
         self._submit(Job(lambda: self._query(episode, asked_ns, times, followed), "query"))
         return True
+
+    def taken(self) -> None:
+        """The result that `on_reply` got is known to whoever decides when the next query is due.
+
+        From now on `ask` does not wait for `on_exchange`, which may take longer than a tick.
+        """
+        if self._told is not None:
+            self._worker.release(self._told)
 
     def look(self) -> bool:
         """Let the worker assemble an observation without sending it; False if it is busy."""
@@ -224,6 +233,7 @@ class Queries:
         elif outcome.job.tag == "look":
             self._on_look(outcome.error)
         else:
+            self._told = outcome.job
             self._on_reply(outcome.reply, outcome.error)  # type: ignore[arg-type]
             if self._link.exchanged is not None:
                 self._on_exchange(self._link.exchanged)

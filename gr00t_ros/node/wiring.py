@@ -469,6 +469,7 @@ class Configured:
         if reply is not None and reply.marks is not None:
             self.flows.take(reply.marks)
         self._answers.apply(session, now_ns, reply, error)
+        self.queries.taken()
         self._delay_p99_ns = session.queries.delay_p99_ns
 
     def _on_look(self, error: Exception | None) -> None:

@@ -2,6 +2,7 @@
 
 Pure. A late answer is worse than none: the robot has played its chunk to the end by then, and the
 work delays others. So a request is refused at once if its expected finish lies beyond its deadline.
+A replica keeps to `longest_wait_ns`, with which its front counts.
 """
 
 from __future__ import annotations
@@ -19,11 +20,20 @@ def _moved(value_ns: int, seen_ns: int, up: float, down: float) -> int:
     return round(value_ns + gain * (seen_ns - value_ns))
 
 
+def longest_wait_ns(rows: int, wait_ns: int, batch_ns: int) -> int:
+    """How long a free policy waits at most for further rows of a batch.
+
+    rows: most in one batch, of which each may come `wait_ns` after the one before. batch_ns: of one
+    call of the policy; a wait that is longer costs more than the second call that it saves.
+    """
+    return min((rows - 1) * wait_ns, max(wait_ns, batch_ns))
+
+
 @dataclass(slots=True)
 class Expectation:
     """The expected time from a request to its answer.
 
-    rows: most rows in one batch. wait_ns: longest wait for further rows. batch_ns: time of a full
+    rows: most rows in one batch. wait_ns: longest wait for the next one. batch_ns: time of a full
     batch; rises fast and falls slowly, so that too few requests are admitted rather than too many.
     transport_ns: what a request takes beside its time in the replica; the other way round, because
     under load it contains waiting, which `after_ns` counts by itself. Both are 0 before the first
@@ -48,7 +58,9 @@ class Expectation:
         """Return the expected time of a request with `ahead` others before it.
 
         ``transport + wait + batch (1 + ceil(ahead / (replicas rows)))``: its own batch, and in the
-        worst case every batch before it from its beginning. replicas: at least 1.
+        worst case every batch before it from its beginning. wait: `longest_wait_ns`, once, because
+        a batch with another behind it is full. replicas: at least 1.
         """
         batches = 1 + -(-ahead // (replicas * self.rows))
-        return self.transport_ns + self.wait_ns + batches * self.batch_ns
+        wait_ns = longest_wait_ns(self.rows, self.wait_ns, self.batch_ns)
+        return self.transport_ns + wait_ns + batches * self.batch_ns

@@ -8,7 +8,7 @@ row (acceptance.py). Pure: no socket, takes `now_ns`.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -183,11 +183,8 @@ class ProxyCore:
 
     def next_frame(self, now_ns: int) -> Bytes | None:
         """Return the next frame to forward; None while the server has one, or a batch gathers."""
-        if self._in_flight is not None or not len(self._queue):
-            return None
-        chosen, is_full = self._next_jobs(self._acceptance.most(now_ns))
-        row = chosen[0].row
-        if row is not None and not is_full and not self._gathering.is_over(row.key, now_ns):
+        chosen = self._departing(now_ns) if self._in_flight is None else ()
+        if not chosen:
             return None
         for job in chosen:
             self._queue.take(job.client)
@@ -228,7 +225,10 @@ class ProxyCore:
         return tuple(error_reply(job.route, why) for job in jobs)
 
     def expired(self, now_ns: int) -> tuple[ProxyReply, ...]:
-        """Return the replies for requests whose turn did not come in time."""
+        """Return the replies for requests whose turn did not come in time.
+
+        Call `next_frame` before: then no request is busy while the server is idle.
+        """
         why = f"waited {self.limits.max_wait_ms} ms for its turn"
         return tuple(self._dropped(job, why, now_ns) for job in self._queue.expired(now_ns))
 
@@ -252,23 +252,39 @@ class ProxyCore:
         return self.limits.batch > 1
 
     def _next_departure_ns(self) -> int | None:
-        """When the server is late, or a batch that gathers leaves."""
+        """When the server is late, or the next batch that gathers leaves."""
         if self._in_flight is not None:
             return self._in_flight.until_ns
-        _, head = next(self._queue.first_jobs(), (None, None))
-        return None if head is None or head.row is None else self._gathering.until_ns(head.row.key)
+        expiry_ns = self._queue.next_expiry_ns()
+        if expiry_ns is None:
+            return None
+        keys = {job.row.key for _, job in self._queue.first_jobs() if job.row is not None}
+        times = [self._gathering.until_ns(key, expiry_ns) for key in keys]
+        return min((time for time in times if time is not None), default=None)
 
-    def _next_jobs(self, most: int) -> tuple[tuple[_Job, ...], bool]:
-        """Return the job whose turn it is and those that can go with it; whether none else fits."""
+    def _departing(self, now_ns: int) -> tuple[_Job, ...]:
+        """The first in the order of turns that may leave: while one form gathers, another goes."""
+        expiry_ns = self._queue.next_expiry_ns()
+        if expiry_ns is None:
+            return ()
+        for jobs, is_full in self._batches(self._acceptance.most(now_ns)):
+            row = jobs[0].row
+            if row is None or is_full or self._gathering.is_over(row.key, expiry_ns, now_ns):
+                return jobs
+        return ()
+
+    def _batches(self, most: int) -> Iterator[tuple[tuple[_Job, ...], bool]]:
+        """Each job or batch that could be next, in the order of turns; whether no more row fits."""
         jobs = [job for _, job in self._queue.first_jobs()]
-        first, chosen, size = jobs[0], [jobs[0]], len(jobs[0].frame)
-        for job in jobs[1:] if first.row is not None else ():
-            if len(chosen) == most or size + len(job.frame) > MAX_BATCH_BYTES:
-                return tuple(chosen), True
-            if job.row is not None and first.row is not None and job.row.key == first.row.key:
-                chosen.append(job)
-                size += len(job.frame)
-        return tuple(chosen), len(chosen) >= most
+        forms: dict[bytes, list[_Job]] = {}
+        for job in jobs:
+            if job.row is not None:
+                forms.setdefault(job.row.key, []).append(job)
+        for job in jobs:
+            if job.row is None:
+                yield (job,), True
+            elif (rows := forms.pop(job.row.key, None)) is not None:
+                yield _batch(rows, most)
 
     def _send_again(self, jobs: Sequence[_Job], why: str) -> None:
         """Put the rows of a failed batch back, to be sent alone before all others."""
@@ -347,6 +363,16 @@ class ProxyCore:
     def _busy(self, route: Route, why: str) -> ProxyReply:
         self.counts.busy += 1
         return error_reply(route, f"busy: {why}")
+
+
+def _batch(rows: Sequence[_Job], most: int) -> tuple[tuple[_Job, ...], bool]:
+    """Return the first of these that fit into one batch; whether it has no room for another."""
+    size = 0
+    for count, job in enumerate(rows):
+        size += len(job.frame)
+        if count and (count == most or size > MAX_BATCH_BYTES):
+            return tuple(rows[:count]), True
+    return tuple(rows), len(rows) >= most
 
 
 def _with_state(frame: Bytes, state: str) -> Bytes:

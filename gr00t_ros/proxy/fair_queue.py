@@ -27,10 +27,6 @@ class FairQueue(Generic[Job]):
         self._max_wait_ns, self._max_clients, self._max_jobs = max_wait_ns, max_clients, max_jobs
         self._turns: dict[Hashable, deque[_Waiting[Job]]] = {}  # the next client is first
 
-    def __len__(self) -> int:
-        """The number of waiting jobs."""
-        return sum(map(len, self._turns.values()))
-
     def push(self, client: Hashable, job: Job, now_ns: int) -> tuple[Job, ...]:
         """Add a job; return the jobs that it leaves no room for: itself or the client's oldest."""
         if client not in self._turns and len(self._turns) >= self._max_clients:

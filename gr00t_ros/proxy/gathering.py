@@ -2,7 +2,9 @@
 
 Without a wait, the first robot that comes back after a batch would be sent alone or with few, and
 the others would be the next batch: two half batches would alternate for ever. So after a reply the
-next batch waits for those of its robots that came back at once before. Pure: takes `now_ns`.
+next batch waits for those of its robots that came back at once before. Each that comes prolongs the
+wait, so it has a bound: one wait before the first request that waits anywhere expires, all leave.
+Pure: takes `now_ns`.
 """
 
 from __future__ import annotations
@@ -17,8 +19,9 @@ class Gathering:
     """The robots that are expected to ask again at once.
 
     Those of one key, whose requests can be in one batch, wait for each other. The wait ends when
-    all of them are there, or when none came for `wait_ns`. A robot that was missed is not expected
-    again until it comes in such a time by itself.
+    all of them are there, when none came for `wait_ns`, or `wait_ns` before a request expires. A
+    robot that did not come for `wait_ns` is not expected again until it comes in such a time by
+    itself.
     """
 
     def __init__(self, wait_ns: int) -> None:
@@ -47,25 +50,30 @@ class Gathering:
             del self._slow[client]
             self._wait_from(key, now_ns)
 
-    def until_ns(self, key: Hashable) -> int | None:
-        """How long a batch of this key waits if nobody comes; None: it does not wait."""
+    def until_ns(self, key: Hashable, expiry_ns: int) -> int | None:
+        """How long a batch of this key waits if nobody comes; None: it does not wait.
+
+        expiry_ns: when the first of all requests that wait expires.
+        """
         since_ns = self._since_ns.get(key)
         if since_ns is None or key not in self._expected.values():
             return None
-        return since_ns + self._wait_ns
+        return min(since_ns + self._wait_ns, expiry_ns - self._wait_ns)
 
-    def is_over(self, key: Hashable, now_ns: int) -> bool:
+    def is_over(self, key: Hashable, expiry_ns: int, now_ns: int) -> bool:
         """Whether a batch of this key may leave; those whom it waited for in vain are slow."""
-        until_ns = self.until_ns(key)
-        if until_ns is None:
-            return True
-        if now_ns < until_ns:
+        until_ns = self.until_ns(key, expiry_ns)
+        if until_ns is not None and now_ns < until_ns:
             return False
+        if until_ns is not None and now_ns >= self._since_ns[key] + self._wait_ns:
+            self._give_up(key)
+        return True
+
+    def _give_up(self, key: Hashable) -> None:
         for client in [client for client, of in self._expected.items() if of == key]:
             del self._expected[client]
             self._slow[client] = None
         _forget_oldest(self._slow)
-        return True
 
     def _wait_from(self, key: Hashable, now_ns: int) -> None:
         self._since_ns.pop(key, None)

@@ -153,6 +153,8 @@ class Proxy:
     def _advance(self) -> None:
         """Continue the exchange with the server, and begin the next one when it is done."""
         now_ns = time.monotonic_ns()
+        # First, however late this pass is: what an idle server can take now is not answered busy.
+        self._begin(now_ns)
         self._reply(*self.core.expired(now_ns))
         outcome = self._upstream.progress()
         if outcome is None:

@@ -3,8 +3,8 @@
 PolicyLink checks the server once, then queries it often, and checks again after a lost
 connection. It owns the client and the request buffers of one embodiment, and is used from the
 worker's thread. Worker runs one job at a time; a newer job replaces a waiting one. `submit`,
-`idle` and `stop` may be called from any thread; jobs and `deliver` run on the worker's thread.
-Times are `time.monotonic_ns`.
+`idle`, `release` and `stop` may be called from any thread; jobs and `deliver` run on the worker's
+thread. Times are `time.monotonic_ns`.
 """
 
 from __future__ import annotations
@@ -398,16 +398,25 @@ class Worker:
         self._finish = finish
         self._changed = threading.Condition()
         self._pending: tuple[Job, int] | None = None
-        self._running = False
+        self._running: Job | None = None
         self._stopping = False
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
         self._thread.start()
 
     @property
     def idle(self) -> bool:
-        """Whether no job runs or waits."""
+        """Whether no job runs or waits; one that was released does not run."""
         with self._changed:
-            return self._pending is None and not self._running
+            return self._pending is None and self._running is None
+
+    def release(self, job: Job) -> None:
+        """Do not count `job` as running while the rest of its outcome is delivered.
+
+        The next job then starts as soon as `deliver` returns, never before.
+        """
+        with self._changed:
+            if self._running is job:
+                self._running = None
 
     def submit(self, job: Job) -> Job | None:
         """Queue `job`; return the waiting job that it replaces, or `job` itself after `stop`."""
@@ -434,8 +443,7 @@ class Worker:
     def _loop(self) -> None:
         while (taken := self._next()) is not None:
             self._report(self._run(*taken))
-            with self._changed:
-                self._running = False
+            self.release(taken[0])
         if self._finish is not None:
             self._finish()
 
@@ -443,7 +451,7 @@ class Worker:
         with self._changed:
             self._changed.wait_for(lambda: self._stopping or self._pending is not None)
             taken, self._pending = self._pending, None
-            self._running = taken is not None
+            self._running = None if taken is None else taken[0]
             return taken
 
     def _run(self, job: Job, queued_ns: int) -> Outcome:

@@ -210,6 +210,7 @@ def moving_commit(
     offset_ms: int,
     stop_ms: int | None,
     delivery_ms: int = 12,
+    rtc: bool = False,
 ) -> tuple[set[int], Any]:
     """Play a policy while the commit time changes; the commit times, and the record."""
     chosen = replace(
@@ -221,7 +222,7 @@ def moving_commit(
     )
     limits = fr3_limits(jump=1.0)
     replay = Replay(limits, chosen)
-    policy = Policy(wander(seed), 16, 33_333_333, 60 * MS, 20 * MS, 4, 0.1)
+    policy = Policy(wander(seed), 16, 33_333_333, 60 * MS, 20 * MS, 4, 0.1, rtc)
     events = policy.events(replay, 2500 * MS, seed) + evidence(replay, seed, 2500)
     seen: set[int] = set()
     events += [(e, lambda _: seen.add(replay.sent_commit_ns // MS)) for e, _ in events]
@@ -247,6 +248,7 @@ CASES = {
     "lost": st.sampled_from([0, 1, 2]),
     "offset_ms": st.sampled_from([0, -8, 8]),
     "stop_ms": st.one_of(st.none(), st.integers(300, 2000)),
+    "rtc": st.booleans(),
 }
 
 
@@ -259,7 +261,10 @@ CASES = {
 def test_a_commit_time_that_changes_breaks_no_limit(
     monkeypatch: pytest.MonkeyPatch, drawn: dict[str, Any]
 ) -> None:
-    """Lost, late, doubled and overtaken windows inside what was measured; shortened much faster."""
+    """Lost, late, doubled and overtaken windows inside what was measured; with RTC and without.
+
+    It is shortened much faster here.
+    """
     monkeypatch.setattr(commit_time, "EVIDENCE_NS", 0)
     monkeypatch.setattr(commit_time, "SHORTER", 2)
     moving_commit(**drawn)

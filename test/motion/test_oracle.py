@@ -3,6 +3,7 @@
 The limits are FR3's shipped defaults: 6 rad/s^2, 400 rad/s^3, half the velocity, 0.05 rad margin.
 """
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.replay import Replay
 from gr00t_ros.motion.replay_settings import ReplaySettings
 from gr00t_ros.motion.sampler import JtcSampler, Trajectory
+from gr00t_ros.robot.limits import JointLimits
 
 
 @pytest.mark.parametrize("step_ms", [-50, 50])
@@ -162,6 +164,36 @@ def test_a_chunk_in_motion_leaves_no_trace_of_its_sequence() -> None:
     """The same events give the same motion: nothing depends on time of day or on order of calls."""
     runs = [run(Policy(wander(4), disagreement=0.1), Network(), seed=7)[0] for _ in range(2)]
     np.testing.assert_array_equal(runs[0].position, runs[1].position)
+
+
+class Listening(Replay):
+    """Keeps the chunks that come."""
+
+    def __init__(self, limits: JointLimits, chosen: ReplaySettings) -> None:
+        super().__init__(limits, chosen)
+        self.came: list[ActionChunk] = []
+
+    def accept(self, chunk: ActionChunk, now_ns: int) -> Any:
+        """As Replay's."""
+        self.came.append(chunk)
+        return super().accept(chunk, now_ns)
+
+
+@pytest.mark.parametrize("rtc", [False, True])
+def test_with_rtc_the_oracles_chunks_continue_the_one_that_is_followed(rtc: bool) -> None:
+    """The steps that will be executed before a chunk acts are those of the one before, exactly."""
+    limits = fr3_limits(jump=1.0)
+    replay = Listening(limits, ReplaySettings())
+    policy = Policy(wander(2, 0.1), disagreement=0.1, rtc=rtc)
+    events = policy.events(replay, 4000 * MS)
+    assert_lawful(play(replay, events, 4000 * MS, Network()), limits)
+    chosen = replay.settings
+    acts_ns = policy.latency_ns + chosen.commit_ns + chosen.knot_ns
+    steps, executed = acts_ns // policy.step_ns + 1, policy.executed
+    assert replay.counts.accepted == len(replay.came) >= 6
+    for old, new in pairwise(replay.came):
+        same = old.joints[executed : executed + steps] == new.joints[:steps]
+        assert same.all() if rtc else not same.any()
 
 
 def test_an_answer_that_comes_after_the_stop_moves_nothing() -> None:

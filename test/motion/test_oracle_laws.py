@@ -38,8 +38,8 @@ LONG = settings(
 FORMS = st.sampled_from([(16, 33_333_333), (40, 66_666_667), (50, 50 * MS)])
 SEEDS = st.integers(0, 10_000)
 POLICIES = st.builds(
-    lambda form, path, latency, jitter, executed, wrong, speed: Policy(
-        wander(path, speed), *form, latency * MS, jitter * MS, executed, wrong
+    lambda form, path, latency, jitter, executed, wrong, speed, rtc: Policy(
+        wander(path, speed), *form, latency * MS, jitter * MS, executed, wrong, rtc
     ),
     FORMS,
     SEEDS,
@@ -48,6 +48,7 @@ POLICIES = st.builds(
     st.sampled_from([4, 8, 16]),
     st.sampled_from([0.0, 0.02, 0.1, 0.3]),
     st.sampled_from([0.1, 0.5, 1.2]),
+    st.booleans(),
 )
 # Every combination keeps the commit rule: (lost + 1) * refresh + jitter + |offset| + 2 ms.
 NETWORKS = st.builds(
@@ -84,7 +85,7 @@ ANY = {
 @SHORT
 @given(st.fixed_dictionaries(ANY))
 def test_no_policy_and_no_network_breaks_a_limit(drawn: dict[str, Any]) -> None:
-    """Disagreeing chunks, latency, lost, late, doubled and overtaken windows, clock offsets."""
+    """Disagreeing chunks, or continued ones; latency, lost, late, doubled and overtaken windows."""
     _check_any_policy_and_network(**drawn)
 
 

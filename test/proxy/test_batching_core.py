@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from laws import examples
 
@@ -382,6 +382,105 @@ def test_a_batch_is_never_larger_than_our_servers_read(monkeypatch):
     robots.land()
     robots.now_ns += 5 * MS
     assert robots.next() == [2, 3]
+
+
+def test_while_one_form_gathers_another_goes():
+    """An idle server does not wait for robots whose requests cannot be in the other's batch."""
+    robots = Robots()
+    robots.ask("a", "b")
+    robots.next()
+    robots.land()
+    robots.ask("a")
+    assert robots.next() is None, "a waits for b"
+    robots.ask("c", width=2)
+    assert robots.next() == [3]
+    robots.ask("b")
+    robots.land(ms=1)
+    assert robots.next() == [2, 4]
+
+
+def test_robots_that_were_not_waited_for_to_the_end_are_expected_still():
+    """The wait ended for the one who could wait no longer: it proves nothing about the others."""
+    robots = Robots(wait_ms=40, max_wait_ms=100)
+    robots.ask(*"abcd")
+    robots.next()
+    robots.land(ms=0)
+    for client in "abc":
+        robots.now_ns += 25 * MS
+        robots.ask(client)
+        assert robots.next() is None
+    robots.now_ns += 10 * MS
+    assert robots.next() == [4, 5, 6], "one wait before a would be busy"
+    robots.land(ms=0)
+    robots.ask(*"abc")
+    assert robots.next() is None
+    robots.ask("d")
+    assert len(robots.next()) == 4
+
+
+ASKING = st.lists(
+    st.tuples(st.sampled_from("abcdefgh"), st.sampled_from([0, 1, 1, 1, 2]), st.integers(0, 30)),
+    min_size=4,
+    max_size=40,
+)
+IN_TURN = [(client, 1, 90) for client in 6 * "abcdefgh"]
+
+
+@settings(max_examples=examples(300), deadline=None)
+@example(IN_TURN, 100, 500, 30, 0, 8)
+@example(IN_TURN, 100, 500, 30, 150, 8)
+@given(
+    ASKING,
+    st.integers(1, 30),
+    st.integers(31, 120),
+    st.integers(0, 60),
+    st.sampled_from([0, 0, 7, 50]),
+    st.integers(2, 8),
+)
+def test_no_request_is_busy_while_the_server_is_idle(
+    asking, wait_ms, max_wait_ms, server_ms, late_ms, batch
+):
+    """However late the proxy's loop is; one wait is left of what a request may wait.
+
+    asking: client, form (0: a ping) and ms after the one before.
+    """
+    robots = Robots(batch=batch, wait_ms=wait_ms, max_wait_ms=max_wait_ms)
+    core, lands_ns, due, at_ns = robots.core, None, [], 0
+    for client, width, gap_ms in asking:
+        at_ns += gap_ms * MS
+        due.append((at_ns, client, width))
+    idle_ns = {}  # of each request that waits: how long it has waited for an idle server
+
+    def forward():
+        nonlocal lands_ns, idle_ns
+        idle_ns = {number: ns for number, ns in idle_ns.items() if number not in robots.got}
+        frame = core.next_frame(robots.now_ns)
+        if frame is not None:
+            robots.frame, lands_ns = frame, robots.now_ns + server_ms * MS
+        elif lands_ns is None:
+            assert max(idle_ns.values(), default=0) < (max_wait_ms - wait_ms) * MS
+
+    while True:
+        times = [core.next_event_ns(), lands_ns, due[0][0] if due else None]
+        event_ns = min((at for at in times if at is not None), default=None)
+        if event_ns is None:
+            break
+        before_ns, robots.now_ns = robots.now_ns, max(robots.now_ns, event_ns + late_ms * MS)
+        if lands_ns is None:
+            idle_ns = {number: ns + robots.now_ns - before_ns for number, ns in idle_ns.items()}
+        while due and due[0][0] <= robots.now_ns:
+            _, client, width = due.pop(0)
+            ping = None if width else encode({"endpoint": "ping"}, "npy")
+            idle_ns |= dict.fromkeys(robots.ask(client, width=width, frame=ping), 0)
+        forward()
+        replies = core.expired(robots.now_ns)
+        assert not replies or lands_ns is not None, "busy while the server is idle"
+        robots.take(replies)
+        if lands_ns is not None and lands_ns <= robots.now_ns:
+            robots.land(0)
+            lands_ns = None
+        forward()
+    assert set(robots.got) == set(range(len(asking)))
 
 
 STEPS = st.lists(

@@ -390,6 +390,17 @@ def test_a_request_that_cannot_be_served_in_time_is_busy_and_not_sent_later(
     assert len(policy.order) == 1
 
 
+def test_a_late_pass_of_the_loop_sends_what_an_idle_server_can_take():
+    """It is not answered busy, as a request that had to wait for the server is."""
+    with Proxy(ProxySettings("tcp://127.0.0.1:9", "tcp://127.0.0.1:*")) as proxy:
+        for number in range(2):
+            came_ns = time.monotonic_ns() - 10**10
+            proxy.core.request(number, (b"%d" % number, b""), (PING,), came_ns)
+        proxy._advance()
+        assert proxy.core.counts.busy == 1, "the second, which waits for the first one's reply"
+        assert proxy.core.next_event_ns() > time.monotonic_ns(), "the first is with the server"
+
+
 def test_a_message_without_return_address_is_dropped(serve, proxy_of, connect, golden_policy):
     """A sentinel shows that nothing was answered."""
     peer = connect(proxy_of(serve(golden_policy).address).address, zmq.DEALER)

@@ -9,6 +9,7 @@ import pytest
 from gr00t_ros.wire.link import Job, Worker
 
 LIMIT_S = 20.0
+DELIVERED = ("is told", "is delivered")
 
 
 class Gate:
@@ -70,6 +71,30 @@ def test_idle_means_neither_running_nor_waiting(worker, outcomes):
     limit = time.monotonic() + LIMIT_S
     while not worker.idle:
         assert time.monotonic() < limit
+
+
+def test_a_released_job_makes_way_for_the_next_one_which_starts_after_its_delivery():
+    """Whoever has its outcome need not wait for the rest of the delivery; a job runs alone."""
+    seen, told, go = queue.SimpleQueue(), threading.Event(), threading.Event()
+
+    def deliver(outcome):
+        seen.put(f"{outcome.reply} is told")
+        told.set()
+        assert go.wait(LIMIT_S)
+        seen.put(f"{outcome.reply} is delivered")
+
+    worker = Worker(deliver)
+    first, second = (Job(lambda name=name: seen.put(f"{name} runs") or name) for name in "ab")
+    worker.submit(first)
+    assert told.wait(LIMIT_S) and not worker.idle
+    worker.release(first)
+    assert worker.idle and worker.submit(second) is None
+    worker.release(first)  # late: it is another's turn
+    assert not worker.idle
+    go.set()
+    rest = [seen.get(timeout=LIMIT_S) for _ in range(6)]
+    assert rest == [f"{name} {what}" for name in "ab" for what in ("runs", *DELIVERED)]
+    assert worker.stop(LIMIT_S)
 
 
 def test_an_exception_in_a_job_is_its_outcome_and_the_thread_lives_on(worker, outcomes):
