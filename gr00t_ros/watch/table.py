@@ -443,6 +443,8 @@ ARM: tuple[Watch, ...] = (
         "window would restart at real time.",
         f"set the speed slider to 100 % (at 0: start the robot's program), then {RESET}",
         "watch.arm.speed_scaling",
+        note="gr00t_streamer reports 0 while it plays no windows; its entry in /diagnostics has "
+        "the reason",
     ),
     Watch(
         "reference_against_plan",
