@@ -1,10 +1,12 @@
 """The parts of the fault matrix can tell a reaction from none: judge, document, cable, rows."""
 
+import os
 import re
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +16,8 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 from fault_matrix.cable import Cable  # noqa: E402
 from fault_matrix.document import document  # noqa: E402
 from fault_matrix.judge import LIMITS, judge  # noqa: E402
-from fault_matrix.observe import Seen  # noqa: E402
+from fault_matrix.lateness import BEFORE_NS, LATE_NS, Lateness, waits_ns  # noqa: E402
+from fault_matrix.observe import Seen, strange  # noqa: E402
 from fault_matrix.row import Fault, Group, nothing  # noqa: E402
 from fault_matrix.runner import Outcome, judged  # noqa: E402
 
@@ -139,6 +142,95 @@ def test_a_row_that_must_stop_is_told_why() -> None:
     """So it cannot be silent."""
     with pytest.raises(ValueError, match="say why"):
         Fault("lamp off", "a switch", nothing, watch="black_camera", silent=True)
+
+
+NOTHING_NEW = "controller of arm: nothing new on /arm/controller_state for 0.12 s, at most 0.10 s"
+NO_TICK = "replay thread: 0.15 s between two ticks, at most 0.10 s allowed"
+MODES = {"stopping", "holding"}
+
+
+def late_at(*times_s: float) -> Lateness:
+    """A witness that saw this machine late for 50 ms up to each of these times."""
+    lateness = Lateness()
+    for time_s in times_s:
+        lateness.note(round(time_s * S) - 50_000_000, round(time_s * S))
+    return lateness
+
+
+def once_a_second(reason: str, seconds: int) -> list[tuple[int, str, str]]:
+    """What a node says that stops every second and goes on again."""
+    modes = (("stopping", reason), ("paused", reason), ("blending_in", ""), ("replaying", ""))
+    return [
+        (second * S + part * S // 4, mode, f"{said}; {second}" if said else "")
+        for second in range(seconds)
+        for part, (mode, said) in enumerate(modes)
+    ]
+
+
+@pytest.mark.parametrize("reason", [NOTHING_NEW, NO_TICK])
+@pytest.mark.parametrize("modes", [set(), MODES])
+def test_a_check_that_fires_without_cause_is_a_failure(reason: str, modes: set[str]) -> None:
+    """Each stop and each pause of it: no witness saw this machine late."""
+    found = strange(once_a_second(reason, 3), modes, (), Lateness().before)
+    assert [line.partition(": ")[0] for line in found] == ["stopping", "paused"] * 3
+    assert all(reason in line and "no witness" in line for line in found)
+
+
+@pytest.mark.parametrize("reason", [NOTHING_NEW, NO_TICK])
+def test_only_the_stops_of_a_late_machine_are_excused(reason: str) -> None:
+    """With the pause after each; once a second without, whatever was late before."""
+    told = once_a_second(reason, 3)
+    assert strange(told, set(), (), late_at(-0.05, 0.9, 1.99).before) == []
+    (stop, pause) = strange(told, set(), (), late_at(-0.05, 1.99).before)
+    assert stop.startswith(f"stopping: {reason}; 1") and pause.startswith(f"paused: {reason}; 1")
+
+
+def test_a_late_machine_excuses_no_other_reason_and_no_other_mode() -> None:
+    """A pause with its own reason, a fault; a stop that the row itself makes needs no excuse."""
+    late = late_at(1.0).before
+    for mode, reason in (("paused", "camera wrist: dark"), ("fault", "e-stop pressed")):
+        assert strange([(S, mode, reason)], MODES, (), late) == [f"{mode}: {reason}"]
+    assert strange([(S, "paused", NO_TICK)], MODES, ("replay thread",), Lateness().before) == []
+    assert strange([(S, "paused", "no answer")], MODES, ("replay thread",), late) != []
+    assert strange([(S, "holding", "")], MODES, (), Lateness().before) == []
+
+
+def test_only_a_lateness_before_the_status_and_not_long_ago_counts() -> None:
+    """And what is less late makes no such check react."""
+    lateness = late_at(1.0)
+    assert lateness.before(S) and lateness.before(S + BEFORE_NS)
+    assert not lateness.before(S + BEFORE_NS + 1)
+    assert not lateness.before(S - 50_000_001)
+    short = Lateness()
+    short.note(S, S + LATE_NS - 1)
+    assert not short.before(S)
+
+
+def test_a_node_that_waits_for_a_processor_is_late_by_the_count_of_the_kernel() -> None:
+    """By one long wait, not by many short ones; of a new thread nothing is known."""
+    lateness = Lateness()
+    lateness.kernel_said({"1": 10 * S, "2": 0}, S)
+    lateness.kernel_said({"1": 11 * S, "2": 0, "3": 9 * S}, 2 * S)  # a second of short waits
+    assert not lateness.before(2 * S)
+    lateness.kernel_said({"1": 12 * S + LATE_NS, "3": 9 * S}, 3 * S)
+    assert lateness.before(3 * S) and not lateness.before(3 * S - LATE_NS - 1)
+
+
+def test_a_robot_that_speaks_late_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its joint states come every 10 ms; the first one has none before it."""
+    lateness, times_ns = Lateness(), [S, S + 10_000_000, S + 59_999_999, S + 110_000_000]
+    clock = SimpleNamespace(monotonic_ns=times_ns.pop)
+    times_ns.reverse()
+    monkeypatch.setattr("fault_matrix.lateness.time", clock)
+    for late in (False, False, False, True):
+        lateness.robot_spoke()
+        assert lateness.before(2 * S - 500_000_000) is late
+
+
+def test_the_kernel_counts_how_long_a_thread_waited() -> None:
+    """Of this process: its first thread has its number."""
+    assert dict(waits_ns(os.getpid()))[str(os.getpid())] >= 0
+    assert dict(waits_ns(2**30)) == {}
 
 
 def test_the_document_says_what_was_seen_and_what_differs() -> None:

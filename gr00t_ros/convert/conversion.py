@@ -24,9 +24,10 @@ from gr00t_ros.convert.episodes import EpisodeReference
 from gr00t_ros.convert.place import Named, Place
 from gr00t_ros.dataset.contents import Contents
 from gr00t_ros.dataset.embodiment_file import COPY, copy_to
-from gr00t_ros.dataset.staged import stage, write_whole
+from gr00t_ros.dataset.staged import read_staged, stage, write_whole
 from gr00t_ros.dataset.writer import staged_of, write_dataset
 from gr00t_ros.errors import Gr00tError, SettingsError
+from gr00t_ros.robot.data_file import read_json
 from gr00t_ros.robot.embodiment import Embodiment
 
 DONE_FILE: Final = "done.json"
@@ -250,12 +251,16 @@ def _plain(done: Done) -> dict[str, Any]:
 
 
 def _finished(job: Job) -> Done | None:
-    """The episode if it is staged as it would be now; one without a gap is the same if split."""
+    """The episode if it is staged as it would be now; one without a gap is the same if split.
+
+    None where a file of it cannot be read: then it is converted again.
+    """
     try:
-        found = Done(**json.loads((job.folder / DONE_FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        found = Done(**read_json(job.folder / DONE_FILE))
+        lengths = [read_staged(part).length for part in _parts(job.folder)]
+    except (SettingsError, TypeError):
         return None
-    fits = found.gaps in (REFUSE, job.gaps)
+    fits = found.gaps in (REFUSE, job.gaps) and found.rows == lengths
     return found if found.identity == job.identity and fits else None
 
 

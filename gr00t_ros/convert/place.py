@@ -16,6 +16,7 @@ from typing import Final
 
 from gr00t_ros.dataset.staged import write_whole
 from gr00t_ros.errors import SettingsError
+from gr00t_ros.robot.data_file import read_json
 
 MARK: Final = "named.json"
 
@@ -92,7 +93,7 @@ class Place:
         if not self.output.exists():  # somebody moved it since
             shutil.rmtree(self.partial)
             return None
-        named = Named(**json.loads(self._mark.read_text(encoding="utf-8")))
+        named = self._named()
         added = [bag for bag in bags if str(bag.resolve()) in named.bags]
         if added and len(added) < len(bags):
             raise SettingsError(
@@ -101,6 +102,18 @@ class Place:
             )
         self._remove_rest()
         return named if added else None
+
+    def _named(self) -> Named:
+        """What the mark says; SettingsError where it cannot be read."""
+        try:
+            content = read_json(self._mark)
+            bags = [str(one) for one in content["bags"]]
+            return Named(bags, int(content["episodes"]), int(content["rows"]))
+        except (SettingsError, KeyError, TypeError, ValueError) as error:
+            raise SettingsError(
+                f"{self._mark}: got {error}, expected what an earlier conversion had added; the "
+                f"dataset {self.output} is whole: remove {self.partial}"
+            ) from error
 
     def _remove_rest(self) -> None:
         """Remove the earlier dataset, then what was partial; the mark goes last."""

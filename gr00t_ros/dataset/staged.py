@@ -21,6 +21,7 @@ from gr00t_ros.dataset.episode import Episode, Pictures
 from gr00t_ros.dataset.stats import levels
 from gr00t_ros.dataset.video_encode import encode
 from gr00t_ros.errors import SettingsError
+from gr00t_ros.robot.data_file import read_json
 
 ROWS: Final = "rows.parquet"
 FACTS: Final = "facts.json"
@@ -87,14 +88,17 @@ def stage(episode: Episode, folder: Path, codec: str) -> Staged:
 
 
 def read_staged(folder: Path) -> Staged:
-    """The facts of a staged episode; SettingsError if it was not finished."""
+    """The facts of a staged episode; SettingsError if it was not finished, or they are others."""
+    path = folder / FACTS
+    content = read_json(path)
     try:
-        content = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"{folder}: was not finished: {error}") from error
-    content["pictures"] = {key: tuple(size) for key, size in content["pictures"].items()}
-    content["actions"] = tuple(content["actions"])
-    return Staged(**content)
+        content["pictures"] = {key: tuple(size) for key, size in content["pictures"].items()}
+        content["actions"] = tuple(content["actions"])
+        return Staged(**content)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise SettingsError(
+            f"{path}: got {error!r}, expected the facts of a staged episode: convert it again"
+        ) from error
 
 
 def read_rows(folder: Path) -> Any:

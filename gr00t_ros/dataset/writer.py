@@ -15,6 +15,7 @@ from gr00t_ros.dataset.embodiment_file import COPY, difference
 from gr00t_ros.dataset.schema import IMAGES, INDICES, PREDICTED, TIMESTAMP
 from gr00t_ros.dataset.staged import FACTS, ROWS, Staged, parquet, write_whole
 from gr00t_ros.errors import SettingsError
+from gr00t_ros.robot.data_file import read_json, read_json_lines
 from gr00t_ros.robot.embodiment import Embodiment
 
 FORMATS: Final[Mapping[str, Callable[[Contents, Path], None]]] = {
@@ -93,17 +94,17 @@ def staged_of(dataset: Path, folder: Path, form: str) -> Old:
     shutil.rmtree(folder, ignore_errors=True)
     meta = dataset / "meta"
     try:
-        info, modality = (
-            json.loads((meta / name).read_text()) for name in ("info.json", "modality.json")
-        )
-        lines = (meta / "episodes.jsonl").read_text().splitlines()
-        rows = [json.loads(line) for line in lines]
-        folders = [_staged_again(dataset, folder, info, modality, row) for row in rows]
+        info, modality = (read_json(meta / name) for name in ("info.json", "modality.json"))
+        rows = read_json_lines(meta / "episodes.jsonl")
+        folders = [_staged_again(dataset, folder, info, modality, row) for _, row in rows]
+        if len(folders) != info["total_episodes"]:
+            listed = meta / "episodes.jsonl"
+            raise ValueError(f"{listed}: {len(folders)} lines, info.json says other total_episodes")
         robot, tag, fps = info["robot_type"], info["embodiment_tag"], info["fps"]
         own = dataset / COPY if (dataset / COPY).exists() else None
         discarded = tuple(info["discarded_episodes"])
         return Old(tuple(folders), discarded, modality, robot, tag, fps, own)
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except (OSError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise SettingsError(
             f"{dataset}: --append expected a dataset of gr00t dataset convert: "
             f"{type(error).__name__} {error}"

@@ -23,6 +23,7 @@ from gr00t_ros.evaluate.diagnosis import PROBLEM, Finding
 from gr00t_ros.evaluate.lags import Lag
 from gr00t_ros.evaluate.measures import Measures, Smoothness
 from gr00t_ros.evaluate.open_loop import Settings
+from gr00t_ros.robot.data_file import MAX_RESULTS_BYTES, read_json
 from gr00t_ros.robot.embodiment import Embodiment
 
 SCHEMA: Final = "gr00t_ros.evaluation/1"
@@ -310,11 +311,8 @@ def write_results(folder: Path, results: Plain) -> None:
 def read_results(path: Path) -> Plain:
     """Read results.json, or the one in a folder; SettingsError if it is none of this version."""
     file = path / JSON_NAME if path.is_dir() else path
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise SettingsError(f"{file}: got {error}, expected {JSON_NAME} of gr00t eval") from error
-    schema = content.get("schema") if isinstance(content, dict) else None
+    content = read_json(file, max_bytes=MAX_RESULTS_BYTES)
+    schema = content.get("schema")
     if schema != SCHEMA:
-        raise SettingsError(f"{file}: got schema {schema!r}, expected {SCHEMA!r}")
-    return dict(content)
+        raise SettingsError(f"{file}: got schema {schema!r:.60}, expected {SCHEMA!r} of gr00t eval")
+    return content

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from gr00t_ros.dataset.episode import SOURCES
 from gr00t_ros.errors import BagError
 from gr00t_ros.record.episode_bag import write_whole
+from gr00t_ros.robot.data_file import read_json
 from gr00t_ros.text_table import one_line
 
 FILE: Final = "episode.json"
@@ -69,11 +70,11 @@ def read_facts(folder: Path) -> EpisodeFacts | None:
     """
     path = folder / FILE
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise BagError(f"{path}: cannot be read: {error}; {_remedy(folder)}") from error
+        content = read_json(path, BagError)
+    except BagError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise BagError(f"{error}; {_remedy(folder)}") from error
     try:
         return _facts(content)
     except ValueError as error:
@@ -84,10 +85,8 @@ def _remedy(folder: Path) -> str:
     return f"gr00t record recover {folder} rebuilds it from its bag"
 
 
-def _facts(content: object) -> EpisodeFacts:
+def _facts(content: dict[str, Any]) -> EpisodeFacts:
     """The facts of a file's content; ValueError with key, what was got, what was expected."""
-    if not isinstance(content, dict):
-        raise ValueError(f"got {_shown(content)}, expected an object with the key index")
     known = {
         one.name: one.default is MISSING and one.default_factory is MISSING
         for one in fields(EpisodeFacts)
@@ -108,9 +107,9 @@ def _facts(content: object) -> EpisodeFacts:
     return facts
 
 
-def is_right(content: object, key: str) -> bool:
+def is_right(content: dict[str, Any], key: str) -> bool:
     """Whether a file's content has a value for the key that can be one."""
-    return isinstance(content, dict) and key in content and _EXPECTED[key][0](content[key])
+    return key in content and _EXPECTED[key][0](content[key])
 
 
 def _shown(value: object) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from gr00t_ros.record.facts import (
 from gr00t_ros.record.mcap_file import McapFile
 from gr00t_ros.record.recording import EMBODIMENT, EPISODE, episode_folders
 from gr00t_ros.record.session import ENDS, INTERVENE, PROBLEM, RESUME, SOURCE, START, label
+from gr00t_ros.robot.data_file import read_json
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.text_table import printable
 
@@ -83,8 +83,8 @@ def recover(folder: Path) -> Iterator[str]:
 def _labels(broken: Path) -> dict[str, Any]:
     """What can be read of outcome and success in a broken file: they may be later than the bag."""
     try:
-        content = json.loads(broken.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = read_json(broken, BagError)
+    except BagError:
         return {}
     return {key: content[key] for key in ("outcome", "success") if is_right(content, key)}
 

@@ -24,6 +24,9 @@ MAX_DEPTH: Final = 40
 MAX_DIGITS: Final = 64
 """Characters of a number: 2**64 has 20, a double 24."""
 
+MAX_RESULTS_BYTES: Final = 256 * 1024 * 1024
+"""Largest results of an evaluation: some thousand episodes of 30 kB, or 100,000 of a line each."""
+
 _MAX_JSON_BYTES: Final = 32 * 1024 * 1024  # a hundred thousand lines of episodes.jsonl are ten MB
 _MARKS: Final = re.compile(r'\\.|["\[\]{}]', re.DOTALL)
 
@@ -57,20 +60,29 @@ def read_text(
         raise error_type(f"{path}:{line}: byte 0x{byte:02x} is no UTF-8, expected text") from error
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the map in a JSON file; raises SettingsError naming it, line and column."""
-    return _map(read_text(path, _MAX_JSON_BYTES, SettingsError), path, 1)
+def read_json(
+    path: Path,
+    error_type: type[Gr00tError] = SettingsError,
+    max_bytes: int = _MAX_JSON_BYTES,
+) -> dict[str, Any]:
+    """Return the map in a JSON file; raises `error_type` naming it, line and column.
+
+    The error's cause is the OSError where there was one.
+    """
+    return _map(read_text(path, max_bytes, error_type), path, 1, error_type)
 
 
-def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_json_lines(
+    path: Path, max_bytes: int = _MAX_JSON_BYTES
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (line number from 1, its map) of a file with a JSON map on each line; blanks pass.
 
     Raises SettingsError as `read_json`.
     """
-    lines = read_text(path, _MAX_JSON_BYTES, SettingsError).split("\n")
+    lines = read_text(path, max_bytes, SettingsError).split("\n")
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            yield number, _map(line, path, number)
+            yield number, _map(line, path, number, SettingsError)
 
 
 def unicode_problem(text: str) -> str:
@@ -107,7 +119,7 @@ def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
-def _map(text: str, path: Path, first_line: int) -> dict[str, Any]:
+def _map(text: str, path: Path, first_line: int, error_type: type[Gr00tError]) -> dict[str, Any]:
     """Return the map that `text` is; its first line is number `first_line` of the file."""
 
     def refuse(problem: str, index: int | None) -> NoReturn:
@@ -115,7 +127,7 @@ def _map(text: str, path: Path, first_line: int) -> dict[str, Any]:
         if index is not None:
             line, column = text.count("\n", 0, index), index - (text.rfind("\n", 0, index) + 1)
             place = f":{line + first_line}:{column + 1}"
-        raise SettingsError(f"{path}{place}: no JSON that can be read: {problem}") from None
+        raise error_type(f"{path}{place}: no JSON that can be read: {problem}") from None
 
     deep = _deep_at(text)
     if deep is not None:

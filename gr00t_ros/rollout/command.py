@@ -207,7 +207,7 @@ def _parameter(text: str) -> tuple[str, object]:
         raise SettingsError(f"parameter: got {text!r:.60}, expected NAME=VALUE")
     try:
         return name, json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return name, value
 
 

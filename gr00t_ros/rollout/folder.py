@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from gr00t_ros.errors import SettingsError
+from gr00t_ros.robot.data_file import MAX_RESULTS_BYTES, read_json, read_json_lines
 from gr00t_ros.rollout.trial import Evaluation, Plain, differences
 
 SCHEMA: Final = "gr00t_ros.rollout/1"
@@ -44,7 +45,7 @@ class Folder:
     def _begin(self, settings: Plain) -> None:
         file = self.path / SETTINGS
         if file.exists():
-            found = differences(settings, _read(file))
+            found = differences(settings, read_json(file))
             if found:
                 raise SettingsError(
                     f"output {self.path}: it has an evaluation with other settings; expected the "
@@ -73,11 +74,10 @@ class Folder:
     def lines(self) -> dict[tuple[str, float, str, int, int], Plain]:
         """Key -> the newest line of each episode."""
         file = self.path / EPISODES
-        text = file.read_text(encoding="utf-8") if file.exists() else ""
+        read = list(read_json_lines(file, MAX_RESULTS_BYTES)) if file.exists() else []
         try:
-            read = [json.loads(one) for one in text.splitlines()]
-            return {key_of(one): one for one in read}
-        except (ValueError, KeyError, TypeError) as error:
+            return {key_of(line): line for _, line in read}
+        except (KeyError, TypeError) as error:
             raise SettingsError(f"{file}: got {error!r}, expected one episode a line") from error
 
     def _cut(self) -> None:
@@ -88,11 +88,3 @@ class Folder:
             whole = data.rfind(b"\n") + 1
             if whole != len(data):
                 os.truncate(file, whole)
-
-
-def _read(file: Path) -> Plain:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise SettingsError(f"{file}: got {error}, expected settings of gr00t eval") from error
-    return content if isinstance(content, dict) else {}

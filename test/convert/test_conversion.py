@@ -280,7 +280,7 @@ def test_an_episode_with_broken_facts_is_left_out_with_its_reason(recording, tmp
     broken.write_text("{")
     assert convert(copy, output) == 1
     told = capsys.readouterr()
-    assert f"WARNING: left out: {broken}: cannot be read" in told.err
+    assert f"WARNING: left out: {broken}:1:2: no JSON that can be read" in told.err
     assert f"UNREADABLE: {broken}" in told.out
     assert f"gr00t record recover {broken.parent}" in told.out
     assert "2 episodes, 32 rows" in told.out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 from fault_matrix.rig import Rig
@@ -11,8 +11,10 @@ from fault_matrix.row import Fault
 ENOUGH_CHUNKS = 3
 """Chunks that are played after a fault that must have no effect."""
 
-# Reasons of a machine that is too slow: the replay thread or the simulated controllers were late.
+# Reasons that a slow machine can have: the replay thread or the simulated controllers were late.
 _SLOW = ("replay thread: ", ": nothing new on ")
+_MOVING = frozenset({"replaying", "blending_in"})
+_STOPPED = frozenset({"stopping", "paused"})
 _GIVEN_AGAIN = "instruction changed"
 
 
@@ -41,6 +43,9 @@ Words = tuple[str, ...]
 """Text that a reason must contain, as in a row; {server} is replaced."""
 
 Observer = Callable[[Rig, Moment, Words], Seen]
+
+Told = tuple[int, str, str]
+"""A published mode and reason, with the steady time of their first arrival, ns."""
 
 
 def now(rig: Rig, steady_ns: int) -> Moment:
@@ -110,7 +115,7 @@ def stands_still(rig: Rig, moment: Moment, words: Words) -> Seen:
 def goes_on(rig: Rig, moment: Moment, _words: Words = ()) -> Seen:
     """Chunks are played as before; there is no pause and no fault."""
     _more_chunks(rig, moment)
-    _no_stop(rig, moment, {"replaying", "blending_in"})
+    _check(rig, moment, frozenset())
     return Seen("replaying", "")
 
 
@@ -144,7 +149,7 @@ def drops(rig: Rig, moment: Moment, words: Words) -> Seen:
 def goes_on_or_holds(rig: Rig, moment: Moment) -> Seen:
     """Motion goes on, perhaps after a hold at the plan's end; no pause and no fault."""
     _more_chunks(rig, moment)
-    _no_stop(rig, moment, {"replaying", "blending_in", "stopping", "holding"})
+    _check(rig, moment, {"stopping", "holding"})
     return Seen("replaying", "")
 
 
@@ -152,13 +157,10 @@ def endures(rig: Rig, moment: Moment, words: Words) -> Seen:
     """Motion goes on at some time, perhaps after pauses with one of `words`; no fault."""
     _more_chunks(rig, moment)
     rig.wait_for_motion()
-    _no_stop(rig, moment, {"replaying", "blending_in", "stopping", "holding", "paused"})
-    worst = [s for _, s in rig.since(moment.mark) if s.mode in ("paused", "stopping")]
     # if the task was done meanwhile, the rig gives it again, which stops the arm too
     given = (_GIVEN_AGAIN,) if rig.asked_s * 1e9 > moment.steady_ns else ()
-    lawful = (*words, *_SLOW, *given)
-    strange = [s.reason for s in worst if not any(word in s.reason for word in lawful)]
-    assert not strange, f"none of {words}: {strange}"
+    _check(rig, moment, {"holding"}, (*words, *given))
+    worst = [s for _, s in rig.since(moment.mark) if s.mode in _STOPPED]
     return Seen(worst[0].mode, worst[0].reason) if worst else Seen("replaying", "")
 
 
@@ -178,10 +180,34 @@ def _more_chunks(rig: Rig, moment: Moment) -> None:
     )
 
 
-def _no_stop(rig: Rig, moment: Moment, allowed: set[str]) -> None:
-    """Check that no other mode was published, except a pause because the machine was too slow."""
-    told = [line for line in rig.told(moment.mark) if not any(slow in line for slow in _SLOW)]
-    assert all(line.partition(":")[0] in allowed for line in told), "\n".join(told)
+def strange(
+    told: Sequence[Told], modes: Set[str], words: Words, late_before: Callable[[int], bool]
+) -> list[str]:
+    """What nothing allows: modes beside `modes`, but for a stop or pause with one of `words`.
+
+    Whatever the mode, a reason that a slow machine can have is excused only where the machine was
+    late before the reason was first told (a stop and the pause after it have one reason). So
+    `late_before` must not come from the node.
+    """
+    found, reason, since_ns = [], "", 0
+    for at_ns, mode, said in told:
+        if said != reason:
+            reason, since_ns = said, at_ns
+        named = any(word in said for word in words)
+        if mode in _MOVING or (named and mode in _STOPPED | modes):
+            continue
+        if any(slow in said for slow in _SLOW):
+            if not late_before(since_ns):
+                found.append(f"{mode}: {said} (and no witness saw this machine late)")
+        elif mode not in modes:
+            found.append(f"{mode}: {said}")
+    return found
+
+
+def _check(rig: Rig, moment: Moment, modes: Set[str], words: Words = ()) -> None:
+    """Check that nothing strange was published since the fault."""
+    found = strange(rig.told(moment.mark), modes, words, rig.lateness.before)
+    assert not found, "\n".join(found)
 
 
 def _first(rig: Rig, moment: Moment, modes: set[str], words: Words) -> Seen | None:

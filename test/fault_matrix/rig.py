@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from fault_matrix.around import Around, around_file
 from fault_matrix.cable import Cable
+from fault_matrix.lateness import Lateness
 from gr00t_ros.demo.bringup import ros_arguments
 from gr00t_ros.msg import ActionChunk, PolicyStatus
 from gr00t_ros.robot.files import load_embodiment
@@ -52,7 +53,10 @@ class Rig(Stack):
     done the cubes are put back and the task is given again.
     """
 
-    def __init__(self, node: Any, folder: Path, cable: Cable, rendered: bool) -> None:
+    def __init__(
+        self, node: Any, folder: Path, cable: Cable, lateness: Lateness, rendered: bool
+    ) -> None:
+        self.lateness = lateness  # before the first message
         super().__init__(node, folder, "/sim/joint_states")
         self.node, self.cable, self.rendered = node, cable, rendered
         self._lifecycle = LifecycleClient(node, "/gr00t_policy")
@@ -157,6 +161,7 @@ class Rig(Stack):
         module = ("-m", "fault_matrix.policy", str(self.plant_file))
         command = [sys.executable, *module, *ros_arguments(self._policy)]
         self.bringup.start("policy", ["env", f"PYTHONPATH={PATH}", *command])
+        self.lateness.watch(self.bringup.children["policy"].pid)
         self.bringup.start_node("autostart", {})
 
     def start_commands(self) -> None:
@@ -272,10 +277,10 @@ class Rig(Stack):
             return ""
         return f"the simulated robot ended: {self.bringup.log('robot').strip()[-300:]}; "
 
-    def told(self, mark: int) -> Sequence[str]:
-        """Mode and reason since the mark, only where they changed."""
-        said = [f"{s.mode}: {s.reason}" for _, s in self.since(mark)]
-        return [b for a, b in zip(["", *said], said, strict=False) if a != b]
+    def told(self, mark: int) -> list[tuple[int, str, str]]:
+        """Arrival, mode and reason of each status since the mark that changed one of both."""
+        said = [(at_ns, status.mode, status.reason) for at_ns, status in self.since(mark)]
+        return [b for a, b in pairwise([(0, "", ""), *said]) if a[1:] != b[1:]]
 
     def _moving_or_asked(self) -> bool:
         if self.mode == "replaying" and self.speed_rad_s > MOVING_RAD_S:
@@ -296,6 +301,10 @@ class Rig(Stack):
         for name, said in (("e_stop", self.pressed), ("dead_man", self.held)):
             if name not in self.silent:
                 self._switches[name].publish(Bool(data=said))
+
+    def _on_joints(self, message: Any) -> None:
+        super()._on_joints(message)
+        self.lateness.robot_spoke()
 
     def _on_status(self, message: Any) -> None:
         self.seen.append((time.monotonic_ns(), message))

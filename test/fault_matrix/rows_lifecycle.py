@@ -40,10 +40,10 @@ def _inactive(mode: str = "") -> Observer:
         rig.wait_for_rest()
         status = rig.statuses[-1]
         assert mode in status.mode, f"{status.mode}: {status.reason}"
-        told = [line for line in rig.told(moment.mark) if all(word in line for word in words)]
+        told = [one for one in rig.told(moment.mark) if all(word in one[2] for word in words)]
         assert told or not words, f"nothing with {words}: {rig.told(moment.mark)}"
         _refuses(rig, IMPOSSIBLE_WHILE_INACTIVE)
-        return Seen(status.mode, told[-1].partition(": ")[2] if told else "")
+        return Seen(status.mode, told[-1][2] if told else "")
 
     return observe
 

@@ -17,6 +17,7 @@ from ros_fixtures import own_domain, spinning_node
 
 from fault_matrix.cable import Cable
 from fault_matrix.judge import Span, Verdict, judge
+from fault_matrix.lateness import Lateness
 from fault_matrix.observe import Moment, Seen, now, observed
 from fault_matrix.rig import Rig
 from fault_matrix.row import RESET, Fault, Group
@@ -64,8 +65,13 @@ def run_group(group: Group, rendered: bool, say: Say = print) -> list[Outcome]:
 @contextmanager
 def stack_of(group: Group, rendered: bool, seed: int, folder: Path) -> Iterator[Rig]:
     """A group's bring-up, with the arm in motion."""
-    with own_domain() as domain, spinning_node(domain) as node, Cable() as cable:
-        rig = Rig(node, folder, cable, rendered)
+    with (
+        Lateness() as lateness,
+        own_domain() as domain,
+        spinning_node(domain) as node,
+        Cable() as cable,
+    ):
+        rig = Rig(node, folder, cable, lateness, rendered)
         try:
             rig.begin(seed, group.simulated, dict(group.policy), group.network, group.around)
             yield rig

@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 pytest.importorskip("rosbags.rosbag2", reason="rosbags is not installed")
 
+from broken_json import each_broken, line_about, spoil  # noqa: E402
 from rclpy.qos import QoSProfile  # noqa: E402
 from rclpy.serialization import serialize_message  # noqa: E402
 
@@ -140,7 +141,7 @@ def test_a_broken_value_is_one_line(tmp_path, key, value, expected):
 def test_a_file_without_facts_is_one_line(tmp_path, text):
     """Cut off, no object, or without a key that must be there."""
     (tmp_path / FILE).write_text(text)
-    with pytest.raises(BagError, match=rf"{FILE}: .*gr00t record recover"):
+    with pytest.raises(BagError, match=rf"{FILE}[:1]*: .*gr00t record recover"):
         read_facts(tmp_path)
 
 
@@ -175,6 +176,20 @@ def test_a_broken_file_is_rebuilt_and_kept_beside(tmp_path):
     assert (facts.start_ns, facts.stop_ns) == (10 * S, 15 * S)
     assert (facts.instruction, facts.policy_node) == ("open the door", "/left/policy")
     assert list(recover(tmp_path)) == []
+
+
+@each_broken
+def test_whatever_is_in_the_file_it_is_rebuilt_and_the_next_episode_too(tmp_path, capsys, content):
+    """A line for each; the file is kept beside as it was."""
+    first, second = (killed(tmp_path, START, index=index) for index in range(2))
+    spoil(first / FILE, content)
+    size = (first / FILE).stat().st_size
+    assert recover_main([str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert f"{FILE}.broken is kept: {first / FILE}" in line_about(first, text)
+    assert "recovered" in line_about(second, text)
+    assert (first / f"{FILE}.broken").stat().st_size == size
+    assert None not in (read_facts(first), read_facts(second))
 
 
 def test_an_episode_that_is_still_recorded_is_left_alone(tmp_path, capsys):

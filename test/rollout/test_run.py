@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from broken_json import each_broken, line_about, spoil
 
 from gr00t_ros.errors import NodeError, SettingsError
 from gr00t_ros.rollout import worker
@@ -81,6 +82,22 @@ def test_other_settings_are_refused_with_what_differs(tmp_path):
     (tmp_path / "settings.json").unlink()
     with pytest.raises(SettingsError, match="without settings.json"):
         Folder(tmp_path, EVALUATION, {"hash": "1"})
+
+
+@each_broken
+def test_a_folder_with_a_broken_file_is_refused_by_its_name(tmp_path, content):
+    """The settings, or a whole line of episodes.jsonl: no run goes on from what it cannot read."""
+    folder = Folder(tmp_path, EVALUATION, {"hash": "1"})
+    spoil(tmp_path / EPISODES, content)
+    with (tmp_path / EPISODES).open("ab") as file:
+        file.write(b"\n{}\n")
+    with pytest.raises(SettingsError) as caught:
+        folder.lines()
+    assert line_about(tmp_path / EPISODES, str(caught.value))
+    spoil(tmp_path / "settings.json", content)
+    with pytest.raises(SettingsError) as caught:
+        Folder(tmp_path, EVALUATION, {"hash": "1"})
+    assert line_about(tmp_path / "settings.json", str(caught.value))
 
 
 @pytest.mark.parametrize("count", [1, 2])

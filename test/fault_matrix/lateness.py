@@ -1,0 +1,94 @@
+"""When this machine was late, by witnesses that know nothing of the node's own checks.
+
+A bare thread that only sleeps, the simulated robot's joint states on their own topic, and the
+kernel's count of how long the node's threads were ready and got no processor. All times are steady
+time, as those of the statuses.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from gr00t_ros.ros.periodic import PeriodicThread
+from gr00t_ros.sim.loop import TICK_NS
+from gr00t_ros.sim.robot import SENSOR_TICKS
+
+WAKE_NS = 5_000_000
+LATE_NS = 40_000_000
+"""The checks allow 100 ms or more for what comes every 20 ms, so 80 ms are missing in all: one of
+the two processes in between, node and robot, was at least this late at once."""
+KERNEL_NS = 20_000_000
+"""Time between two looks at the kernel's counts."""
+BEFORE_NS = 500_000_000
+"""How long before a status its cause may lie: 0.2 s is the largest limit of these checks, and the
+node publishes its status ten times a second."""
+
+
+class Lateness:
+    """When the machine was late; a context manager that runs the bare thread."""
+
+    def __init__(self) -> None:
+        self._spans: list[tuple[int, int]] = []
+        self._pid: int | None = None
+        self._robot_ns, self._looked_ns = 0, 0
+        self._waited_ns: dict[str, int] = {}
+        self._thread = PeriodicThread("lateness", WAKE_NS, 0, self._look, print)
+
+    def __enter__(self) -> Lateness:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._thread.stop()
+
+    def watch(self, pid: int) -> None:
+        """Look at the threads of this process from now on, the node's."""
+        self._pid = pid
+
+    def robot_spoke(self) -> None:
+        """Take the arrival of the robot's joint states."""
+        now_ns, last_ns = time.monotonic_ns(), self._robot_ns
+        self._robot_ns = now_ns
+        if last_ns:
+            self.note(last_ns + SENSOR_TICKS * TICK_NS, now_ns)
+
+    def note(self, due_ns: int, came_ns: int) -> None:
+        """Something that was due came; nothing is kept of what was in time."""
+        if came_ns - due_ns >= LATE_NS:
+            self._spans.append((due_ns, came_ns))
+
+    def kernel_said(self, waited_ns: dict[str, int], now_ns: int) -> None:
+        """Take what each of the node's threads has waited since it began, by its number.
+
+        The kernel counts a wait when it ends. So where the count grew by more than the time since
+        the last look, one wait was at least that much longer, and it is not the sum of many.
+        """
+        known = self._waited_ns
+        grew_ns = [waited_ns[one] - known[one] for one in waited_ns.keys() & known.keys()]
+        wait_ns = max(grew_ns, default=0) - (now_ns - self._looked_ns)
+        self.note(now_ns - wait_ns, now_ns)
+        self._waited_ns, self._looked_ns = waited_ns, now_ns
+
+    def before(self, at_ns: int) -> bool:
+        """Whether the machine was late in the time of which a status of `at_ns` can speak."""
+        spans = list(self._spans)
+        return any(begin <= at_ns and end >= at_ns - BEFORE_NS for begin, end in spans)
+
+    def _look(self) -> None:
+        now_ns = time.monotonic_ns()
+        self.note(self._thread.due_ns, now_ns)
+        if now_ns - self._looked_ns >= KERNEL_NS and self._pid is not None:
+            self.kernel_said(dict(waits_ns(self._pid)), now_ns)
+
+
+def waits_ns(pid: int) -> Iterator[tuple[str, int]]:
+    """(thread, time since its start that it was ready and waited for a processor, ns).
+
+    The second number of schedstat, see Documentation/scheduler/sched-stats.rst of Linux.
+    """
+    with suppress(OSError):  # the process, or one of its threads, has ended
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            yield thread.name, int((thread / "schedstat").read_text().split()[1])
