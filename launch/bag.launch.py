@@ -19,6 +19,8 @@ from launch.actions import (
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.substitutions import ExecutableInPackage
 
+from gr00t_ros.tools.launch import launch_description
+
 ARGUMENTS = {
     "bag": (None, "Folder of the rosbag2 bag, sqlite3 or MCAP"),
     "topics": ("", "Topics to play, separated by spaces; empty: those of the embodiment"),
@@ -33,7 +35,9 @@ ARGUMENTS = {
     "autostart": ("true", "Activate the node as soon as it reports that it is ready"),
     "log_level": ("info", "debug, info, warn, error or fatal"),
 }
-POLICY = "embodiment params_file host port instruction autostart log_level".split()
+PASSED = "embodiment params_file host port instruction autostart log_level".split()
+POLICY = {"use_sim_time": "true", "shadow": "true"}
+"""Argument of policy.launch.py -> what it has here."""
 CLOCK_HZ = "200"
 
 
@@ -43,7 +47,8 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(name, default_value=default, description=what)
         for name, (default, what) in ARGUMENTS.items()
     ]
-    return LaunchDescription([*arguments, OpaqueFunction(function=_replay)])
+    entities = [*arguments, OpaqueFunction(function=_replay)]
+    return launch_description(__file__, entities, policy_sets=POLICY)
 
 
 def _replay(context: LaunchContext) -> list[LaunchDescriptionEntity]:
@@ -65,8 +70,7 @@ def _check(bag: Path, ros2bag: bool) -> None:
 
 def _policy(argument: dict[str, str]) -> GroupAction:
     file = str(Path(__file__).with_name("policy.launch.py"))
-    passed = {name: argument[name] for name in POLICY}
-    passed |= {"use_sim_time": "true", "shadow": "true"}
+    passed = {name: argument[name] for name in PASSED} | POLICY
     include = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(file), launch_arguments=passed.items()
     )

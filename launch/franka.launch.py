@@ -6,8 +6,6 @@ config/controllers/franka.yaml has controllers with the settings that windows ne
 (docs/controllers.md).
 """
 
-from pathlib import Path
-
 from launch import LaunchDescription
 
 from gr00t_ros.tools.launch import robot_launch
@@ -28,4 +26,4 @@ CONTROLLERS = {
 
 def generate_launch_description() -> LaunchDescription:
     """Start the policy node with the Franka's embodiment and this robot's topic names."""
-    return robot_launch(Path(__file__).parent, EMBODIMENT, TOPICS, CONTROLLERS)
+    return robot_launch(__file__, EMBODIMENT, TOPICS, CONTROLLERS)

@@ -6,8 +6,6 @@ config/controllers/g1.yaml has controllers with the settings that windows need
 (docs/controllers.md).
 """
 
-from pathlib import Path
-
 from launch import LaunchDescription
 
 from gr00t_ros.tools.launch import robot_launch
@@ -31,6 +29,4 @@ CONTROLLERS = {
 
 def generate_launch_description() -> LaunchDescription:
     """Start the policy node with the G1's embodiment and this robot's topic names."""
-    return robot_launch(
-        Path(__file__).parent, EMBODIMENT, TOPICS, CONTROLLERS, command_streamer=True
-    )
+    return robot_launch(__file__, EMBODIMENT, TOPICS, CONTROLLERS, command_streamer=True)

@@ -20,9 +20,10 @@ from launch_ros.substitutions import ExecutableInPackage
 
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.sim.libero.extra import require_libero, slow_time_file
-from gr00t_ros.tools.launch import is_true, refuse_misspelt
+from gr00t_ros.tools.launch import is_true, launch_description
 
-EMBODIMENT = "libero_panda"
+POLICY = {"embodiment": "libero_panda", "use_sim_time": "true", "command_streamer": "true"}
+"""Argument of policy.launch.py -> what it has here."""
 SENTENCES = {("libero_object", 0): "pick up the alphabet soup and place it in the basket"}
 """Of the default task; the simulation knows the others, and logs them."""
 ARGUMENTS = {
@@ -45,12 +46,12 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(name, default_value=default, description=what)
         for name, (default, what) in ARGUMENTS.items()
     ]
-    return LaunchDescription([*arguments, OpaqueFunction(function=_libero)])
+    entities = [*arguments, OpaqueFunction(function=_libero)]
+    return launch_description(__file__, entities, policy_sets=(*POLICY, "params_file"))
 
 
 def _libero(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     argument = context.launch_configurations
-    refuse_misspelt(argument, ARGUMENTS)
     require_libero()
     suite, task = argument["suite"], int(argument["task"])
     instruction = argument["instruction"] or SENTENCES.get((suite, task), "")
@@ -94,11 +95,9 @@ def _server(argument: dict[str, str]) -> ExecuteProcess:
 def _policy(argument: dict[str, str], instruction: str) -> IncludeLaunchDescription:
     """Include the policy node and the streamer, on simulated time that is slow."""
     arguments = {
-        "embodiment": EMBODIMENT,
+        **POLICY,
         "instruction": instruction,
         "params_file": str(slow_time_file()),
-        "use_sim_time": "true",
-        "command_streamer": "true",
         **{name: argument[name] for name in ("port", "autostart", "log_level")},
     }
     source = PythonLaunchDescriptionSource(str(Path(__file__).with_name("policy.launch.py")))

@@ -10,7 +10,7 @@ from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from gr00t_ros.tools.launch import is_true, refuse_misspelt
+from gr00t_ros.tools.launch import is_true, launch_description
 
 AS_NODE = "; empty: from params_file, else the default"
 NODE_PARAMETERS = {
@@ -48,13 +48,12 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(name, default_value=default, description=what)
         for name, (default, what) in ARGUMENTS.items()
     ]
-    return LaunchDescription([*parameters, *others, OpaqueFunction(function=_policy)])
+    entities = [*parameters, *others, OpaqueFunction(function=_policy)]
+    return launch_description(__file__, entities)
 
 
 def _policy(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     argument = context.launch_configurations
-    # launch itself ignores a misspelt argument: shadwo:=true would command the robot
-    refuse_misspelt(argument, (*NODE_PARAMETERS, *ARGUMENTS))
     # Pass only arguments that are set: an empty one must not hide the value of params_file.
     given = {
         PARAMETER_OF.get(name, name): kind(argument[name])

@@ -7,7 +7,7 @@ from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch_ros.actions import Node
 
-from gr00t_ros.tools.launch import is_true, refuse_misspelt
+from gr00t_ros.tools.launch import is_true, launch_description
 
 ARGUMENTS = {
     "folder": (None, "Folder of the recording; it is created, or gone on in"),
@@ -40,12 +40,11 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(name, default_value=default, description=what)
         for name, (default, what) in ARGUMENTS.items()
     ]
-    return LaunchDescription([*arguments, OpaqueFunction(function=_record)])
+    return launch_description(__file__, [*arguments, OpaqueFunction(function=_record)])
 
 
 def _record(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     argument = context.launch_configurations
-    refuse_misspelt(argument, tuple(ARGUMENTS))
     words = [argument["folder"], "--no-screen"]
     for name, option in OPTIONS.items():
         words += [option, argument[name]] if argument[name] else []

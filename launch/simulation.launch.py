@@ -1,6 +1,8 @@
 """Start a simulated robot, a policy server that stands in for GR00T, and the policy node.
 
-ros2 launch gr00t_ros simulation.launch.py seed:=3 instruction:="put the red cube on the blue plate"
+ros2 launch gr00t_ros simulation.launch.py robot:=franka seed:=3
+The robot has the topic names of the real one. Never run it in the ROS domain of a real robot: that
+would follow these commands. ROS_DOMAIN_ID gives the simulation a domain of its own.
 """
 
 import importlib.util
@@ -19,7 +21,7 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 from launch_ros.substitutions import ExecutableInPackage
 
-from gr00t_ros.tools.launch import is_true
+from gr00t_ros.tools.launch import is_true, launch_description
 
 if TYPE_CHECKING:
     from gr00t_ros.sim.description import RobotDescription
@@ -30,8 +32,9 @@ INSTALL_SIMULATOR = (
     " && python3 -m gr00t_ros.sim.assets --install"
 )
 RELAY_PREFIX = "/sim"
+STREAMER = "command_streamer"  # argument of policy.launch.py; the robot decides
 ARGUMENTS = {
-    "robot": ("franka", "Simulated robot: franka, g1 or desk6"),
+    "robot": (None, "Simulated robot: franka, g1 or desk6"),
     "embodiment": ("", "Name or path of the embodiment file; empty: the robot's own"),
     "seed": ("0", "Seed for the positions of the things on the table"),
     "instruction": ("", "The task in words; empty: the robot's own task"),
@@ -52,7 +55,8 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(name, default_value=default, description=what)
         for name, (default, what) in ARGUMENTS.items()
     ]
-    return LaunchDescription([*arguments, OpaqueFunction(function=_simulation)])
+    entities = [*arguments, OpaqueFunction(function=_simulation)]
+    return launch_description(__file__, entities, policy_sets=(STREAMER,))
 
 
 def _simulation(context: LaunchContext) -> list[LaunchDescriptionEntity]:
@@ -136,7 +140,7 @@ def _policy(argument: dict[str, str]) -> IncludeLaunchDescription:
     file = Path(__file__).with_name("policy.launch.py")
     passed = ("embodiment", "port", "instruction", "use_sim_time", "autostart", "log_level")
     arguments = {name: argument[name] for name in passed}
-    arguments["command_streamer"] = str(bool(load_embodiment(argument["embodiment"]).commands))
+    arguments[STREAMER] = str(bool(load_embodiment(argument["embodiment"]).commands))
     return IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(file)), launch_arguments=arguments.items()
     )

@@ -7,7 +7,7 @@ from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
 from launch.substitutions import FindExecutable
 
-from gr00t_ros.tools.launch import is_true, refuse_misspelt
+from gr00t_ros.tools.launch import is_true, launch_description
 
 ARGUMENTS = {
     "node": ("/gr00t_policy", "Full name of the policy node"),
@@ -32,12 +32,11 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(name, default_value=default, description=what)
         for name, (default, what) in ARGUMENTS.items()
     ]
-    return LaunchDescription([*arguments, OpaqueFunction(function=_web)])
+    return launch_description(__file__, [*arguments, OpaqueFunction(function=_web)])
 
 
 def _web(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     argument = context.launch_configurations
-    refuse_misspelt(argument, tuple(ARGUMENTS))
     words: list[str] = []
     for name in ARGUMENTS:
         option, value = f"--{name.replace('_', '-')}", argument[name]

@@ -1,14 +1,19 @@
-"""The launch description of one robot: the policy node, with the robot's topic names as arguments.
+"""The launch descriptions of our launch files: which arguments they take, and a robot's topics.
 
+launch itself ignores an argument that no file declares: `shadow_mode:=true` would command the arm.
+So every launch file of ours is made by `launch_description`, which refuses what it does not know.
 A robot's launch file only lists data: embodiment, topics and controllers. The package launch is
-imported inside the functions, because it comes only with ROS 2 and the remap rules do not need it.
+imported inside the functions, because it comes only with ROS 2 and the rules do not need it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
+import re
+import sys
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from difflib import SequenceMatcher, get_close_matches
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,25 +23,55 @@ if TYPE_CHECKING:
     from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
     from launch.actions import DeclareLaunchArgument
 
-# Share of equal letters from which a name counts as misspelt: two swapped letters of a short one.
-_NEARLY = 0.8
+PACKAGE = "gr00t_ros"
+POLICY_FILE = "policy.launch.py"
+# Arguments without which the robot moves otherwise than was asked. No other package has them, so
+# that words like these are meant for us, also among the arguments of a file that includes ours.
+MOTION = ("shadow", "velocity_scale", "execute_steps", "embodiment")
+# Arguments that launch, launch_ros and ros2launch read themselves; no file declares them.
+OF_LAUNCH = frozenset(
+    "launch-prefix launch-prefix-filter emulate_tty sigterm_timeout sigkill_timeout"
+    " ros_namespace ros_remaps global_params".split()
+)
+# Shares of equal letters. _ALIKE: a name like one of MOTION. _NEARLY: like one that others have too
+# (report is 0.80 of port), from two swapped letters of one of six.
+_ALIKE = 0.6
+_NEARLY = 0.82
+_ABBREVIATION = 3  # letters of the shortest word that stands for a longer one: vel
 
 CONTROLLER_TOPICS = ("joint_trajectory", "controller_state")
 
 
+def launch_description(
+    file: str,
+    entities: Sequence[LaunchDescriptionEntity],
+    policy_sets: Collection[str] | None = None,
+) -> LaunchDescription:
+    """Return `entities`, after a check that refuses the arguments that `file` does not have.
+
+    `policy_sets`: where an OpaqueFunction includes policy.launch.py, so that nobody sees which
+    arguments that has: those that `file` sets itself.
+    """
+    from launch import LaunchDescription
+    from launch.actions import OpaqueFunction
+
+    check = partial(_check, file=Path(file), entities=entities, policy_sets=policy_sets)
+    # first of all: only what was given is in the launch configurations then, and no default
+    return LaunchDescription([OpaqueFunction(function=check), *entities])
+
+
 def robot_launch(
-    folder: Path,
+    file: str,
     embodiment: str,
     topics: Mapping[str, str],
     controllers: Mapping[str, str],
     command_streamer: bool = False,
 ) -> LaunchDescription:
-    """Include `folder`/policy.launch.py, and remap its topics to those that the arguments name.
+    """Include policy.launch.py beside `file`, and remap its topics to those that arguments name.
 
     `topics`, `controllers`: argument -> topic or controller name in the embodiment file.
     `command_streamer`: the file has outputs that are not joints.
     """
-    from launch import LaunchDescription
     from launch.actions import IncludeLaunchDescription, OpaqueFunction
     from launch.launch_description_sources import PythonLaunchDescriptionSource
 
@@ -57,9 +92,9 @@ def robot_launch(
     ]
     rename = partial(_rename, topics=topics, controllers=controllers)
     # included outside the OpaqueFunction, so that `ros2 launch --show-args` lists its arguments
-    policy = PythonLaunchDescriptionSource(str(folder / "policy.launch.py"))
-    return LaunchDescription(
-        [*declared, OpaqueFunction(function=rename), IncludeLaunchDescription(policy)]
+    policy = PythonLaunchDescriptionSource(str(Path(file).with_name(POLICY_FILE)))
+    return launch_description(
+        file, [*declared, OpaqueFunction(function=rename), IncludeLaunchDescription(policy)]
     )
 
 
@@ -87,15 +122,91 @@ def is_true(text: str) -> bool:
     return text.lower() in ("true", "1")
 
 
-def refuse_misspelt(given: Iterable[str], known: Sequence[str]) -> None:
-    """Raise SettingsError for an argument that is nearly one of `known`.
+def starts(words: Sequence[str], file: Path) -> bool:
+    """Whether the command line `words` starts `file` itself: by package and name, or by path."""
+    names = [word for word in words if not word.startswith("-")]
+    by_name = (PACKAGE, file.name) in pairwise(names)
+    return by_name or file.resolve() in (Path(name).resolve() for name in names)
 
-    Others may belong to a launch file that includes ours.
+
+def refuse_unknown(
+    given: Collection[str], known: Collection[str], file: str, own: Collection[str] = ()
+) -> None:
+    """Raise SettingsError for an argument on the command line of `file` that it does not have.
+
+    `own`: what `file` sets itself.
     """
     for name in given:
-        near = get_close_matches(name, known, 1, _NEARLY)
-        if name not in known and near:
-            raise SettingsError(f"launch argument {name}: unknown, did you mean {near[0]}?")
+        if name in own and name not in known:
+            raise SettingsError(f"launch argument {name}: {file} sets it itself, leave it out")
+        if name not in known and name not in OF_LAUNCH:
+            near = _nearest(name, known)
+            hint = f"did you mean {near}?" if near else f"expected one of {', '.join(known)}"
+            raise SettingsError(f"launch argument {name}: {file} has none of this name, {hint}")
+
+
+def refuse_misspelt(given: Mapping[str, str], known: Collection[str], file: str) -> None:
+    """Raise SettingsError for an argument that is probably meant for `file`, which others include.
+
+    Other names may be the including file's own. So may one beside which the right one has a value:
+    such a file passes its argument on.
+    """
+    motion = [name for name in MOTION if name in known]
+    for name in given:
+        if name in known or name in OF_LAUNCH:
+            continue
+        near = _nearest(name, motion) or "".join(get_close_matches(name, known, 1, _NEARLY))
+        if near and not given.get(near):
+            raise SettingsError(
+                f"launch argument {name}: {file} has none of this name, did you mean {near}? If"
+                f" it is another file's, include {file} in a GroupAction with forwarding=False"
+            )
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """Return the known name that reads most like `name`; empty if none does."""
+    alike = [one for one in known if _reads_like(name, one)]
+    return max(alike, key=lambda one: _similarity(name, one), default="")
+
+
+def _reads_like(name: str, known: str) -> bool:
+    """Whether the names are alike but for the words that both have.
+
+    shadow_mode and scale are, of shadow and velocity_scale: all words of one are in the other.
+    velocity_control is not like velocity_scale: control is not like scale.
+    """
+    words, own = (re.split("[^a-z0-9]+", one.lower()) for one in (name, known))
+    rest = "_".join(word for word in words if word not in own)
+    missing = "_".join(word for word in own if word not in words)
+    short, long = sorted((rest, missing), key=len)
+    abbreviated = long.startswith(short) and len(short) >= _ABBREVIATION
+    return not short or abbreviated or _similarity(rest, missing) >= _ALIKE
+
+
+def _similarity(one: str, other: str) -> float:
+    return SequenceMatcher(None, one, other).ratio()
+
+
+def _check(
+    context: LaunchContext,
+    file: Path,
+    entities: Sequence[LaunchDescriptionEntity],
+    policy_sets: Collection[str] | None,
+) -> list[LaunchDescriptionEntity]:
+    from launch import LaunchDescription
+    from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+    known = [one.name for one in LaunchDescription(entities).get_launch_arguments()]
+    if policy_sets is not None:
+        policy = PythonLaunchDescriptionSource(str(file.with_name(POLICY_FILE)))
+        declared = policy.get_launch_description(context).get_launch_arguments()
+        known += [one.name for one in declared if one.name not in (*known, *policy_sets)]
+    given = context.launch_configurations
+    if starts(sys.argv, file):
+        refuse_unknown(given, known, file.name, policy_sets or ())
+    else:
+        refuse_misspelt(given, known, file.name)
+    return []
 
 
 def _argument(name: str, default: str, what: str) -> DeclareLaunchArgument:

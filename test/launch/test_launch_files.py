@@ -19,6 +19,8 @@ from rcl_interfaces.srv import GetParameters
 from gr00t_ros.msg import PolicyStatus
 from gr00t_ros.ros.qos import STATUS
 from gr00t_ros.sim.libero.extra import VARIABLE, slow_time
+from gr00t_ros.sim.robots import ROBOTS
+from gr00t_ros.tools.launch import refuse_misspelt
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNNER = str(Path(__file__).with_name("run_launch_file.py"))
@@ -218,7 +220,7 @@ def test_a_missing_simulator_is_named_with_its_command(launched, monkeypatch, tm
     hide = tmp_path / "sitecustomize.py"
     hide.write_text("import sys\nsys.modules['mujoco'] = None\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
-    launch = launched("simulation.launch.py")
+    launch = launched("simulation.launch.py", "robot:=franka")
     launch.wait_for_line("MuJoCo is not installed. Run once:\n.*pip install mujoco")
     assert launch.wait() == 1
     assert "process started" not in launch.text()
@@ -226,15 +228,123 @@ def test_a_missing_simulator_is_named_with_its_command(launched, monkeypatch, tm
 
 EXPECTED = set("namespace embodiment host port use_sim_time shadow params_file".split())
 OWN = tuple(f"{name}.launch.py" for name in "bag libero record simulation web".split())
+FILES = sorted((ROOT / "launch").glob("*.launch.py"))
+
+
+def module_of(file: Path):
+    """The launch file as a Python module."""
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def arguments_of(file: Path):
+    """What `ros2 launch --show-args` lists."""
+    return module_of(file).generate_launch_description().get_launch_arguments()
 
 
 def test_every_argument_has_a_description():
     """`ros2 launch --show-args` explains all of them."""
-    for file in (ROOT / "launch").glob("*.launch.py"):
-        spec = importlib.util.spec_from_file_location(file.stem, file)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        arguments = module.generate_launch_description().get_launch_arguments()
+    for file in FILES:
+        arguments = arguments_of(file)
         assert len(arguments) > 5
         assert all(len(argument.description) > 10 for argument in arguments), file.name
         assert {argument.name for argument in arguments} >= EXPECTED or file.name in OWN, file.name
+
+
+def test_the_simulation_has_no_default_robot(launched):
+    """The error lists the robots; nothing is started."""
+    launch = launched("simulation.launch.py", "robto:=g1")
+    line = launch.wait_for_line("missing required argument 'robot' (.*)")[1]
+    assert all(robot in line for robot in ROBOTS) and "[robto]" in line
+    assert launch.wait() == 1
+    assert "process started" not in launch.text()
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_a_launch_file_refuses_an_argument_that_it_does_not_have(launched, file):
+    """Also one that is unlike all that it has; nothing is started."""
+    needed = [f"{one.name}:=x" for one in arguments_of(file) if one.default_value is None]
+    launch = launched(file.name, *needed, "zzz:=1")
+    launch.wait_for_line(f"launch argument zzz: {file.name} has none of this name, expected one of")
+    assert launch.wait() == 1
+    assert "process started" not in launch.text()
+
+
+@pytest.mark.parametrize("name", ["bag", "libero"])
+def test_a_launch_file_refuses_what_it_gives_the_node_itself(launched, name):
+    """shadow:=false with a bag, or another robot in LIBERO, was without effect."""
+    file = ROOT / "launch" / f"{name}.launch.py"
+    needed = [f"{one.name}:=x" for one in arguments_of(file) if one.default_value is None]
+    launch = launched(file.name, *needed, "use_sim_time:=false")
+    launch.wait_for_line(f"launch argument use_sim_time: {file.name} sets it itself")
+    assert launch.wait() == 1
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_policy_does_not_mistake_the_arguments_of_our_other_files(file):
+    """They are in its configurations where one includes it, or a file of yours includes both."""
+    known = [one.name for one in arguments_of(ROOT / "launch" / "policy.launch.py")]
+    given = {one.name: "" for one in arguments_of(file)}
+    refuse_misspelt(given, known, "policy.launch.py")
+
+
+INCLUDES = """
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch_ros.actions import PushROSNamespace
+
+def generate_launch_description():
+    ours = PythonLaunchDescriptionSource({file!r})
+    return LaunchDescription([
+        *(DeclareLaunchArgument(name, default_value="1") for name in {declared!r}),
+        PushROSNamespace("cell_a"),
+        GroupAction(
+            [IncludeLaunchDescription(ours, launch_arguments={given!r}.items())],
+            forwarding={forwarding!r},
+        ),
+    ])
+"""
+
+
+@pytest.fixture
+def included(processes, tmp_path):
+    """Starts a file of somebody else that includes franka.launch.py."""
+
+    def start(given: dict[str, str], declared: str = "", forwarding: bool = True):
+        outer = tmp_path / "outer.launch.py"
+        text = INCLUDES.format(
+            file=str(ROOT / "launch" / "franka.launch.py"),
+            declared=declared.split(),
+            given=given,
+            forwarding=forwarding,
+        )
+        outer.write_text(text)
+        return processes.start(RUNNER, str(outer), name="launch")
+
+    return start
+
+
+def test_an_included_file_refuses_what_was_probably_meant_for_it(included):
+    """Given by the file that includes it; nothing is started."""
+    launch = included({"shadow_mode": "true"})
+    launch.wait_for_line("launch argument shadow_mode: .*did you mean shadow?")
+    assert launch.wait() == 1
+    assert "process started" not in launch.text()
+
+
+@pytest.mark.parametrize(
+    ("declared", "forwarding"),
+    [("robot_ip use_rviz camera_namespace velocity_control", True), ("scale", False)],
+)
+def test_an_including_file_has_arguments_of_its_own(
+    included, ros_node, free_port, declared, forwarding
+):
+    """Those that nobody else has are hidden by a group."""
+    given = {"port": str(free_port), "autostart": "false", "shadow": "true"}
+    launch = included(given, declared, forwarding)
+    node = "/cell_a/gr00t_policy" if forwarding else "/gr00t_policy"
+    assert parameters(ros_node, node, "shadow") == [True]
+    assert launch.stop() == 0

@@ -3,7 +3,7 @@
 import pytest
 
 from gr00t_ros.errors import SettingsError
-from gr00t_ros.tools.launch import is_true, refuse_misspelt, robot_remaps
+from gr00t_ros.tools.launch import is_true, robot_remaps
 
 TOPICS = {"camera": "/camera/image_raw", "joint_states": "/joint_states"}
 CONTROLLERS = {"arm": "arm_controller"}
@@ -22,23 +22,6 @@ def test_a_topic_is_one_rule_and_a_controller_two():
         "/arm_controller/joint_trajectory:=/cell/jtc/joint_trajectory",
         "/arm_controller/controller_state:=/cell/jtc/controller_state",
     ]
-
-
-KNOWN = ("shadow", "host", "port", "velocity_scale", "embodiment", "remaps")
-
-
-@pytest.mark.parametrize(
-    ("name", "meant"), [("shadwo", "shadow"), ("velocity_scal", "velocity_scale")]
-)
-def test_a_misspelt_launch_argument_is_refused(name, meant):
-    """Launch ignores it: the arm would move without shadow, or at full speed."""
-    with pytest.raises(SettingsError, match=f"{name}: unknown, did you mean {meant}"):
-        refuse_misspelt(["host", name], KNOWN)
-
-
-def test_arguments_of_other_launch_files_are_left_alone():
-    """The robot's own topics, and what an including file has."""
-    refuse_misspelt([*KNOWN, "exterior_camera", "arm_controller", "ur_type"], KNOWN)
 
 
 @pytest.mark.parametrize("text", ["yes", "ture", "on", ""])

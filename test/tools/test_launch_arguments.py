@@ -1,0 +1,127 @@
+"""A launch file refuses what it does not know; included, what is probably meant for it."""
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gr00t_ros.errors import SettingsError
+from gr00t_ros.tools.launch import MOTION, OF_LAUNCH, refuse_misspelt, refuse_unknown, starts
+
+FOLDER = Path(__file__).resolve().parents[2] / "launch"
+FILES = sorted(FOLDER.glob("*.launch.py"))
+POLICY = """
+    embodiment settled host port execute_steps instruction velocity_scale shadow sidecar profile
+    params_file namespace remaps use_sim_time command_streamer autostart log_level
+""".split()
+WRONG = [
+    ("shadwo", "shadow"),
+    ("shadow_mode", "shadow"),
+    ("use_shadow", "shadow"),
+    ("SHADOW", "shadow"),
+    ("velocity_scal", "velocity_scale"),
+    ("vel_scale", "velocity_scale"),
+    ("velocity", "velocity_scale"),
+    ("scale", "velocity_scale"),
+    ("velocity-scale", "velocity_scale"),
+    ("max_velocity_scale", "velocity_scale"),
+    ("steps", "execute_steps"),
+    ("execution_steps", "execute_steps"),
+    ("embodyment", "embodiment"),
+    ("embodiment_file", "embodiment"),
+    ("auto_start", "autostart"),
+]
+# Arguments of the launch files of UR, Franka, xArm, RealSense, MoveIt, Nav2, Gazebo and
+# ros2_control's demos, and what launch_ros keeps beside arguments.
+OTHERS = """
+    activate_joint_controller add_gripper align_depth.enable arm_id camera_name camera_namespace
+    config_file container_name controllers_file depth_module.depth_profile description_file
+    description_package device_type dof enable_color fake_sensor_commands global_params
+    gripper_type gui headless headless_mode hw_ns initial_joint_controller initial_reset
+    joint_velocity jsp_gui kinematics_params_file launch_rviz launch_servo limited load_gripper map
+    mock_sensor_commands model moveit_config_package paused physical_params planner prefix report
+    reverse_port rgb_camera.color_profile robot_description robot_ip robot_name robot_sdf
+    robot_type ros_namespace ros_remaps rosbag_filename rviz rviz_config rviz_config_file
+    safety_limits script_sender_port serial_no show_rviz sim sim_gazebo slam tf_prefix
+    tool_device_name ur_type usb_port_id use_composition use_fake_hardware use_mock_hardware
+    use_respawn use_robot_state_pub use_rviz use_sim use_simulator use_tool_communication
+    velocity_control velocity_limits verbose visual_params warehouse_host world x_pose xacro_args
+    yaw
+""".split()
+
+
+@pytest.mark.parametrize(("name", "meant"), WRONG)
+@pytest.mark.parametrize("refuse", [refuse_unknown, refuse_misspelt])
+def test_a_name_that_reads_like_an_argument_is_refused_with_it(refuse, name, meant):
+    """Launch ignores it: the arm would move without shadow, or at full speed."""
+    with pytest.raises(SettingsError, match=rf"{name}: policy\.launch\.py .*mean {meant}\?"):
+        refuse({"host": "gpu", name: "1"}, POLICY, "policy.launch.py")
+
+
+@given(st.text(min_size=1).filter(lambda name: name not in (*POLICY, *OF_LAUNCH)))
+def test_a_command_line_has_no_other_argument_than_those_of_its_file(name):
+    """However unlike them it is; the error has the nearest one, or all."""
+    with pytest.raises(SettingsError) as refused:
+        refuse_unknown([name], POLICY, "policy.launch.py")
+    hint = str(refused.value).removeprefix(f"launch argument {name}: ")
+    assert any(f"did you mean {one}?" in hint for one in POLICY) or ", ".join(POLICY) in hint
+
+
+def test_what_a_file_has_and_what_launch_reads_itself_is_taken():
+    """`ros2 launch --launch-prefix` is an argument too when it arrives."""
+    for refuse in (refuse_unknown, refuse_misspelt):
+        refuse(dict.fromkeys([*POLICY, *OF_LAUNCH], "1"), POLICY, "policy.launch.py")
+
+
+def test_what_a_file_gives_an_included_one_cannot_be_given():
+    """shadow:=false with a bag was without effect."""
+    with pytest.raises(SettingsError, match=r"shadow: bag\.launch\.py sets it itself"):
+        refuse_unknown(["bag", "shadow"], ["bag", "host"], "bag.launch.py", ["shadow"])
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_arguments_of_a_file_that_includes_ours_are_left_alone(name):
+    """Others have names such as these, which mean something else."""
+    refuse_misspelt({name: "1"}, POLICY, "policy.launch.py")
+
+
+def test_an_including_file_may_pass_on_an_argument_of_a_similar_name():
+    """It gives ours under its right name then; a default, which is empty, is nothing given."""
+    given = {"vel_scale": "0.1", "velocity_scale": "0.1"}
+    refuse_misspelt(given, POLICY, "policy.launch.py")
+    with pytest.raises(SettingsError, match="did you mean velocity_scale"):
+        refuse_misspelt(given | {"velocity_scale": ""}, POLICY, "policy.launch.py")
+
+
+@pytest.mark.parametrize(
+    ("words", "whether"),
+    [
+        ("ros2 launch gr00t_ros franka.launch.py host:=a", True),
+        ("ros2 launch --debug gr00t_ros -n franka.launch.py", True),
+        (f"ros2 launch {FOLDER}/franka.launch.py", True),
+        (f"ros2 launch {FOLDER}/../launch/franka.launch.py", True),
+        ("ros2 launch gr00t_ros g1.launch.py", False),
+        ("ros2 launch cell franka.launch.py base:=gr00t_ros", False),
+        (f"ros2 launch cell cell.launch.py base:={FOLDER}/franka.launch.py", False),
+        ("ros2 launch cell gr00t_ros", False),
+    ],
+)
+def test_the_command_line_says_which_file_is_started(words, whether):
+    """By package and name as ros2 launch finds it, or by its path."""
+    assert starts(words.split(), FOLDER / "franka.launch.py") is whether
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_every_launch_file_has_the_check(file):
+    """A description that is made otherwise would ignore what it does not know."""
+    text = file.read_text()
+    assert re.search(r"return (launch_description|robot_launch)\(\s*__file__", text)
+    assert "LaunchDescription(" not in text.replace("IncludeLaunchDescription(", "")
+
+
+def test_the_arguments_of_motion_are_the_nodes():
+    """Words are compared with names that policy.launch.py has."""
+    text = (FOLDER / "policy.launch.py").read_text()
+    assert all(f'"{name}": ' in text for name in (*MOTION, *POLICY))
