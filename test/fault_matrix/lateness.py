@@ -20,7 +20,7 @@ WAKE_NS = 5_000_000
 LATE_NS = 40_000_000
 """The checks allow 100 ms or more for what comes every 20 ms, so 80 ms are missing in all: one of
 the two processes in between, node and robot, was at least this late at once."""
-KERNEL_NS = 20_000_000
+KERNEL_NS = 100_000_000
 """Time between two looks at the kernel's counts."""
 BEFORE_NS = 500_000_000
 """How long before a status its cause may lie: 0.2 s is the largest limit of these checks, and the
@@ -63,13 +63,13 @@ class Lateness:
     def kernel_said(self, waited_ns: dict[str, int], now_ns: int) -> None:
         """Take what each of the node's threads has waited since it began, by its number.
 
-        The kernel counts a wait when it ends. So where the count grew by more than the time since
-        the last look, one wait was at least that much longer, and it is not the sum of many.
+        One that waited for more than half of the time since the last look was late, by one wait or
+        by many: on two busy cores a fifth is usual.
         """
         known = self._waited_ns
         grew_ns = [waited_ns[one] - known[one] for one in waited_ns.keys() & known.keys()]
-        wait_ns = max(grew_ns, default=0) - (now_ns - self._looked_ns)
-        self.note(now_ns - wait_ns, now_ns)
+        if max(grew_ns, default=0) * 2 > now_ns - self._looked_ns:
+            self.note(self._looked_ns, now_ns)
         self._waited_ns, self._looked_ns = waited_ns, now_ns
 
     def before(self, at_ns: int) -> bool:
