@@ -293,19 +293,25 @@ class PolicyNode(LifecycleNode):
     # --- timers --------------------------------------------------------------------------
 
     def _report(self) -> None:
+        """Publish the status first: whatever raises behind it, mode and reason are out already."""
         parts = self._parts
-        self._publish_status(parts)
-        # last: if it raises, the status is out already
-        self._traces.tick(parts.flows_done() if parts is not None else [])
+        try:
+            self._publish_status(parts)
+        finally:  # a detail that cannot be told keeps nothing else from going on
+            if parts is not None:
+                self._follow_server(parts)
+            self._traces.tick(parts.flows_done() if parts is not None else [])
+
+    def _follow_server(self, parts: Configured) -> None:
+        if self._state_machine.current_state[1] == _INACTIVE:
+            parts.follow_readiness()
+        elif parts.latched:
+            parts.recheck()
+        parts.keep_warm()
 
     def _publish_status(self, parts: Configured | None) -> None:
         reporter = self._reporter
         if parts is not None:
-            if self._state_machine.current_state[1] == _INACTIVE:
-                parts.follow_readiness()
-            elif parts.latched:
-                parts.recheck()
-            parts.keep_warm()
             reporter.report(parts, self._values)
         elif self._operator.latched:
             reporter.say(f"{_LATCHED}: {self._operator.latched}; {RESET}")

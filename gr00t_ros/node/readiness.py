@@ -200,6 +200,13 @@ class RobotChecks:
             Heartbeats(node, robot, values, robot_state.awake_ns),
         )
 
+    def destroy(self) -> None:
+        """Remove what the checks have created on the node."""
+        self.controllers.destroy()
+        self.manager.destroy()
+        self.limits.destroy()
+        self.hearts.destroy()
+
     def streams(self) -> list[str]:
         """Problems of streams, cameras and controller states: late, unusable, frozen, silent.
 

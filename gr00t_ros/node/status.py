@@ -121,6 +121,7 @@ def fill_server(status: PolicyStatus, check: Check | None) -> None:
     status.array_codec = check.server.array_codec
     status.key_style = check.server.key_style
     status.details = [
+        *status.details,
         KeyValue(key="warmup_ms", value=f"{check.warmup_ns / 1e6:.1f}"),
         *(KeyValue(key="modality", value=str(difference)) for difference in check.differences),
     ]
@@ -288,21 +289,26 @@ class Reporter:
         changed = event != self._said
         if not changed and self._ticks % _STATUS_EVERY:
             return
-        message = self._message(parts, values)
-        self._status.publish(message)
+        message = self._of_session(parts, values, snapshot)
+        try:
+            self._fill(message, parts, snapshot)
+        finally:  # mode and reason are told whatever else cannot be
+            self._status.publish(message)
+            if changed:
+                self._said = event
+                self._log(snapshot.mode, ": ".join(p for p in (message.mode, message.reason) if p))
         if changed:
-            self._said = event
-            self._log(snapshot.mode, ": ".join(p for p in (message.mode, message.reason) if p))
-            entries = parts.server.entries()
-            self._diagnostics.publish(diagnostics(message, entries))
+            self._diagnostics.publish(diagnostics(message, parts.server.entries()))
 
     def diagnose(self, parts: Configured | None, values: Parameters) -> None:
         """Publish /diagnostics; called at 1 Hz in every state."""
         if parts is None:
             self._diagnostics.publish(diagnostics(self._unconfigured(values.embodiment)))
             return
-        entries = parts.server.entries()
-        self._diagnostics.publish(diagnostics(self._message(parts, values), entries))
+        snapshot = parts.replay.snapshot
+        message = self._of_session(parts, values, snapshot)
+        self._fill(message, parts, snapshot)
+        self._diagnostics.publish(diagnostics(message, parts.server.entries()))
 
     def _log(self, mode: Mode, text: str) -> None:
         # One source line for each severity: rclpy rejects different severities from one line.
@@ -319,35 +325,37 @@ class Reporter:
         message.header.stamp = self._node.get_clock().now().to_msg()
         return message
 
-    def _message(self, parts: Configured, values: Parameters) -> PolicyStatus:
+    def _of_session(
+        self, parts: Configured, values: Parameters, snapshot: Snapshot
+    ) -> PolicyStatus:
+        """What the session's own snapshot says: mode, reason, counts, and whether it is shadow."""
         message = PolicyStatus(
             instruction=parts.queries.instruction,
             robot=parts.embodiment.robot,
             embodiment_tag=parts.embodiment.tag,
             server=parts.server.address,
-            streams=streams(parts.robot_state.reports()),
             queries=parts.queries.sent,
-            latencies=latencies(
-                parts.queries.latencies, parts.replay.latencies, parts.flows.latencies
-            ),
         )
         message.header.stamp = self._node.get_clock().now().to_msg()
-        fill_server(message, parts.server.check.passed)
-        fill_session(message, parts.replay.snapshot)
-        message.details = [*message.details, *coverage(parts.coverage())]
-        message.details = [*message.details, commit(parts.replay.snapshot)]
-        rtc = KeyValue(key=RTC, value=parts.server.link.rtc.text)
-        message.details = [*message.details, rtc]
-        if parts.server.link.named is not None:
-            named = KeyValue(key=ROBOT, value=parts.server.link.named.text)
-            message.details = [*message.details, named]
-        message.details = [*message.details, *parts.sidecar.details()]
-        message.details = [*message.details, *clearance(parts.replay.snapshot, parts.unchecked)]
-        touched = [KeyValue(key=key, value=value) for key, value in parts.contacts.details()]
-        message.details = [*message.details, *touched]
-        if len(limits := parts.embodiment.limits):
-            left = limits_left(limits, parts.robot_state.measured_or_none())
-            message.details = [*message.details, *left]
-        restarts = parts.replay.snapshot.counts.restarts
+        fill_session(message, snapshot)
+        restarts = snapshot.counts.restarts
         fill_shadow(message, values.shadow, restarts, parts.watches.shadow_errors)
         return message
+
+    def _fill(self, message: PolicyStatus, parts: Configured, snapshot: Snapshot) -> None:
+        """Write what the other parts know into `message`; each line stands for itself."""
+        message.streams = streams(parts.robot_state.reports())
+        message.latencies = latencies(
+            parts.queries.latencies, parts.replay.latencies, parts.flows.latencies
+        )
+        fill_server(message, parts.server.check.passed)
+        details = [*coverage(parts.coverage()), commit(snapshot)]
+        details.append(KeyValue(key=RTC, value=parts.server.link.rtc.text))
+        if parts.server.link.named is not None:
+            details.append(KeyValue(key=ROBOT, value=parts.server.link.named.text))
+        details += parts.sidecar.details()
+        details += clearance(snapshot, parts.unchecked)
+        details += [KeyValue(key=key, value=value) for key, value in parts.contacts.details()]
+        if len(limits := parts.embodiment.limits):
+            details += limits_left(limits, parts.robot_state.measured_or_none())
+        message.details = [*message.details, *details]

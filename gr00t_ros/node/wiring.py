@@ -7,6 +7,8 @@ docstring says otherwise, and none of them waits for the policy server.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +16,15 @@ from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile
 
 from gr00t_ros.errors import RotationError, SettingsError, StalledError
 from gr00t_ros.graph.clearance_markers import ClearanceMarkers
 from gr00t_ros.graph.collision import Collision
 from gr00t_ros.graph.contact import Contacts, unable
 from gr00t_ros.graph.controllers import LOOK_S
+from gr00t_ros.graph.entities import undone_on_failure
 from gr00t_ros.inputs.inputs import PULL_PERIOD_NS, Inputs
 from gr00t_ros.inputs.rolling import Rolling
 from gr00t_ros.motion.clocks import Awake
@@ -43,7 +48,7 @@ from gr00t_ros.node.readiness import (
 )
 from gr00t_ros.node.replay_thread import STARVED_PERIODS, ReplayThread
 from gr00t_ros.node.robot_state import RobotState
-from gr00t_ros.node.server import PolicyConnection, read_access
+from gr00t_ros.node.server import Access, PolicyConnection, read_access
 from gr00t_ros.node.server_process import SidecarProcess
 from gr00t_ros.node.tracing.flows import Flows
 from gr00t_ros.node.watches import RunningWatches
@@ -78,7 +83,7 @@ class Configured:
         sidecar: SidecarProcess,
         latched: str = "",
     ) -> None:
-        """Build all parts; raises Gr00tError before anything exists that would need cleanup.
+        """Build all parts; if one of them raises, nothing of the others is left.
 
         `images`: the node that subscribes to camera images.
         `latched`: the reason of a fault that was not reset before this configuration.
@@ -103,59 +108,36 @@ class Configured:
         if latched:
             session.fault(0, latched)
         address = shown(reached.host, reached.port)
-        self.clock = PlanClock(node)
-        try:
-            self.server = PolicyConnection(
-                node, robot, values, access, address, sidecar, self.clock.now_ns
-            )
-            self._make_robot(values)
-        except Exception:
-            self.clock.destroy()  # otherwise use_sim_time could never be changed again
-            raise
-        if not self.clock.simulated:  # else queries do not wait for pictures
-            periods_ns = (camera.period_ns for camera in robot.video)
-            session.queries.lead_ns = max(periods_ns, default=0)
-        self._make_watches(values, session.replay)
-        self.replay = ReplayThread(
-            session,
-            self.clock,
-            self.outputs,
-            self.watches,
-            values.refresh_ms * 1_000_000,
-            values.realtime_priority,
-            node.get_logger().error,
-            self._awake,
-            self.flows,
-        )
-        session.replay.on_guarded = self.flows.guarded
-        self._markers = ClearanceMarkers(node, self._collision, lambda: self.replay.snapshot.ahead)
-        self._preview = Preview(
-            node,
-            lambda: self._checks.limits.robot,
-            self.robot_state,
-            self.inputs,
-            self.clock,
-            lambda: self.replay.played,
-            values.shadow,
-        )
-        self._preview.start()
-        self._delay_p99_ns = 0
-        log = node.get_logger().error
-        self._pulls = PeriodicThread("gr00t_pull", PULL_PERIOD_NS, 0, self._pull, log)
-        self._pulls.start()
-        self.replay.start()
+        self._entities, self._threads = ExitStack(), ExitStack()
+        with undone_on_failure(node, images), ExitStack() as undo:
+            undo.callback(self.close)
+            self._make_robot(values, access, address)
+            if not self.clock.simulated:  # else queries do not wait for pictures
+                periods_ns = (camera.period_ns for camera in robot.video)
+                session.queries.lead_ns = max(periods_ns, default=0)
+            self._make_watches(values, session.replay)
+            self._start(values, session)
+            undo.pop_all()
 
-    def _make_robot(self, values: Parameters) -> None:
-        """Create the inputs, the outputs, and the queries that use them."""
-        node, robot = self._node, self.embodiment
+    def _make_robot(self, values: Parameters, access: Access, address: str) -> None:
+        """Create the clock, the inputs, the outputs, and the queries that use them."""
+        node, robot, entities = self._node, self.embodiment, self._entities
+        self.clock = PlanClock(node)
+        entities.callback(self.clock.destroy)
         self._awake = Awake(STARVED_PERIODS * values.refresh_ms * 1_000_000)
         self.inputs = Inputs(node, robot, parameters.observation(values), images=self._images)
+        entities.callback(self.inputs.destroy)
         self.outputs = Outputs(node, robot, values.shadow)
-        self._chunks = node.create_publisher(ActionChunk, "~/action_chunk", qos.CHUNK)
-        self._exchanges = node.create_publisher(Exchange, "~/exchange", qos.EXCHANGE)
+        entities.callback(self.outputs.destroy)
+        self._chunks = self._publisher(ActionChunk, "~/action_chunk", qos.CHUNK)
+        self._exchanges = self._publisher(Exchange, "~/exchange", qos.EXCHANGE)
         seen = bool(robot.outputs) and not values.shadow
         self.flows = Flows(self._newest_state if seen else None)
-        self._flow_messages = node.create_publisher(ObservationFlow, "~/flows", qos.FLOWS)
+        self._flow_messages = self._publisher(ObservationFlow, "~/flows", qos.FLOWS)
+        # last before the queries, whose worker closes it
+        self.server = PolicyConnection(
+            node, robot, values, access, address, self.sidecar, self.clock.now_ns
+        )
         self.queries = Queries(
             self.server.link,
             self.inputs,
@@ -169,7 +151,14 @@ class Configured:
             self._on_pictures,
             self._rolling(values) if values.roll_state else None,
         )
+        self._threads.callback(self.sidecar.stop)
+        self._threads.callback(self.queries.stop, 0.0)
         self.queries.instruction = values.instruction.strip()
+
+    def _publisher(self, kind: type[Any], topic: str, profile: QoSProfile) -> Publisher:
+        publisher = self._node.create_publisher(kind, topic, profile)
+        self._entities.callback(self._node.destroy_publisher, publisher)
+        return publisher
 
     def _rolling(self, values: Parameters) -> Rolling:
         def sent() -> tuple[Sequence[Course], int]:
@@ -185,19 +174,24 @@ class Configured:
 
     def _make_watches(self, values: Parameters, replay: Replay) -> None:
         """Create the watches and checks; `replay` is asked for what was sent."""
-        node, robot = self._node, self.embodiment
+        node, robot, entities = self._node, self.embodiment, self._entities
         self.robot_state = RobotState(self.inputs, robot, self.clock, values, self._awake)
         self._operator = OperatorWatches(node, values, self._on_e_stop, self.robot_state.awake_ns)
+        entities.callback(self._operator.destroy)
         self._checks = RobotChecks.of(node, self.inputs, self.robot_state, robot, values)
+        entities.callback(self._checks.destroy)
         self._collision = Collision(
             node, robot, values, self.robot_state.joints, self.robot_state.awake_ns
         )
+        entities.callback(self._collision.destroy)
         self._collision.log()
         self.contacts = Contacts(node, robot, values, self.robot_state.awake_ns)
+        entities.callback(self.contacts.destroy)
         self._others, self._manager = self._checks.others, self._checks.manager
         self._hearts = self._checks.hearts
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._look = node.create_timer(LOOK_S, self._look_around, clock=steady)
+        look = node.create_timer(LOOK_S, self._look_around, clock=steady)
+        entities.callback(node.destroy_timer, look)
         self.watches = RunningWatches(
             self.robot_state,
             self._operator,
@@ -217,6 +211,43 @@ class Configured:
             self.server.address,
         )
         self._answers = ReplyHandler(self.watches, self._publish_chunk, self.server.check.doubt)
+
+    def _start(self, values: Parameters, session: Session) -> None:
+        """Create what plays and shows the plan, and start its threads."""
+        node, entities, threads = self._node, self._entities, self._threads
+        log = node.get_logger().error
+        self.replay = ReplayThread(
+            session,
+            self.clock,
+            self.outputs,
+            self.watches,
+            values.refresh_ms * 1_000_000,
+            values.realtime_priority,
+            log,
+            self._awake,
+            self.flows,
+        )
+        session.replay.on_guarded = self.flows.guarded
+        markers = ClearanceMarkers(node, self._collision, lambda: self.replay.snapshot.ahead)
+        entities.callback(markers.destroy)
+        self._preview = Preview(
+            node,
+            lambda: self._checks.limits.robot,
+            self.robot_state,
+            self.inputs,
+            self.clock,
+            lambda: self.replay.played,
+            values.shadow,
+        )
+        entities.callback(self._preview.destroy)
+        self._delay_p99_ns = 0
+        pulls = PeriodicThread("gr00t_pull", PULL_PERIOD_NS, 0, self._pull, log)
+        pulls.start()
+        threads.callback(pulls.stop)
+        self._preview.start()
+        threads.callback(self._preview.stop)
+        self.replay.start()
+        threads.callback(self.replay.stop)
 
     def apply(self, values: Parameters) -> None:
         """Apply changed parameters."""
@@ -393,27 +424,8 @@ class Configured:
 
     def close(self) -> None:
         """End the threads and remove all entities; the worker ends after its call in flight."""
-        self.replay.stop()
-        self._preview.stop()
-        self.queries.stop(0.0)
-        self.sidecar.stop()
-        self._node.destroy_timer(self._look)
-        self._operator.destroy()
-        self._pulls.stop()
-        self.inputs.destroy()
-        self.outputs.destroy()
-        self._checks.controllers.destroy()
-        self._manager.destroy()
-        self._hearts.destroy()
-        self._checks.limits.destroy()
-        self._markers.destroy()
-        self._preview.destroy()
-        self._collision.destroy()
-        self.contacts.destroy()
-        self._node.destroy_publisher(self._chunks)
-        self._node.destroy_publisher(self._exchanges)
-        self._node.destroy_publisher(self._flow_messages)
-        self.clock.destroy()
+        with self._entities:  # closed after the threads, which use them, whatever these raise
+            self._threads.close()
 
     def flows_done(self) -> list[Flow]:
         """The flows that have ended since the last call; published if somebody subscribes."""

@@ -3,7 +3,8 @@
 The replay thread, the pull thread and the streamers use it. If a call raises, the error is logged
 once for each kind of error, and the next call starts on time. Deadlines that have passed are
 skipped and counted; they are never caught up in a burst. Another thread may wake it in between for
-a second function, which moves no deadline.
+a second function, which moves no deadline. The spin loop logs what its callbacks raise by the same
+rule (`CrashLog`).
 """
 
 from __future__ import annotations
@@ -26,8 +27,34 @@ their priority. The default of 5 ms is a whole period: too long to wait for anot
 ROBOT_PRIORITY = 1
 """Of SCHED_RR: the lowest, which is above every process without real-time priority."""
 _JOIN_S = 5.0
-_FRAMES = 8  # stack frames of a traceback in the log
+FRAMES = 8
+"""Innermost stack frames of a traceback in the log."""
 _LINE_NS = 1_000_000_000  # least time between two tracebacks in the log
+_QUIET_NS = 10_000_000_000  # an error that has not come for so long is news again
+
+
+class CrashLog:
+    """Logs with a traceback what is raised again and again: one a second, each kind once."""
+
+    def __init__(self, what: str, log: Callable[[str], None]) -> None:
+        """`what` raised is the first line of each text for `log`."""
+        self._what, self._log = what, log
+        self._kind, self._told_ns, self._raised_ns = "", 0, 0
+
+    def tell(self, error: Exception, now_ns: int) -> None:
+        """Log the error, unless it keeps coming and differs from the last one in numbers only."""
+        kind = without_numbers(f"{type(error).__name__}: {error}")
+        before_ns = self._raised_ns
+        if kind == self._kind:
+            self._raised_ns = now_ns
+            if now_ns - before_ns < _QUIET_NS:
+                return
+        elif self._kind and now_ns - self._told_ns < _LINE_NS:
+            return
+        self._kind, self._told_ns, self._raised_ns = kind, now_ns, now_ns
+        lines = traceback.format_exception(type(error), error, error.__traceback__, -FRAMES)
+        with contextlib.suppress(Exception):  # a failing log must not end what goes on
+            self._log(f"{self._what}:\n{''.join(lines)}")
 
 
 class PeriodicThread:
@@ -54,10 +81,10 @@ class PeriodicThread:
         self._period_ns, self._priority = period_ns, realtime_priority
         self._phase_ns, self._grid_ns = phase_ns, grid_ns
         self._call, self._between, self._log = call, between, log
+        self._crashes = CrashLog(f"{name}: a call raised, the next one starts on time", log)
         self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._after_crash = after_crash
         self._stopping = False
-        self._crash, self._said_ns = "", 0
         self.due_ns = 0
         """The deadline of the current call, steady time."""
         self.latencies = Latencies()
@@ -120,23 +147,12 @@ class PeriodicThread:
         try:
             call()
         except Exception as error:
-            self._say(error)
+            self._crashes.tell(error, time.monotonic_ns())
             try:
                 if self._after_crash is not None:
                     self._after_crash(error)
             except Exception as another:
-                self._say(another)
-
-    def _say(self, error: Exception) -> None:
-        """Log the error with its traceback, unless it differs from the last one in numbers only."""
-        kind, now_ns = without_numbers(f"{type(error).__name__}: {error}"), time.monotonic_ns()
-        if kind == self._crash or (self._crash and now_ns - self._said_ns < _LINE_NS):
-            return
-        self._crash, self._said_ns = kind, now_ns
-        lines = traceback.format_exception(type(error), error, error.__traceback__, _FRAMES)
-        trace = "".join(lines)
-        with contextlib.suppress(Exception):  # a failing log must not end the thread
-            self._log(f"{self._thread.name}: a call raised, the next one starts on time:\n{trace}")
+                self._crashes.tell(another, time.monotonic_ns())
 
 
 def sleep_until(due_ns: int) -> None:

@@ -14,6 +14,7 @@ import gc
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ from rclpy.utilities import remove_ros_args
 from gr00t_ros.errors import Gr00tError, SettingsError, ThreadError
 from gr00t_ros.robot.files import read_yaml
 from gr00t_ros.ros.node_help import NodeHelp, as_parameters, asks_for_help, corrected
+from gr00t_ros.ros.periodic import FRAMES, CrashLog
 from gr00t_ros.ros.transports import avoid_shared_memory
 
 OK, FAILED, MISUSE = 0, 1, 2
@@ -161,7 +163,7 @@ def run_node(
         gc.freeze()
         _spin(node, stop, leave, wake_s)
     except ThreadError:
-        traceback.print_exc(limit=-8)  # the innermost lines
+        traceback.print_exc(limit=-FRAMES)
         return FAILED
     except (Gr00tError, *REFUSED) as error:
         print(error, file=sys.stderr)
@@ -207,9 +209,10 @@ def _spin(
 ) -> None:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
+    crashes = CrashLog("a callback raised", node.get_logger().error)
     try:
         while not stop.is_set():
-            _spin_once(executor, node, wake_s)
+            _spin_once(executor, crashes, wake_s)
     except ExternalShutdownException:
         pass
     finally:
@@ -219,11 +222,11 @@ def _spin(
         node.destroy_node()
 
 
-def _spin_once(executor: SingleThreadedExecutor, node: Node, wake_s: float) -> None:
+def _spin_once(executor: SingleThreadedExecutor, crashes: CrashLog, wake_s: float) -> None:
     """One round; log a callback that raises: the node must keep running to stop the robot."""
     try:
         executor.spin_once(timeout_sec=wake_s)
     except (ExternalShutdownException, ThreadError):
         raise
-    except Exception:
-        node.get_logger().error(f"a callback raised:\n{traceback.format_exc(limit=-8)}")
+    except Exception as error:
+        crashes.tell(error, time.monotonic_ns())

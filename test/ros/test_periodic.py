@@ -4,7 +4,7 @@ import threading
 
 from ros_fixtures import wait_until
 
-from gr00t_ros.ros.periodic import LATENESS, PeriodicThread, ask_for_fifo, sleep_until
+from gr00t_ros.ros.periodic import LATENESS, CrashLog, PeriodicThread, ask_for_fifo, sleep_until
 
 MS = 1_000_000
 
@@ -130,3 +130,48 @@ def test_a_wake_calls_the_other_function_and_moves_no_deadline():
     assert (calls[0] - 7 * MS) % (20 * MS) == 0, "the first deadline is on the grid"
     assert all((due - calls[0]) % (50 * MS) == 0 for due in calls)
     assert len(between) == 3
+
+
+def raised(text, kind=ValueError):
+    """An error that was raised somewhere."""
+    try:
+        raise kind(text)
+    except kind as error:
+        return error
+
+
+def test_what_keeps_coming_is_told_once_and_what_comes_again_is_told_again():
+    """For days; numbers make no other kind, and a kind that was quiet for ten seconds is news."""
+    said = []
+    log = CrashLog("a call raised", said.append)
+    for tenth in range(10_000):
+        log.tell(raised(f"broken at {tenth}"), tenth * 100 * MS)
+    assert len(said) == 1 and said[0].startswith("a call raised:\nTraceback")
+    log.tell(raised("broken at 1"), 10_000 * 100 * MS + 10_000 * MS)
+    assert len(said) == 2
+
+
+def test_of_kinds_that_take_turns_one_a_second_is_told():
+    """However many there are."""
+    said = []
+    log = CrashLog("a call raised", said.append)
+    for tenth in range(100):
+        log.tell(raised("broken", (ValueError, KeyError, TypeError)[tenth % 3]), tenth * 100 * MS)
+    assert 5 < len(said) <= 10
+
+
+def test_a_trace_ends_where_it_was_raised():
+    """The innermost lines, however deep the call was."""
+    said = []
+
+    def deep(calls):
+        return deep(calls - 1) if calls else raised_here()
+
+    def raised_here():
+        raise ValueError("broken")
+
+    try:
+        deep(50)
+    except ValueError as error:
+        CrashLog("a call raised", said.append).tell(error, 0)
+    assert "in raised_here" in said[0] and said[0].count("\n") < 40
