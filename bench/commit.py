@@ -32,6 +32,7 @@ from gr00t_ros.observe.buffer import Sample
 from gr00t_ros.observe.freshness import CONTROLLER_MAX_AGE_NS
 from gr00t_ros.observe.joint_states import JointPublishers
 from gr00t_ros.ros import qos
+from gr00t_ros.ros.periodic import next_due_ns
 
 HOURS, SMOKE_HOURS = 1.0, 0.05
 SAMPLED_S, SMOKE_SAMPLED_S = 10, 1
@@ -230,9 +231,12 @@ def late_switches(model: Model, chosen: ReplaySettings, for_ns: int) -> tuple[li
     arrived_ns, chunk_ns, total_ns, ticks = 0, START_NS, 0, 0
     # From when the windows that have not arrived differ from what is played.
     pending = list[int]()
-    for now_ns in range(START_NS, START_NS + for_ns, chosen.refresh_ns):
+    due_ns = START_NS
+    while due_ns < START_NS + for_ns:
+        now_ns = due_ns
         heard.until(now_ns)
         commit_ns = commit.at(now_ns)
+        due_ns = _next_due_ns(now_ns, commit_ns, chosen)
         total_ns, ticks = total_ns + commit_ns, ticks + 1
         if now_ns >= chunk_ns:
             chunk_ns += CHUNK_NS
@@ -262,21 +266,27 @@ def sampled(model: Model, chosen: ReplaySettings, for_s: int) -> float:
     jtc = JtcSampler(len(HOME), period_ns=MS)
     jtc.hold(HOME)
     position, under_way = np.empty((for_s * 1000, len(HOME))), deque[tuple[int, Trajectory]]()
-    waiting = _chunks(begin_ns, for_s)
+    waiting, due_ns = _chunks(begin_ns, for_s), begin_ns
     for index in range(len(position)):
         now_ns = begin_ns + index * MS
         while waiting and waiting[0][0] <= now_ns:
             replay.accept(waiting.popleft()[1], now_ns)
-        if (now_ns - begin_ns) % chosen.refresh_ns == 0:
-            heard.until(now_ns)
-            window = replay.tick(now_ns)
-            at_ns = windows.arrives(now_ns, model.command_ms)
+        if now_ns >= due_ns:
+            heard.until(due_ns)
+            window = replay.tick(due_ns)
+            at_ns = windows.arrives(due_ns, model.command_ms)
             if window is not None and at_ns is not None:
-                under_way.append((at_ns + gained_ns(model, now_ns), window))
+                under_way.append((at_ns + gained_ns(model, due_ns), window))
+            due_ns = _next_due_ns(due_ns, replay.commit.commit_ns, chosen)
         while under_way and under_way[0][0] <= now_ns:
             jtc.accept(under_way.popleft()[1], now_ns, position[max(index - 1, 0)])
         position[index] = jtc.sample(now_ns)[0]
     return float(np.abs(np.diff(position, n=2, axis=0)).max()) * 1e6
+
+
+def _next_due_ns(due_ns: int, commit_ns: int, chosen: ReplaySettings) -> int:
+    """The next tick: a commit time before a knot, or on its way there, as in node/replay_thread."""
+    return next_due_ns(due_ns, chosen.refresh_ns, -commit_ns, chosen.knot_ns)
 
 
 def _chunks(begin_ns: int, for_s: int) -> deque[tuple[int, ActionChunk]]:
