@@ -1,10 +1,11 @@
 """Fixed and measured commit times over modelled deliveries: late switches, steps, commit times.
 
 A switch is late if a window arrives after the time from which it differs from what is played: the
-law of motion/commit_time.py. Hours of each model are run with integers for a clock. Seconds of each
-are also sampled in the controller's model at 1 kHz, where a step shows as an acceleration beyond
-the limit. The models are simple and their numbers are in the table below: what was measured on
-busy hosts (docs/dds.md, docs/motion.md), and what wireless networks do.
+law of motion/commit_time.py. States take the node's own way, through a reader's queue that keeps
+the newest ones and inputs/source.py. Hours of each model are run with integers for a clock. Seconds
+of each are also sampled in the controller's model at 1 kHz, where a step shows as an acceleration
+beyond the limit. The models are simple and their numbers are in the table below: what was measured
+on busy hosts (docs/dds.md, docs/motion.md), and what wireless networks do.
 
     ./dev bench commit
 """
@@ -20,17 +21,23 @@ import numpy as np
 
 from bench.motion_scenarios import HOME, LIMITS, START_NS, chunk_path
 from bench.paired import Report, Target
+from gr00t_ros.inputs.inputs import PULL_PERIOD_NS
+from gr00t_ros.inputs.source import History, Source
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.commit_time import CommitTime, S
 from gr00t_ros.motion.replay import Replay
 from gr00t_ros.motion.replay_settings import MS, ReplaySettings
 from gr00t_ros.motion.sampler import JtcSampler, Trajectory
+from gr00t_ros.observe.buffer import Sample
+from gr00t_ros.observe.freshness import CONTROLLER_MAX_AGE_NS
+from gr00t_ros.observe.joint_states import JointPublishers
+from gr00t_ros.ros import qos
+from gr00t_ros.ros.periodic import next_due_ns
 
 HOURS, SMOKE_HOURS = 1.0, 0.05
 SAMPLED_S, SMOKE_SAMPLED_S = 10, 1
 CHUNK_NS = 133 * MS
 """A chunk changes the motion so often: four steps at 30 Hz."""
-STATE_NS = 20 * MS
 WARM_NS = 60 * S
 ROUNDING = 1.0 + 1e-3
 ONE_HOST = "one host"
@@ -43,7 +50,8 @@ class Model:
 
     stalls: every so many seconds (mean) nothing arrives for between two times in ms; what was sent
     meanwhile arrives at the end. shared: both directions stall together. command_ms: additional way
-    of windows. drift_ms: what the controller's clock gains on ours in an hour.
+    of windows. drift_ms: what the controller's clock gains on ours in an hour. states_hz: how often
+    it publishes its state.
     """
 
     name: str
@@ -54,6 +62,7 @@ class Model:
     shared: bool = False
     command_ms: float = 0.0
     drift_ms: float = 0.0
+    states_hz: int = 50
 
 
 MODELS = (
@@ -61,8 +70,14 @@ MODELS = (
     Model("one host, 3 ms jitter, 1 % lost", jitter_ms=3.0, lost=0.01),
     Model("one host, busy: 5 to 31 ms each 30 s", lost=0.001, stalls=((30, 5, 31),)),
     Model("one host, overloaded: 5 to 81 ms each 10 s", lost=0.001, stalls=((10, 5, 81),)),
+    Model(
+        "one host, the same, states at 1 kHz",
+        lost=0.001,
+        stalls=((10, 5, 81),),
+        states_hz=1000,
+    ),
     Model("one host, 5 to 81 ms each 10 minutes", stalls=((600, 5, 81),)),
-    Model("one host, the same, 1 % lost", lost=0.01, stalls=((600, 5, 81),)),
+    Model("one host, 5 to 81 ms each 10 minutes, 1 % lost", lost=0.01, stalls=((600, 5, 81),)),
     Model("commands 30 ms slower than states, 1 % lost", lost=0.01, command_ms=30.0),
     Model("clock gains 20 ms an hour", drift_ms=20.0),
     Model(
@@ -130,23 +145,73 @@ def _stalls(model: Model, rng: np.random.Generator, for_ns: int) -> list[tuple[i
     return sorted(found)
 
 
+class StateQueue:
+    """What a reader keeps of a controller's states, in the place of ros/pulled.py."""
+
+    topic, depth, type_names = "states", qos.JOINTS.depth, ()
+    number: int | None = None
+    sent_ns = received_ns = 0
+
+    def __init__(self) -> None:
+        self.waiting = deque[tuple[int, int, int]](maxlen=self.depth)
+        """Number, publication and arrival of each message."""
+
+    def take(self) -> int | None:
+        """The oldest message: its stamp, which is the time of its publication."""
+        if not self.waiting:
+            return None
+        self.number, self.sent_ns, self.received_ns = self.waiting.popleft()
+        return self.sent_ns
+
+    def follow(self, publishers: object) -> None:
+        """Nothing: there is one publisher."""
+
+    def destroy(self) -> None:
+        """Nothing."""
+
+
 class States:
-    """A controller's states on their way to the commit time."""
+    """A controller's states on their way to the commit time, as the node takes them."""
 
     def __init__(self, way: Way, model: Model, commit: CommitTime) -> None:
         self._way, self._model, self._commit = way, model, commit
-        self._next_ns, self._under_way = START_NS, deque[tuple[int, int]]()
+        self._period_ns, self._number = S // model.states_hz, 0
+        self._next_ns = self._arrived_ns = START_NS
+        self._pull_ns = START_NS + PULL_PERIOD_NS // 4
+        self._under_way, self._queue = deque[tuple[int, int, int]](), StateQueue()
+        self._source = Source(
+            self._queue,
+            lambda stamp_ns: (stamp_ns, None),
+            History(0, 1),
+            PULL_PERIOD_NS,
+            publishers=JointPublishers(CONTROLLER_MAX_AGE_NS),
+        )
+        self._seen: Sample | None = None
 
     def until(self, now_ns: int) -> None:
-        """Take what has arrived by now."""
+        """Take what has arrived by now, and look at the newest."""
+        self._send(now_ns)
+        while self._pull_ns <= now_ns:
+            self._arrive(self._pull_ns)
+            self._source.pull(self._pull_ns)
+            self._pull_ns += PULL_PERIOD_NS
+        newest = self._source.buffer.latest()
+        if newest is not None and newest is not self._seen:
+            self._seen = newest
+            self._commit.received(now_ns, newest.transit_ns)
+
+    def _send(self, now_ns: int) -> None:
         while self._next_ns <= now_ns:
-            at_ns = self._way.arrives(self._next_ns)
-            if at_ns is not None:
-                self._under_way.append((at_ns, self._next_ns))
-            self._next_ns += STATE_NS
-        while self._under_way and self._under_way[0][0] <= now_ns:
-            at_ns, sent_ns = self._under_way.popleft()
-            self._commit.received(at_ns, at_ns - sent_ns - gained_ns(self._model, sent_ns))
+            sent_ns, at_ns = self._next_ns, self._way.arrives(self._next_ns)
+            self._next_ns, self._number = sent_ns + self._period_ns, self._number + 1
+            if at_ns is not None:  # a reader gets messages in their order
+                self._arrived_ns = max(self._arrived_ns, at_ns)
+                stamp_ns = sent_ns + gained_ns(self._model, sent_ns)
+                self._under_way.append((self._number, stamp_ns, self._arrived_ns))
+
+    def _arrive(self, by_ns: int) -> None:
+        while self._under_way and self._under_way[0][2] <= by_ns:
+            self._queue.waiting.append(self._under_way.popleft())
 
 
 def gained_ns(model: Model, now_ns: int) -> int:
@@ -166,9 +231,12 @@ def late_switches(model: Model, chosen: ReplaySettings, for_ns: int) -> tuple[li
     arrived_ns, chunk_ns, total_ns, ticks = 0, START_NS, 0, 0
     # From when the windows that have not arrived differ from what is played.
     pending = list[int]()
-    for now_ns in range(START_NS, START_NS + for_ns, chosen.refresh_ns):
+    due_ns = START_NS
+    while due_ns < START_NS + for_ns:
+        now_ns = due_ns
         heard.until(now_ns)
         commit_ns = commit.at(now_ns)
+        due_ns = _next_due_ns(now_ns, commit_ns, chosen)
         total_ns, ticks = total_ns + commit_ns, ticks + 1
         if now_ns >= chunk_ns:
             chunk_ns += CHUNK_NS
@@ -198,21 +266,27 @@ def sampled(model: Model, chosen: ReplaySettings, for_s: int) -> float:
     jtc = JtcSampler(len(HOME), period_ns=MS)
     jtc.hold(HOME)
     position, under_way = np.empty((for_s * 1000, len(HOME))), deque[tuple[int, Trajectory]]()
-    waiting = _chunks(begin_ns, for_s)
+    waiting, due_ns = _chunks(begin_ns, for_s), begin_ns
     for index in range(len(position)):
         now_ns = begin_ns + index * MS
         while waiting and waiting[0][0] <= now_ns:
             replay.accept(waiting.popleft()[1], now_ns)
-        if (now_ns - begin_ns) % chosen.refresh_ns == 0:
-            heard.until(now_ns)
-            window = replay.tick(now_ns)
-            at_ns = windows.arrives(now_ns, model.command_ms)
+        if now_ns >= due_ns:
+            heard.until(due_ns)
+            window = replay.tick(due_ns)
+            at_ns = windows.arrives(due_ns, model.command_ms)
             if window is not None and at_ns is not None:
-                under_way.append((at_ns + gained_ns(model, now_ns), window))
+                under_way.append((at_ns + gained_ns(model, due_ns), window))
+            due_ns = _next_due_ns(due_ns, replay.commit.commit_ns, chosen)
         while under_way and under_way[0][0] <= now_ns:
             jtc.accept(under_way.popleft()[1], now_ns, position[max(index - 1, 0)])
         position[index] = jtc.sample(now_ns)[0]
     return float(np.abs(np.diff(position, n=2, axis=0)).max()) * 1e6
+
+
+def _next_due_ns(due_ns: int, commit_ns: int, chosen: ReplaySettings) -> int:
+    """The next tick: a commit time before a knot, or on its way there, as in node/replay_thread."""
+    return next_due_ns(due_ns, chosen.refresh_ns, -commit_ns, chosen.knot_ns)
 
 
 def _chunks(begin_ns: int, for_s: int) -> deque[tuple[int, ActionChunk]]:

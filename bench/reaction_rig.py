@@ -28,6 +28,7 @@ from bench.reaction_files import ARM, write_files
 from bench.spinning import spun
 from gr00t_ros.demo.bringup import Bringup, ros_arguments
 from gr00t_ros.msg import ObservationFlow, PolicyStatus
+from gr00t_ros.node.status import COMMIT
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.limits import JointLimits
 from gr00t_ros.ros import qos
@@ -86,7 +87,8 @@ class Run:
 
     changes_ns: (N,) stamps of the first pictures of a new number; those between begin_ns and end_ns
     are measured. cpu_s: of the client's process in that time. modes: when the node's mode changed,
-    empty for a client without modes. stalls: from when to when the machine did not run a thread.
+    empty for a client without modes. commits: when the node told which commit time, ms. stalls:
+    from when to when the machine did not run a thread.
     trajectories: those sent to the controller, serialised, each with the time of its arrival here.
     """
 
@@ -95,6 +97,7 @@ class Run:
     changes_ns: NDArray[np.int64]
     flows: tuple[Flow, ...]
     modes: tuple[tuple[int, str], ...]
+    commits: tuple[tuple[int, float], ...]
     stalls: tuple[tuple[int, int], ...]
     trajectories: tuple[tuple[int, bytes], ...]
     begin_ns: int
@@ -142,6 +145,7 @@ def measured(method: str, setting: Setting, seconds: float, baseline: str = "") 
             np.loadtxt(changes, dtype=np.int64, ndmin=2)[:, 1],
             tuple(watched.flows),
             tuple(watched.modes),
+            tuple(watched.commits),
             tuple(watched.stalls),
             tuple(watched.trajectories),
             begin_ns,
@@ -151,10 +155,11 @@ def measured(method: str, setting: Setting, seconds: float, baseline: str = "") 
 
 
 class _Watched:
-    """The node's modes and flows, from its topics, and how punctual a bare thread is."""
+    """The node's modes, commit times and flows, from its topics; how punctual a bare thread is."""
 
     def __init__(self, node: Node) -> None:
         self.modes: list[tuple[int, str]] = []
+        self.commits: list[tuple[int, float]] = []
         self.reason = ""
         self.flows: list[Flow] = []
         self.stalls: list[tuple[int, int]] = []
@@ -182,10 +187,15 @@ class _Watched:
             self.stalls.append((now_ns - late_ns, now_ns))
 
     def _on_status(self, message: PolicyStatus) -> None:
-        self.reason = message.reason
+        self.reason, stamp = message.reason, message.header.stamp
+        told_ns = stamp.sec * 10**9 + stamp.nanosec
         if message.mode != self.mode:
-            stamp = message.header.stamp
-            self.modes.append((stamp.sec * 10**9 + stamp.nanosec, message.mode))
+            self.modes.append((told_ns, message.mode))
+        self.commits += [
+            (told_ns, float(detail.value.partition(",")[0]))
+            for detail in message.details
+            if detail.key == COMMIT
+        ]
 
     def _on_trajectory(self, serialised: bytes) -> None:
         self.trajectories.append((time.time_ns(), serialised))

@@ -37,10 +37,14 @@ Times = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One change. stages: ms, in the order of STAGES; empty for a client without flows."""
+    """One change. stages: ms, in the order of STAGES; empty for a client without flows.
+
+    commit_ms: the commit time that the node told last before it sent the motion; 0 if none.
+    """
 
     reaction_ms: float
     stages: tuple[float, ...]
+    commit_ms: float
 
     @property
     def used_ms(self) -> float:
@@ -54,9 +58,10 @@ class Row:
 
     p50_ms, p99_ms: from the picture that was used, which is the first one that shows a change and
     that the node put into an observation. change_p50_ms: from the first one that shows it; of a
-    client without flows both are this. stages: medians, ms, from the latter on.
-    void: changes that gave no time, by the reason. breaks: controller cycles beyond a limit of the
-    arm. cpu_percent: of one core, of the client's process.
+    client without flows both are this. stages: medians, ms, from the latter on. commit_ms: median
+    of the commit times that were in force; 0 of a client without one. void: changes that gave no
+    time, by the reason. breaks: controller cycles beyond a limit of the arm. cpu_percent: of one
+    core, of the client's process.
     """
 
     method: str
@@ -68,6 +73,7 @@ class Row:
     p99_ms: float
     stages: Mapping[str, float]
     change_p50_ms: float = 0.0
+    commit_ms: float = 0.0
     trials: int = 0
     void: Mapping[str, int] = field(default_factory=dict)
     breaks: int = 0
@@ -119,7 +125,9 @@ class Trials:
                 self.stalled += 1
             else:
                 stages = () if flow is None else _stages(flow, stamp_ns, cycle_ns, server_ms)
-                self.found.append(Trial((cycle_ns - stamp_ns) * 1e-6, stages))
+                told = [ms for told_ns, ms in run.commits if told_ns <= sent_ns]
+                reaction_ms = (cycle_ns - stamp_ns) * 1e-6
+                self.found.append(Trial(reaction_ms, stages, told[-1] if told else 0.0))
 
 
 def _differs(run: Run, times_ns: Times, sent_ns: int) -> int | None:

@@ -18,7 +18,7 @@ MS = 1_000_000
 @pytest.mark.parametrize("name", [name for name in program.BENCHES if name not in REAL_TIME])
 def test_every_benchmark_runs_and_shows_its_goals(processes, tmp_path, name):
     """In a process of its own; those of running nodes are in test_bench_alone.py."""
-    if name == "convert":
+    if name in ("commit", "convert"):
         pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
     if name == "pool":
         pytest.importorskip("ray", reason="Ray is not installed")

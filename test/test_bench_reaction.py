@@ -38,7 +38,7 @@ def window(begin, *positions):
     return message
 
 
-def run_of(flows=(), modes=(), stalls=(), velocities=None):
+def run_of(flows=(), modes=(), stalls=(), velocities=None, commits=()):
     """A run with one change: the second window leaves the first one LEAVES ms after the start."""
     old, new = window(900, *[0.1] * 20), window(1100, 0.1, 0.1, 0.1, 0.12, 0.12)
     sampler, rows = JtcSampler(1), []
@@ -72,7 +72,7 @@ def run_of(flows=(), modes=(), stalls=(), velocities=None):
     )
     changes = np.array([SHOWN * MS + OFFSET_NS])
     return Run(
-        record, limits, changes, flows, modes, stalls, sent, 950 * MS + OFFSET_NS,
+        record, limits, changes, flows, modes, commits, stalls, sent, 950 * MS + OFFSET_NS,
         END * MS + OFFSET_NS, 1.0,
     )  # fmt: skip
 
@@ -129,13 +129,34 @@ def test_a_change_without_a_fair_time_is_void_with_its_reason():
 
 def test_a_change_that_no_motion_followed_misses_a_goal():
     """Else a node that misses most pictures would be as good as the few that it took."""
-    stages = {"commit, controller": 100.0}
     plain = Row("plain_client", 30.0, 2, False, 0.0, 34.0, 60.0, {}, 34.0)
     for lost in (0, 1):
         void = {"moving": 3, "lost": lost}
-        ours = Row("gr00t_ros", 30.0, 2, False, 0.0, 50.0, 80.0, stages, 60.0, 9, void)
+        ours = Row("gr00t_ros", 30.0, 2, False, 0.0, 50.0, 80.0, {}, 60.0, 100.0, 9, void)
         missed = [target.name for target in _targets([ours, plain]) if not target.passed]
         assert missed == ["changes that no motion followed, gr00t_ros"] * lost
+
+
+def test_the_commit_time_of_a_trial_is_the_one_that_the_node_told_last_before_it_sent():
+    """What it tells afterwards was not in force."""
+    told = [(900, 100.0), (SENT - 80, 52.0), (SENT + 1, 70.0)]
+    commits = tuple((at * MS + OFFSET_NS, ms) for at, ms in told)
+    (trial,) = judged(run_of((flow(SHOWN),), REPLAYING, commits=commits)).found
+    assert trial.commit_ms == 52.0
+    assert judged(run_of()).found[0].commit_ms == 0.0
+
+
+@pytest.mark.parametrize("last_stage", [20.0, 32.0, 60.0, 200.0])
+@pytest.mark.parametrize("commit", [32.0, 100.0])
+def test_only_the_commit_time_excuses_what_the_plain_client_does_not_wait_for(commit, last_stage):
+    """However long the stage took that contains it: with it a wait for a knot and a cycle."""
+    plain = Row("plain_client", 30.0, 2, False, 0.0, 17.0, 20.0, {}, 17.0)
+    stages = {"commit, controller": last_stage}
+    for beyond in (-1.0, 0.0, 5.0):
+        change = 17.0 + commit + beyond
+        ours = Row("gr00t_ros", 30.0, 2, False, 0.0, 50.0, 80.0, stages, change, commit)
+        (goal,) = (one for one in _targets([ours, plain]) if "plain client" in one.name)
+        assert goal.value == pytest.approx(beyond) and goal.passed == (beyond <= 0)
 
 
 def test_cycles_beyond_a_limit_are_counted():

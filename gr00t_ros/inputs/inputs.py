@@ -369,7 +369,8 @@ def _span_ns(streams: Iterable[Stream], step_ns: int, settings: ObservationSetti
 
 def _controller(node: Node, output: Output) -> Source:
     """The source of a controller's state: newest state only, in any of STATE_TYPES."""
-    subscription = PulledSubscription(node, STATE_TYPES, output.state_topic, raw=False)
+    topic, profiles = output.state_topic, (qos.JOINTS,)
+    subscription = PulledSubscription(node, STATE_TYPES, topic, raw=False, profiles=profiles)
     history, publishers = History(0, RING_BYTES), JointPublishers(CONTROLLER_MAX_AGE_NS)
     return Source(subscription, controller_state, history, PULL_PERIOD_NS, publishers=publishers)
 

@@ -31,6 +31,7 @@ from gr00t_ros.observe.joint_states import (
 )
 from gr00t_ros.observe.moment import Camera, Pace
 from gr00t_ros.observe.readings import JointReading
+from gr00t_ros.observe.transit import Transit
 from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.streams import StateStream, Stream
 from gr00t_ros.ros.parameters import OFF_BELOW_FRAMES, Parameters
@@ -158,7 +159,7 @@ class Source:
         self.problem = ""
         self._read, self._history, self._period_ns = read, history, period_ns
         self._due_ns: int | None = None
-        self._sample_bytes = self._slowest_ns = 0
+        self._sample_bytes, self._transit = 0, Transit()
         self._capacity = history.max_samples
         self._shortage = ""  # too little memory for the history; no later message clears it
         self.buffer = StampedBuffer(history.span_ns, self._capacity)
@@ -203,18 +204,19 @@ class Source:
 
         Returns its stamp and content if both can be read, even if it was not stored.
         """
-        newest, arrived_ns, slowest_ns = None, 0, 0
+        newest, topic, arrived_ns = None, self.subscription, 0
         try:
-            for _ in range(self.subscription.depth):
-                message = self.subscription.take()
+            for _ in range(topic.depth):
+                message = topic.take()
                 if message is None:
                     break
                 self.received += 1
                 if not self._foreign(WHOLE, now_ns):
-                    newest, arrived_ns = message, self.subscription.received_ns
-                    if self.subscription.sent_ns:
-                        slowest_ns = max(slowest_ns, arrived_ns - self.subscription.sent_ns)
-            return None if newest is None else self._push(newest, now_ns, arrived_ns, slowest_ns)
+                    newest, arrived_ns = message, topic.received_ns
+                    self._transit.take(topic.number, topic.sent_ns, arrived_ns)
+            else:
+                self._transit.overflow()
+            return None if newest is None else self._push(newest, now_ns, arrived_ns)
         except ObservationError as error:
             self._refuse(str(error))
         return None
@@ -236,7 +238,7 @@ class Source:
             arrived_ns = newest.received_ns  # not known, or the system clock was set since
         return Camera(arrived_ns, self._pace.period_ns)
 
-    def _push(self, message: Any, now_ns: int, arrived_ns: int, slowest_ns: int) -> Taken | None:
+    def _push(self, message: Any, now_ns: int, arrived_ns: int) -> Taken | None:
         stamp_ns, value = self._read(message)
         if stamp_ns <= 0:
             self._refuse(NO_STAMP)
@@ -245,21 +247,15 @@ class Source:
             self._fit(len(message))
         if self._pace is not None:
             self._pace.see(self.subscription.number, stamp_ns)
-        sample = Sample(
-            stamp_ns, now_ns, value, arrived_ns, self._transit_ns(stamp_ns, arrived_ns, slowest_ns)
-        )
+        transit_ns = self._transit_ns(now_ns, arrived_ns, arrived_ns - stamp_ns)
+        sample = Sample(stamp_ns, now_ns, value, arrived_ns, transit_ns)
         if self.buffer.push(sample) or self._rebase(sample):
             self.problem = self._shortage
         return stamp_ns, value
 
-    def _transit_ns(self, stamp_ns: int, arrived_ns: int, slowest_ns: int) -> int | None:
-        """Sample.transit_ns, for a pull in which one message took `slowest_ns`.
-
-        The pull before counts as well: a reader that looks at the newest sample may miss one.
-        """
-        since_ns = arrived_ns - stamp_ns
-        slowest_ns = max(since_ns, slowest_ns)
-        longest_ns, self._slowest_ns = max(slowest_ns, self._slowest_ns), slowest_ns
+    def _transit_ns(self, now_ns: int, arrived_ns: int, since_ns: int) -> int | None:
+        """Sample.transit_ns of a message that arrived `since_ns` after its stamp."""
+        longest_ns = self._transit.longest_ns(now_ns, since_ns)
         if not arrived_ns:
             return None
         return since_ns if since_ns < 0 else longest_ns  # below 0 the publisher's clock is ahead

@@ -41,7 +41,7 @@ _CALL_TIMEOUT_S = 1.0
 STARVED_PERIODS: int = default("periods of refresh_ms")
 _PLAYED_KEPT = 8  # windows of 0.16 s at 50 Hz: a measured state is not older while one is drawn
 # A tick's computation takes less than this; if it takes longer, its window is sent later.
-_LEAD_NS = 3_000_000
+LEAD_NS = 3_000_000
 # Least time between the windows of an extra tick and of the ticks before and after it.
 _APART_NS = 5_000_000
 
@@ -119,7 +119,8 @@ class ReplayThread:
         """The newest windows of this session, oldest first, each with what of it was sent."""
         settings = session.replay.settings
         # A window changes the motion from a knot on. Ticks that are sent a commit time before one
-        # lose nothing by that; any other phase costs up to a whole knot for each chunk.
+        # lose nothing by that; any other phase costs up to a whole knot for each chunk. Where the
+        # commit time changes, they drift there (_renew).
         self._loop = PeriodicThread(
             "gr00t_replay",
             period_ns,
@@ -128,9 +129,14 @@ class ReplayThread:
             log,
             self._after_crash,
             self._between,
-            phase_ns=-settings.commit_ns - _LEAD_NS,
+            phase_ns=_phase_ns(settings.commit_ns),
             grid_ns=settings.knot_ns,
         )
+
+    @property
+    def due_ns(self) -> int:
+        """When the present tick was due, steady time; its windows are sent LEAD_NS later."""
+        return self._loop.due_ns
 
     @property
     def latencies(self) -> Latencies:
@@ -208,7 +214,7 @@ class ReplayThread:
             self._session.keep(left)
 
     def _tick(self) -> None:
-        self._run(self._loop.due_ns + _LEAD_NS)
+        self._run(self.due_ns + LEAD_NS)
 
     def _between(self) -> None:
         """An extra tick for a reply that has just come, if that pays and the ticks are far apart.
@@ -216,7 +222,7 @@ class ReplayThread:
         Its window only makes the distance of two windows shorter, so what the commit time covers
         holds as before. Simulated time does not run between two messages of /clock.
         """
-        send_ns, next_ns = time.monotonic_ns() + _LEAD_NS, self._loop.due_ns + _LEAD_NS
+        send_ns, next_ns = time.monotonic_ns() + LEAD_NS, self.due_ns + LEAD_NS
         apart = min(send_ns - self._made_ns, next_ns - send_ns) >= _APART_NS
         if self._clock.simulated or not apart or not self._session.extra_pays(send_ns, next_ns):
             return
@@ -277,8 +283,9 @@ class ReplayThread:
             self._watches.ask(session.episode, times, session.followed(now_ns))
 
     def _renew(self, now_ns: int) -> None:
-        """Update `snapshot` for the other threads, also after a tick that raised."""
+        """Update phase of the ticks, and `snapshot` for the others, also after one that raised."""
         session = self._session
+        self._loop.phase_ns = _phase_ns(session.replay.commit.commit_ns)
         at_rest = not session.active or session.replay.at_rest(now_ns)
         counts, replay = replace(session.counts), session.replay
         self.snapshot = Snapshot(
@@ -369,3 +376,8 @@ class ReplayThread:
                 future.set_result(action(self._session, now_ns))
             except Exception as error:
                 future.set_exception(error)
+
+
+def _phase_ns(commit_ns: int) -> int:
+    """The phase of the deadlines: their windows are sent a commit time before a knot."""
+    return -commit_ns - LEAD_NS

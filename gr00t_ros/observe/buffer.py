@@ -17,8 +17,8 @@ class Sample:
     """One message: its header stamp, when it was received (plan clock), and what was in it.
 
     arrived_ns: when the middleware had it, by this machine's system clock; 0: not known.
-    transit_ns: the longest way, from stamp or publication to arrival, of all messages since the
-    sample before the last one; negative if this one's stamp is in the future; None: not known.
+    transit_ns: the longest way, from stamp or publication to arrival, of all messages of the last
+    LOOKED_NS (transit.py); negative if this one's stamp is in the future; None: not known.
     """
 
     stamp_ns: int

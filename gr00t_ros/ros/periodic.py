@@ -3,13 +3,14 @@
 The replay thread, the pull thread and the streamers use it. If a call raises, the error is logged
 once for each kind of error, and the next call starts on time. Deadlines that have passed are
 skipped and counted; they are never caught up in a burst. Another thread may wake it in between for
-a second function, which moves no deadline. The spin loop logs what its callbacks raise by the same
-rule (`CrashLog`).
+a second function, which moves no deadline. The deadlines follow a phase that changes, slowly. The
+spin loop logs what its callbacks raise by the same rule (`CrashLog`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import queue
 import threading
@@ -26,6 +27,10 @@ SWITCH_S = 0.0005
 their priority. The default of 5 ms is a whole period: too long to wait for another thread."""
 ROBOT_PRIORITY = 1
 """Of SCHED_RR: the lowest, which is above every process without real-time priority."""
+DRIFT = 20
+"""Two deadlines are a period apart, give or take one of so many parts of it, while they drift. The
+commit rule has a whole period more than the windows that may be lost need, at most ten of them
+(motion/replay_settings): half of it is left."""
 _JOIN_S = 5.0
 FRAMES = 8
 """Innermost stack frames of a traceback in the log."""
@@ -79,7 +84,9 @@ class PeriodicThread:
         first deadline is a multiple of it plus `phase_ns`, steady time; 0: wherever it falls.
         """
         self._period_ns, self._priority = period_ns, realtime_priority
-        self._phase_ns, self._grid_ns = phase_ns, grid_ns
+        self._grid_ns = grid_ns
+        self.phase_ns = phase_ns
+        """Calls may change it: the next deadlines drift there."""
         self._call, self._between, self._log = call, between, log
         self._crashes = CrashLog(f"{name}: a call raised, the next one starts on time", log)
         self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -127,12 +134,13 @@ class PeriodicThread:
             self.latencies.add(LATENESS, late_ns)
             skipped = (time.monotonic_ns() - self.due_ns) // self._period_ns
             self.missed += skipped
-            self.due_ns += (skipped + 1) * self._period_ns
+            self.due_ns += skipped * self._period_ns
+            self.due_ns = next_due_ns(self.due_ns, self._period_ns, self.phase_ns, self._grid_ns)
 
     def _first_due_ns(self, earliest_ns: int) -> int:
         if not self._grid_ns:
             return earliest_ns
-        return earliest_ns + (self._phase_ns - earliest_ns) % self._grid_ns
+        return earliest_ns + (self.phase_ns - earliest_ns) % self._grid_ns
 
     def _wait(self, between: Callable[[], None]) -> None:
         """Wait for the deadline, and call `between` for each wake until then."""
@@ -153,6 +161,19 @@ class PeriodicThread:
                     self._after_crash(error)
             except Exception as another:
                 self._crashes.tell(another, time.monotonic_ns())
+
+
+def next_due_ns(due_ns: int, period_ns: int, phase_ns: int, grid_ns: int) -> int:
+    """The deadline after `due_ns`, which drifts the shorter way to a multiple of the grid + phase.
+
+    If the period is no multiple of the grid, some of the deadlines are there.
+    """
+    if not grid_ns:
+        return due_ns + period_ns
+    apart_ns, most_ns = math.gcd(period_ns, grid_ns), period_ns // DRIFT
+    later_ns = (phase_ns - due_ns) % apart_ns
+    shift_ns = later_ns if later_ns <= apart_ns // 2 else later_ns - apart_ns
+    return due_ns + period_ns + min(max(shift_ns, -most_ns), most_ns)
 
 
 def sleep_until(due_ns: int) -> None:

@@ -34,8 +34,10 @@ PICTURES = (SENSOR, _last(1, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATI
 # sequence numbers of all messages between two pulls reveal a second publisher.
 READINGS = _last(8, ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE)
 
-# Deeper queue: an arm and its gripper may each publish their joints on one topic. A publisher at
-# 1 kHz would overwrite the other's messages between two pulls, which are 20 ms apart.
+# Deeper queue, for states of joints and of controllers: they may come at 1 kHz or more, and pulls
+# are 20 ms apart. An arm and its gripper may each publish their joints on one topic, and the one
+# would overwrite the other's messages. A controller's messages say how long they took, and those
+# that were overwritten do not (observe/transit.py).
 JOINTS = _last(64, ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE)
 
 # A window must arrive, and only the newest one: an older window from a queue would replace it.

@@ -21,7 +21,7 @@ from input_robot import (
     picture,
     small_embodiment,
 )
-from ros_fixtures import wait_until
+from ros_fixtures import collect, wait_for_discovery, wait_until
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from trajectory_msgs.msg import JointTrajectoryPoint
 
@@ -180,6 +180,21 @@ def test_the_controller_state_is_read_whatever_the_order_of_its_joints(ros_node)
     assert reading.feedback.position.tolist() == [2.5, 1.5, 3.5]
     report = robot.report("controller.arm")
     assert (report.topic, report.received, report.problem) == ("/arm/state", 1, "")
+
+
+def test_no_controller_state_is_overwritten_between_two_pulls(ros_node):
+    """At 2 kHz 40 of them come: each shows how long it took."""
+    robot = Robot(ros_node, small_embodiment())
+    everything = collect(ros_node, ControllerState, "/arm/state")
+    publisher = ros_node.create_publisher(ControllerState, "/arm/state", 64)
+    wait_for_discovery(lambda: publisher.get_subscription_count() == 2, "both subscriptions")
+    point = JointTrajectoryPoint(positions=[1.0, 2.0, 3.0])
+    message = ControllerState(joint_names=["j1", "j2", "j3"], reference=point, feedback=point)
+    for index in range(40):
+        stamped(message, robot.now_ns() + index)
+        publisher.publish(message)
+    wait_until(lambda: len(everything) == 40, "all states at the other reader")
+    wait_until(lambda: robot.received("/arm/state") == 40, "all states")
 
 
 def test_the_newest_joint_readings_are_offered(ros_node):

@@ -24,6 +24,7 @@ from gr00t_ros.observe.joint_states import (
     REBASE_NS,  # noqa: E402
     JointPublishers,  # noqa: E402
 )
+from gr00t_ros.observe.transit import LOOKED_NS  # noqa: E402
 from gr00t_ros.robot.streams import StateStream, VideoStream  # noqa: E402
 
 MS = 1_000_000
@@ -64,21 +65,33 @@ def test_a_good_message_becomes_a_sample():
     assert (source.received, source.refused, source.problem) == (1, 0, "")
 
 
-def test_a_sample_tells_the_longest_way_since_the_sample_before_the_last_one():
+def test_a_sample_tells_the_longest_way_of_the_last_messages():
     """From stamp or publication to arrival; negative from the future, None without an arrival."""
     source, found = _source(), []
-    for stamp_ns, sent_ns, arrived_ns in [
-        (10, 12, 15),
-        (20, 22, 31),
-        (40, 41, 44),
-        (50, 52, 53),
-        (70, 60, 65),
-        (80, 80, 0),
+    source.subscription.depth = 8
+    for now_ns, stamp_ns, sent_ns, arrived_ns in [
+        (0, 10, 12, 15),
+        (20 * MS, 20, 22, 31),
+        (40 * MS, 40, 41, 44),
+        (20 * MS + LOOKED_NS, 50, 52, 53),
+        (60 * MS + LOOKED_NS, 60, 62, 66),
+        (80 * MS + LOOKED_NS, 75, 60, 65),
+        (90 * MS + LOOKED_NS, 80, 80, 0),
     ]:
         source.subscription.sent_ns, source.subscription.received_ns = sent_ns, arrived_ns
-        _receive(source, (stamp_ns, "value"), START)
+        _receive(source, (stamp_ns, "value"), START + now_ns)
         found.append(source.buffer.latest().transit_ns)
-    assert found == [5, 11, 11, 4, -5, None]
+    assert found == [5, 11, 11, 11, 6, -10, None]
+
+
+def test_a_way_that_a_refused_message_took_is_not_forgotten():
+    """The next sample tells of it."""
+    source = _source()
+    source.subscription.depth = 8
+    for stamp_ns, sent_ns, arrived_ns in [(10, 11, 12), (0, 20, 90), (100, 101, 102)]:
+        source.subscription.sent_ns, source.subscription.received_ns = sent_ns, arrived_ns
+        _receive(source, (stamp_ns, "value"), START)
+    assert source.buffer.latest().transit_ns == 70
 
 
 def test_nothing_waiting_changes_nothing():

@@ -17,6 +17,7 @@ from gr00t_ros.motion import commit_time
 from gr00t_ros.motion.commit_time import EVIDENCE_NS, MEMORY_NS, RAREST_NS, SHORTER, CommitTime
 from gr00t_ros.motion.replay import Replay
 from gr00t_ros.motion.replay_settings import ReplaySettings
+from gr00t_ros.ros.periodic import next_due_ns
 
 TICK = 20 * MS
 FAST = ReplaySettings(commit="measured")
@@ -211,8 +212,13 @@ def moving_commit(
     stop_ms: int | None,
     delivery_ms: int = 12,
     rtc: bool = False,
+    follows: bool = False,
 ) -> tuple[set[int], Any]:
-    """Play a policy while the commit time changes; the commit times, and the record."""
+    """Play a policy while the commit time changes; the commit times, and the record.
+
+    follows: the ticks drift to a commit time before a knot, as the replay thread's; else each is
+    anywhere in 3 ms after its grid.
+    """
     chosen = replace(
         FAST,
         refresh_ns=refresh_ms * MS,
@@ -235,8 +241,17 @@ def moving_commit(
         lost=0.3 if lost else 0.0,
         lost_running=lost,
         offset_ns=offset_ms * MS,
+        tick_jitter_ns=0 if follows else 3 * MS,
     )
-    record = play(replay, events, 2500 * MS, network, seed, refresh_ns=refresh_ms * MS)
+
+    def next_tick(due_ns: int) -> int:
+        return next_due_ns(due_ns, chosen.refresh_ns, -replay.commit.commit_ns, chosen.knot_ns)
+
+    record = play(
+        *(replay, events, 2500 * MS, network, seed),
+        refresh_ns=refresh_ms * MS,
+        next_tick=next_tick if follows else None,
+    )
     assert_lawful(record, limits)
     return seen, record
 
@@ -249,11 +264,12 @@ CASES = {
     "offset_ms": st.sampled_from([0, -8, 8]),
     "stop_ms": st.one_of(st.none(), st.integers(300, 2000)),
     "rtc": st.booleans(),
+    "follows": st.booleans(),
 }
 
 
 @settings(
-    max_examples=examples(12),
+    max_examples=examples(16),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )

@@ -20,12 +20,13 @@ from rclpy.serialization import deserialize_message, serialize_message  # noqa: 
 from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 
 from gr00t_ros.errors import StalledError  # noqa: E402
+from gr00t_ros.motion import commit_time  # noqa: E402
 from gr00t_ros.motion.chunk import ActionChunk  # noqa: E402
 from gr00t_ros.motion.replay import Replay  # noqa: E402
 from gr00t_ros.motion.replay_settings import ReplaySettings  # noqa: E402
 from gr00t_ros.motion.sampler import JtcSampler  # noqa: E402
 from gr00t_ros.node.outputs import Outputs  # noqa: E402
-from gr00t_ros.node.replay_thread import ReplayThread  # noqa: E402
+from gr00t_ros.node.replay_thread import LEAD_NS, ReplayThread  # noqa: E402
 from gr00t_ros.robot.files import load_embodiment  # noqa: E402
 from gr00t_ros.ros.windows import parse_trajectory  # noqa: E402
 from gr00t_ros.session.mode import Mode  # noqa: E402
@@ -244,6 +245,34 @@ def test_an_extra_tick_for_a_reply_is_lawful_and_leaves_the_grid_alone():
         rig.assert_lawful()
     stamps = [m.header.stamp.sec * 10**9 + m.header.stamp.nanosec for _, _, m in rig.sent]
     assert stamps == sorted(stamps)
+
+
+@pytest.mark.parametrize("knot_ns", [10 * MS, 20 * MS])
+def test_ticks_follow_a_commit_time_that_changes(knot_ns, monkeypatch):
+    """A window is sent a commit time before a knot: a measured 52 ms does not act as 60."""
+    monkeypatch.setattr(commit_time, "EVIDENCE_NS", 0)
+    monkeypatch.setattr(commit_time, "SHORTER", 2)
+    rig = Rig(ReplaySettings(knot_ns=knot_ns, commit="measured"))
+    rig.turns = True
+    commit, transit_ns = rig.session.replay.commit, [MS]
+    rig.watching = lambda: commit.received(time.monotonic_ns(), transit_ns[0])
+    monkeypatch.setattr(commit, "late", lambda _now_ns, _late_ns: None)  # as the machine is busy
+
+    def follows(needed_ns):
+        in_phase = (rig.thread.due_ns + needed_ns + LEAD_NS) % knot_ns == 0
+        return in_phase and commit.commit_ns == needed_ns
+
+    try:
+        rig.start()
+        for transit_ns[0], needed_ns in (
+            (MS, 52 * MS),
+            (6_300_000, 54_600_000),
+            (13 * MS, 68 * MS),
+        ):
+            wait_until(lambda needed_ns=needed_ns: follows(needed_ns), "ticks in phase")
+            rig.windows_go_on()
+    finally:
+        rig.assert_lawful()
 
 
 def test_without_a_finer_grid_a_reply_waits_for_the_tick(rig):

@@ -1,10 +1,24 @@
 """A periodic thread keeps its grid of deadlines, survives a raising call, and stops on request."""
 
+import math
 import threading
+from itertools import pairwise
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from ros_fixtures import wait_until
 
-from gr00t_ros.ros.periodic import LATENESS, CrashLog, PeriodicThread, ask_for_fifo, sleep_until
+from gr00t_ros.motion.replay_settings import ReplaySettings
+from gr00t_ros.ros.periodic import (
+    DRIFT,
+    LATENESS,
+    CrashLog,
+    PeriodicThread,
+    ask_for_fifo,
+    next_due_ns,
+    sleep_until,
+)
 
 MS = 1_000_000
 
@@ -175,3 +189,42 @@ def test_a_trace_ends_where_it_was_raised():
     except ValueError as error:
         CrashLog("a call raised", said.append).tell(error, 0)
     assert "in raised_here" in said[0] and said[0].count("\n") < 40
+
+
+@given(
+    begin_ns=st.integers(10**12, 10**12 + 20 * MS),
+    phase_ns=st.integers(-400 * MS, 0),
+    period_ns=st.sampled_from([5, 10, 15, 20, 50]).map(lambda ms: ms * MS),
+    grid_ns=st.sampled_from([10 * MS, 20 * MS]),
+)
+def test_deadlines_drift_to_their_phase_and_stay_there(begin_ns, phase_ns, period_ns, grid_ns):
+    """No two are further from a period apart than a twentieth of one."""
+    dues, apart_ns = [begin_ns], math.gcd(period_ns, grid_ns)
+    for _ in range(DRIFT // 2 * apart_ns // period_ns + 3):
+        dues.append(next_due_ns(dues[-1], period_ns, phase_ns, grid_ns))
+    most_ns = period_ns // DRIFT
+    assert all(abs(after - before - period_ns) <= most_ns for before, after in pairwise(dues))
+    assert (dues[-1] - phase_ns) % apart_ns == 0
+    assert next_due_ns(dues[-1], period_ns, phase_ns, grid_ns) == dues[-1] + period_ns
+
+
+@given(
+    begin=st.integers(10**5, 10**5 + 100),
+    period_ns=st.integers(5, 50).map(lambda ms: ms * MS),
+    grid_ns=st.sampled_from([0, 10 * MS, 20 * MS]),
+)
+def test_deadlines_in_phase_are_a_period_apart(begin, period_ns, grid_ns):
+    """Whatever the period is, as long as the phase does not change."""
+    due_ns, phase_ns = begin * (grid_ns or 1) - 103 * MS, -103 * MS
+    for _ in range(50):
+        after_ns = next_due_ns(due_ns, period_ns, phase_ns, grid_ns)
+        assert after_ns == due_ns + period_ns
+        due_ns = after_ns
+
+
+@pytest.mark.parametrize("lost", range(11))
+def test_windows_of_drifting_ticks_keep_the_commit_rule(lost):
+    """So many are lost in a row, and half a period of the rule's own rounds is left."""
+    for period_ns in (5 * MS, 20 * MS, 50 * MS):
+        rounds_ns = ReplaySettings(lost_windows=lost, refresh_ns=period_ns).rounds_ns
+        assert lost * (period_ns + period_ns // DRIFT) + period_ns // 2 <= rounds_ns
