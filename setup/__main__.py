@@ -25,7 +25,7 @@ usage: ./dev [--distro jazzy|kilted] COMMAND [ARGUMENTS]
 
   demo [ARGS]      a simulated Franka puts a cube on a plate; --help lists the options
   test [ARGS]      lint, then all tests; arguments go to pytest
-  test quick       lint, then the pure rooms but collide, and the wire: the loop to work in
+  test quick       lint, then the pure rooms without collide, and the wire: the loop to work in
   bare PYTHON ...  the rooms without ROS on any interpreter, with the newest NumPy that it has, or
                    with the one that an argument names: numpy==2.3.*
   lint             ruff and mypy

@@ -249,11 +249,12 @@ class Run:
             raise
 
     def _wait_for_states(self, topics: Sequence[str]) -> None:
-        """Wait until each streamer knows where its joints are: before, it refuses windows."""
+        """Wait until each streamer takes windows: its measured position is proven then."""
         waiting = set(topics)
 
-        def told(topic: str, _: ControllerState) -> None:
-            waiting.discard(topic)
+        def told(topic: str, message: ControllerState) -> None:
+            if message.speed_scaling_factor == 1.0:
+                waiting.discard(topic)
 
         for topic in topics:
             self.watcher.create_subscription(

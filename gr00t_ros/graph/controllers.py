@@ -21,6 +21,7 @@ from rclpy.node import Node
 from rclpy.parameter import parameter_value_to_python
 from rclpy.qos import qos_profile_parameter_events
 from rclpy.task import Future
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.outputs import COMMAND_STREAMER
@@ -81,7 +82,7 @@ ANSWER_S: float = default("age from which an answer is ignored")
 """An answer older than this is ignored, and a request without an answer is dropped after it."""
 
 UNANSWERED = 2
-"""A controller that has left so many requests for a parameter without an answer does not know it.
+"""A controller that leaves so many requests for a parameter without an answer never answers.
 
 One is not enough: Fast DDS drops an answer to a client that the server has not discovered yet.
 """
@@ -228,7 +229,7 @@ class ControllerParameters:
         self._read_since_s: dict[str, float] = {}
         self._asked_s: dict[tuple[str, str], float] = {}
         self._requests: Counter[tuple[str, str]] = Counter()
-        self._waiting: dict[tuple[str, str], Future] = {}
+        self._waiting: dict[tuple[str, str], list[Future]] = {}
         self._answered: set[tuple[str, str]] = set()
         self._wrong: dict[tuple[str, str], object] = {}
         self._found: tuple[Finding, ...] = ()
@@ -237,7 +238,8 @@ class ControllerParameters:
     def poll(self) -> None:
         """Ask the controllers that are available and have not answered since they started.
 
-        One request per parameter: rclcpp does not answer a request with an unknown name at all.
+        One request per parameter: to one with an unknown name rclcpp answers without any values. A
+        late answer counts, whichever request it belongs to.
         """
         now_s = time.monotonic()
         try:
@@ -245,17 +247,17 @@ class ControllerParameters:
                 self._forget_if_new(controller)
                 for name in FORBIDDEN if client.service_is_ready() else ():
                     of = controller, name
-                    patience_s = ASK_S if self._requests[of] <= UNANSWERED else ANSWER_S
+                    patience_s = ASK_S if self._requests[of] < UNANSWERED else ANSWER_S
                     due_s = self._asked_s.get(of, -patience_s) + patience_s
                     if of in self._answered or now_s < due_s:
                         continue
-                    if of in self._waiting:
-                        client.remove_pending_request(self._waiting[of])
+                    waiting = self._waiting.setdefault(of, [])
+                    if len(waiting) == UNANSWERED:
+                        client.remove_pending_request(waiting.pop(0))
                     self._asked_s[of] = now_s
                     self._requests[of] += 1
-                    future = client.call_async(GetParameters.Request(names=[name]))
-                    self._waiting[of] = future
-                    future.add_done_callback(partial(self._on_answer, of))
+                    waiting.append(client.call_async(GetParameters.Request(names=[name])))
+                    waiting[-1].add_done_callback(partial(self._on_answer, of))
         except InvalidHandle:  # the node was destroyed between two calls
             return
 
@@ -290,12 +292,15 @@ class ControllerParameters:
     def _forget_if_new(self, controller: str) -> None:
         """Ask a controller again if its subscription is new: it may have other parameters."""
         infos = self._node.get_subscriptions_info_by_topic(self._topics[controller])
-        readers = frozenset(bytes(info.endpoint_gid) for info in infos)
+        # its own, where one has its name: a bag or an echo that begins to read is no new controller
+        own = [one for one in infos if _full_name(one) == controller]
+        readers = frozenset(bytes(info.endpoint_gid) for info in own or infos)
         if not readers or readers == self._readers.get(controller):
             return
         if controller in self._readers:
             for name in FORBIDDEN:
                 self._answered.discard((controller, name))
+                self._forget_requests((controller, name))
                 self._asked_s.pop((controller, name), None)
                 self._requests.pop((controller, name), None)
         self._readers[controller] = readers
@@ -313,10 +318,11 @@ class ControllerParameters:
         )
 
     def _on_answer(self, of: tuple[str, str], future: Future) -> None:
-        if future is not self._waiting.pop(of, None):
-            return  # a parameter event came in between, or the request was repeated
+        if future not in self._waiting.get(of, ()):
+            return  # a parameter event or a new controller came in between, or another answer
         if future.cancelled() or future.exception() is not None:
             return
+        self._forget_requests(of)
         self.answers += 1
         self._answered.add(of)
         values = future.result().values
@@ -328,8 +334,14 @@ class ControllerParameters:
         for parameter in (*event.new_parameters, *event.changed_parameters):
             if parameter.name in FORBIDDEN:
                 of = event.node, parameter.name
-                self._waiting.pop(of, None)  # a pending answer may be older than this event
+                self._forget_requests(of)  # a pending answer may be older than this event
                 self._judge(of, parameter.value)
+
+    def _forget_requests(self, of: tuple[str, str]) -> None:
+        """Ignore answers that are still to come."""
+        for future in self._waiting.pop(of, ()):
+            if not future.done():
+                self._clients[of[0]].remove_pending_request(future)
 
     def _judge(self, of: tuple[str, str], value: ParameterValue) -> None:
         if forbidden(of[1], value):
@@ -340,6 +352,10 @@ class ControllerParameters:
             finding("controller_parameter", _sentence(*of, wrong))
             for of, wrong in sorted(self._wrong.items(), key=lambda item: item[0])
         )
+
+
+def _full_name(info: TopicEndpointInfo) -> str:
+    return f"{info.node_namespace.rstrip('/')}/{info.node_name}"
 
 
 def _sentence(controller: str, name: str, value: object) -> str:

@@ -22,6 +22,7 @@ from gr00t_ros.errors import EmbodimentError, ObservationError
 from gr00t_ros.inputs.readings import (
     READS,
     STATE_TYPES,
+    ControllerReading,
     Pictures,
     Transforms,
     TransformSubscription,
@@ -370,9 +371,14 @@ def _span_ns(streams: Iterable[Stream], step_ns: int, settings: ObservationSetti
 def _controller(node: Node, output: Output) -> Source:
     """The source of a controller's state: newest state only, in any of STATE_TYPES."""
     topic, profiles = output.state_topic, (qos.JOINTS,)
-    subscription = PulledSubscription(node, STATE_TYPES, topic, raw=False, profiles=profiles)
+    subscription = PulledSubscription(node, STATE_TYPES, topic, profiles=profiles)
     history, publishers = History(0, RING_BYTES), JointPublishers(CONTROLLER_MAX_AGE_NS)
-    return Source(subscription, controller_state, history, PULL_PERIOD_NS, publishers=publishers)
+
+    def read(serialised: bytes) -> tuple[int, ControllerReading]:
+        """Only the newest of up to 64 states is read, because that costs most."""
+        return controller_state(subscription.parse(serialised))
+
+    return Source(subscription, read, history, PULL_PERIOD_NS, publishers=publishers)
 
 
 def _spread(every: Sequence[JointStates], names: Sequence[str]) -> Sample | None:

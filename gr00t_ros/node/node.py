@@ -298,9 +298,11 @@ class PolicyNode(LifecycleNode):
         try:
             self._publish_status(parts)
         finally:  # a detail that cannot be told keeps nothing else from going on
-            if parts is not None:
-                self._follow_server(parts)
-            self._traces.tick(parts.flows_done() if parts is not None else [])
+            try:
+                if parts is not None:
+                    self._follow_server(parts)
+            finally:
+                self._traces.tick(parts.flows_done() if parts is not None else [])
 
     def _follow_server(self, parts: Configured) -> None:
         if self._state_machine.current_state[1] == _INACTIVE:

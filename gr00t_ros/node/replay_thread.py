@@ -135,7 +135,10 @@ class ReplayThread:
 
     @property
     def due_ns(self) -> int:
-        """When the present tick was due, steady time; its windows are sent LEAD_NS later."""
+        """When the tick that runs was due, or between two ticks the next one; steady time.
+
+        Its windows are sent LEAD_NS later.
+        """
         return self._loop.due_ns
 
     @property

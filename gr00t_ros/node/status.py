@@ -307,8 +307,10 @@ class Reporter:
             return
         snapshot = parts.replay.snapshot
         message = self._of_session(parts, values, snapshot)
-        self._fill(message, parts, snapshot)
-        self._diagnostics.publish(diagnostics(message, parts.server.entries()))
+        try:
+            self._fill(message, parts, snapshot)
+        finally:
+            self._diagnostics.publish(diagnostics(message, parts.server.entries()))
 
     def _log(self, mode: Mode, text: str) -> None:
         # One source line for each severity: rclpy rejects different severities from one line.

@@ -134,24 +134,26 @@ class Configured:
         seen = bool(robot.outputs) and not values.shadow
         self.flows = Flows(self._newest_state if seen else None)
         self._flow_messages = self._publisher(ObservationFlow, "~/flows", qos.FLOWS)
-        # last before the queries, whose worker closes it
         self.server = PolicyConnection(
             node, robot, values, access, address, self.sidecar, self.clock.now_ns
         )
-        self.queries = Queries(
-            self.server.link,
-            self.inputs,
-            robot,
-            self.clock,
-            self._on_check,
-            self._on_reply,
-            self._on_look,
-            self._on_exchange,
-            self.flows,
-            self._on_pictures,
-            self._rolling(values) if values.roll_state else None,
-        )
         self._threads.callback(self.sidecar.stop)
+        with ExitStack() as unused:
+            unused.callback(self.server.link.close)
+            self.queries = Queries(
+                self.server.link,
+                self.inputs,
+                robot,
+                self.clock,
+                self._on_check,
+                self._on_reply,
+                self._on_look,
+                self._on_exchange,
+                self.flows,
+                self._on_pictures,
+                self._rolling(values) if values.roll_state else None,
+            )
+            unused.pop_all()  # the queries' worker closes the link
         self._threads.callback(self.queries.stop, 0.0)
         self.queries.instruction = values.instruction.strip()
 

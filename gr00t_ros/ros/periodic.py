@@ -3,7 +3,7 @@
 The replay thread, the pull thread and the streamers use it. If a call raises, the error is logged
 once for each kind of error, and the next call starts on time. Deadlines that have passed are
 skipped and counted; they are never caught up in a burst. Another thread may wake it in between for
-a second function, which moves no deadline. The deadlines follow a phase that changes, slowly. The
+a second function, which moves no deadline. The deadlines slowly follow a phase that changes. The
 spin loop logs what its callbacks raise by the same rule (`CrashLog`).
 """
 
@@ -34,29 +34,35 @@ commit rule has a whole period more than the windows that may be lost need, at m
 _JOIN_S = 5.0
 FRAMES = 8
 """Innermost stack frames of a traceback in the log."""
-_LINE_NS = 1_000_000_000  # least time between two tracebacks in the log
+_KINDS = 8  # kinds of errors that are told apart
+_LINE_NS = 1_000_000_000  # least time between two tracebacks of further kinds
 _QUIET_NS = 10_000_000_000  # an error that has not come for so long is news again
 
 
 class CrashLog:
-    """Logs with a traceback what is raised again and again: one a second, each kind once."""
+    """Logs what is raised with a traceback: each kind of error once, until it is quiet for 10 s."""
 
     def __init__(self, what: str, log: Callable[[str], None]) -> None:
         """`what` raised is the first line of each text for `log`."""
         self._what, self._log = what, log
-        self._kind, self._told_ns, self._raised_ns = "", 0, 0
+        self._raised_ns: dict[str, int] = {}  # kind -> when it came last
+        self._more_ns = 0
 
     def tell(self, error: Exception, now_ns: int) -> None:
-        """Log the error, unless it keeps coming and differs from the last one in numbers only."""
+        """Log the error, unless one that differs in numbers only keeps coming.
+
+        After _KINDS kinds, which no text without numbers should have, only one a second is logged.
+        """
         kind = without_numbers(f"{type(error).__name__}: {error}")
-        before_ns = self._raised_ns
-        if kind == self._kind:
-            self._raised_ns = now_ns
-            if now_ns - before_ns < _QUIET_NS:
-                return
-        elif self._kind and now_ns - self._told_ns < _LINE_NS:
+        quiet_ns = now_ns - self._raised_ns.get(kind, now_ns - _QUIET_NS)
+        if kind in self._raised_ns or len(self._raised_ns) < _KINDS:
+            self._raised_ns[kind] = now_ns
+        elif now_ns < self._more_ns:
             return
-        self._kind, self._told_ns, self._raised_ns = kind, now_ns, now_ns
+        else:
+            self._more_ns = now_ns + _LINE_NS
+        if quiet_ns < _QUIET_NS:
+            return
         lines = traceback.format_exception(type(error), error, error.__traceback__, -FRAMES)
         with contextlib.suppress(Exception):  # a failing log must not end what goes on
             self._log(f"{self._what}:\n{''.join(lines)}")

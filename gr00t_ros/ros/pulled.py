@@ -16,6 +16,7 @@ from rclpy.callback_groups import CallbackGroup
 from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
@@ -114,6 +115,16 @@ class PulledSubscription:
         self.number, self.sent_ns = info["publication_sequence_number"], info["source_timestamp"]
         self.received_ns = info["received_timestamp"]
         return message
+
+    def parse(self, serialised: bytes) -> Any:
+        """The message of the bytes that the last `take` returned.
+
+        Raises ObservationError if they are no message of the type that is subscribed to.
+        """
+        try:
+            return deserialize_message(serialised, self._type)
+        except _rclpy.RMWError as error:
+            raise ObservationError(f"{self.topic}: cannot read a message: {error}") from None
 
     @property
     def handles(self) -> tuple[Any, ...]:

@@ -288,7 +288,7 @@ class Streamer(Node):
 
     def _measure(self, now_ns: int, steady_ns: int) -> None:
         """Take the joint states; begin to hold what is proven, where the robot has to be held."""
-        self._joints.pull(steady_ns)
+        self._joints.pull(steady_ns, self._clock_of_plan.ros_now_ns())
         if time.monotonic_ns() - steady_ns <= self._spare_ns:
             self._joints.look(steady_ns)
         if self._player.started:

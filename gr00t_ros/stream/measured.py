@@ -31,6 +31,9 @@ ALONE_NS = 4_000_000_000
 """A second publisher is heard within this time: a running one may be discovered only at the next
 announcement of its participant, which Fast DDS makes every 3 s (its default), and sends then."""
 
+ON_ITS_WAY_NS = 100_000_000
+"""A joint state that takes longer than that from its stamp to here is of no use."""
+
 _AWAKE_NS = 3 * PULL_PERIOD_NS  # after a longer gap the queue may have lost a publisher's messages
 
 
@@ -45,9 +48,23 @@ class MeasuredJoints:
             subscription, (), joints, History(0, 0), PULL_PERIOD_NS, self._publishers
         )
         self._awake = Awake(_AWAKE_NS)
+        self._ros_ns = 0
+        self._forget_at_ns: int | None = None
 
-    def pull(self, now_ns: int) -> None:
-        """Take all waiting messages; call it at least every PULL_PERIOD_NS."""
+    def pull(self, now_ns: int, ros_ns: int) -> None:
+        """Take all waiting messages; call it at least every PULL_PERIOD_NS. ros_ns: ROS time now.
+
+        After a clock that stepped back newer messages have older stamps, and would be refused for
+        a second: what is known is forgotten, and once more when no message from before is on its
+        way. Who publishes is known by the numbers of messages, and stays proven.
+        """
+        if ros_ns < self._ros_ns:
+            self._source.clear()
+            self._forget_at_ns = now_ns + ON_ITS_WAY_NS
+        elif self._forget_at_ns is not None and now_ns >= self._forget_at_ns:
+            self._source.clear()
+            self._forget_at_ns = None
+        self._ros_ns = ros_ns
         self._awake.ran(now_ns)
         self._source.pull(now_ns)
 

@@ -431,8 +431,8 @@ ARM: tuple[Watch, ...] = (
         "graph.controllers.ControllerParameters",
         note="before an activation and while active; allow_trajectory_replacement is true by "
         "default after ros2_controllers 6.9.0; the parameters of a controller that subscribes "
-        "anew are read again within a second; a controller without parameter services is not "
-        "checked",
+        "anew are read again within a second; an activation waits for a controller's answers, and "
+        "one without parameter services is not checked",
     ),
     Watch(
         "speed_scaling",

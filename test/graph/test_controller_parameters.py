@@ -1,13 +1,19 @@
 """Parameters of a trajectory controller that break the splice are reported before a start."""
 
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rcl_interfaces.msg import ParameterValue
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rclpy.task import Future
 from ros_fixtures import wait_until
 from trajectory_msgs.msg import JointTrajectory
 
+from gr00t_ros.graph import controllers
 from gr00t_ros.graph.controllers import FORBIDDEN, NOT_KNOWN, ControllerParameters, Setting
 from gr00t_ros.watch.finding import Reaction
 
@@ -142,6 +148,56 @@ def test_a_controller_that_never_answers_is_taken_as_it_is_after_a_while(
     wait_until(taken, "the end of waiting for its answers")
     assert asked.answers == 0
     silent.destroy_node()
+
+
+class SlowController:
+    """A node whose one controller answers each request after `delay_s`; nobody else reads."""
+
+    def __init__(self, delay_s: float) -> None:
+        self.now_s, self.delay_s = 0.0, delay_s
+        self.due: list[tuple[float, Future]] = []
+
+    def create_client(self, *_: Any) -> Any:
+        return SimpleNamespace(
+            service_is_ready=lambda: True, call_async=self._ask, remove_pending_request=self._drop
+        )
+
+    def create_subscription(self, *_: Any) -> None:
+        return None
+
+    def get_subscriptions_info_by_topic(self, _: str) -> list[Any]:
+        name = {"node_name": "fr3_arm_controller", "node_namespace": "/"}
+        return [SimpleNamespace(endpoint_gid=b"1", **name)]
+
+    def _ask(self, _: Any) -> Future:
+        self.due.append((self.now_s + self.delay_s, Future()))
+        return self.due[-1][1]
+
+    def _drop(self, future: Future) -> None:
+        self.due = [one for one in self.due if one[1] is not future]
+
+    def until(self, now_s: float) -> None:
+        """Let time go on; every parameter is forbidden, as far as a bool can be."""
+        self.now_s = now_s
+        for due_s, future in list(self.due):
+            if due_s <= now_s and not future.done():
+                future.set_result(SimpleNamespace(values=[ParameterValue(type=1, bool_value=True)]))
+
+
+@given(st.floats(0.0, 3.0), st.floats(0.1, 1.0))
+def test_before_a_slow_controllers_answers_there_is_always_a_problem(
+    delay_s: float, period_s: float
+) -> None:
+    """However late it is, up to the time after which an answer is ignored; and polled whenever."""
+    node = SlowController(delay_s)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(controllers.time, "monotonic", lambda: node.now_s)
+        asked = ControllerParameters(cast(Any, node), [TOPIC])
+        for tick in range(round(6.0 / period_s)):
+            node.until(tick * period_s)
+            asked.poll()
+            assert asked.problems()
+        assert len(asked.findings()) == 2  # interpolation_method is no bool
 
 
 def test_a_driver_without_parameter_services_is_taken_as_it_is(ros_node: Any) -> None:

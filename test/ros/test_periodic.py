@@ -165,13 +165,26 @@ def test_what_keeps_coming_is_told_once_and_what_comes_again_is_told_again():
     assert len(said) == 2
 
 
-def test_of_kinds_that_take_turns_one_a_second_is_told():
-    """However many there are."""
+def test_kinds_that_take_turns_are_told_once_each():
+    """An error of an operator's service is told beside one of a timer that comes all the time."""
     said = []
     log = CrashLog("a call raised", said.append)
     for tenth in range(100):
         log.tell(raised("broken", (ValueError, KeyError, TypeError)[tenth % 3]), tenth * 100 * MS)
-    assert 5 < len(said) <= 10
+    assert [text.splitlines()[-1].split(":")[0] for text in said] == [
+        "ValueError",
+        "KeyError",
+        "TypeError",
+    ]
+
+
+def test_of_very_many_kinds_one_a_second_is_told():
+    """Such as a text that has another name in it each time."""
+    said = []
+    log = CrashLog("a call raised", said.append)
+    for tenth in range(100):
+        log.tell(raised("broken " + "x" * tenth), tenth * 100 * MS)
+    assert 10 <= len(said) <= 20
 
 
 def test_a_trace_ends_where_it_was_raised():

@@ -50,6 +50,7 @@ class Robot:
 
     def __init__(self, numbered=True):
         self.now_ms, self.numbered = 0, numbered
+        self.stepped_ms = 0  # by how much the clock of the stamps was set
         self.listed = []
         self.queue = Queue()
         node = SimpleNamespace(get_publishers_info_by_topic=lambda _: self.listed)
@@ -65,7 +66,7 @@ class Robot:
         def send(*names):
             named = names or tuple(positions)
             state = JointState(name=named, position=[positions[each] for each in named])
-            stamp_ns = START + self.now_ms * MS
+            stamp_ns = self.ros_ns
             state.header.stamp.sec, state.header.stamp.nanosec = divmod(stamp_ns, 10**9)
             count = next(numbers)
             self.queue.waiting.append((count if self.numbered else None, serialize_message(state)))
@@ -80,10 +81,15 @@ class Robot:
     def now_ns(self):
         return START + self.now_ms * MS
 
+    @property
+    def ros_ns(self):
+        """The time of all stamps."""
+        return self.now_ns + self.stepped_ms * MS
+
     def tick(self):
         """One tick of the streamer: what waits is taken."""
         self.now_ms += TICK_MS
-        self.read.pull(self.now_ns)
+        self.read.pull(self.now_ns, self.ros_ns)
         self.read.look(self.now_ns)
 
     def run(self, duration_ms, *sent):
@@ -135,6 +141,31 @@ def test_nothing_is_believed_while_two_publishers_send_the_same_joints():
             assert named == robot.read.mixed(robot.now_ns) == robot.read.first(robot.now_ns)
 
     hold()
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "one on its way"])
+@pytest.mark.parametrize("step_ms", [-60_000, -700, -20, 700, 60_000])
+def test_a_clock_that_is_set_hides_the_position_for_no_longer_than_a_message_takes(step_ms, late):
+    """A streamer that publishes no state for half a second is a fault of the policy node."""
+    robot = Robot()
+    driver = robot.publisher("driver", TRUE)
+    assert robot.run(ALONE_MS + 500, (driver, 10))[-1] == ""
+    driver()
+    before = [robot.queue.waiting.pop()] if late else []
+    robot.stepped_ms = step_ms
+    robot.tick()
+    robot.queue.waiting += before
+    hidden_ms = longest_ms = 0
+    for _ in range(600):
+        if robot.now_ms % 10 == 0:
+            driver()
+        robot.tick()
+        known = robot.read.position(robot.now_ns) is not None
+        hidden_ms = 0 if known else hidden_ms + TICK_MS
+        longest_ms = max(longest_ms, hidden_ms)
+        assert not robot.read.mixed(robot.now_ns)
+    assert longest_ms <= 30
+    assert robot.read.doubt(robot.now_ns) == ""
 
 
 @pytest.mark.parametrize("stays", ["driver", "zeros"])
