@@ -77,7 +77,7 @@ All other failures count at once: a wrong mode, reason, motion or limit is never
 """
 ONLY_COMPUTE = {
     "test/bags": "bag contact_thresholds schedule trace",
-    "test/stream": "command_player low_cmd player player_recorded pose_player wbc_goal",
+    "test/stream": "command_player low_cmd measured player player_recorded pose_player wbc_goal",
     "test/sim": "controller_recorded follower judge judge_commands physics record robots "
     "sensor_noise urdf vision",
     "test/sim/libero": "commands deltas motion pick scripted sight",
@@ -102,6 +102,15 @@ SIDE_BY_SIDE = (
     *(f"--ignore={path}" for path in ALONE),
 )
 """The other tests mostly wait for other processes: three files at a time keep two cores busy."""
+STREAMERS = tuple(
+    f"test/stream/test_{name}.py"
+    for name in "streamer points command_streamer gripper_sender".split()
+)
+"""Of these, each test is one process without physics or cameras, which waits for most of its time
+until it has proven where the joints are: two files at a time.
+"""
+IN_PAIRS = ("-n=2", "--dist=loadfile", *STREAMERS)
+ONE_BY_ONE = tuple(path for path in ALONE if path not in STREAMERS)
 DOCS_STRICT = ("--fail-on-warning", "--keep-going", "--fresh-env", "--quiet", "--jobs=auto")
 """Each build reads all pages: Sphinx forgets the warnings of pages that have not changed."""
 DOCS = ("docs", "docs/_build")
@@ -118,7 +127,7 @@ def test(arguments: list[str]) -> int:
         replace_by("-m", "pytest", *ONCE_MORE, *arguments)
     ended = [
         subprocess.call([PYTHON, "-m", "pytest", *ONCE_MORE, *part], env=run_environment())
-        for part in (SIDE_BY_SIDE, ALONE)
+        for part in (SIDE_BY_SIDE, IN_PAIRS, ONE_BY_ONE)
     ]
     return max(map(abs, ended))  # the status is negative after a signal: no success either
 

@@ -238,8 +238,8 @@ def test_what_one_command_needs_is_installed_once(setup_module, monkeypatch, tmp
     assert install._read_stamp().keys() == {"requirements", "python", "docs"}
 
 
-def test_each_test_runs_in_one_of_the_two_parts(monkeypatch):
-    """What is not run alone is run side by side, and the list of exceptions has no stale name."""
+def test_each_test_runs_in_one_of_the_three_parts(monkeypatch):
+    """What is not run alone or in pairs is run side by side; no list has a stale name."""
     monkeypatch.syspath_prepend(str(ROOT / "setup"))
     main = runpy.run_path(str(ROOT / "setup/__main__.py"))
     for folder, names in main["ONLY_COMPUTE"].items():
@@ -248,7 +248,8 @@ def test_each_test_runs_in_one_of_the_two_parts(monkeypatch):
     ignored = {
         w.removeprefix("--ignore=") for w in main["SIDE_BY_SIDE"] if w.startswith("--ignore=")
     }
-    assert ignored == set(main["ALONE"])
+    assert ignored == set(main["ALONE"]) == {*main["ONE_BY_ONE"], *main["STREAMERS"]}
+    assert not set(main["ONE_BY_ONE"]) & set(main["STREAMERS"])
     assert all((ROOT / file).is_file() for file in ignored)
 
 
