@@ -120,11 +120,12 @@ class Refusal:
         return counted
 
 
-def test_a_configure_leaves_nothing_whichever_of_its_steps_fails(node, monkeypatch):
-    """Each entity and each thread in turn: also in the midst of a part, which nobody holds yet."""
+@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.soak)])
+def test_a_configure_leaves_nothing_whichever_of_its_steps_fails(node, monkeypatch, every):
+    """Entities and threads in turn: also in the midst of a part, which nobody holds yet."""
     threads = set(threading.enumerate())
     empty, refusal = held(node, threads), Refusal(monkeypatch)
-    for number in itertools.count(1):
+    for number in itertools.count(1, every):
         refusal.at(number)
         done = node.trigger_configure()
         if not refusal.refused:
