@@ -98,19 +98,22 @@ ALONE = (
 The policies that see, in test/sim/franka and test/sim/g1, only compute.
 """
 SIDE_BY_SIDE = (
-    *("-n=3", "--dist=loadfile", "--no-loadscope-reorder"),
+    *("-n=4", "--dist=loadfile", "--no-loadscope-reorder"),
     *(f"--ignore={path}" for path in ALONE),
 )
-"""The other tests mostly wait for other processes: three files at a time keep two cores busy."""
-STREAMERS = tuple(
-    f"test/stream/test_{name}.py"
-    for name in "streamer points command_streamer gripper_sender".split()
+"""The other tests mostly wait for other processes: four files at a time keep two cores busy."""
+TWO_AT_A_TIME = (
+    *(
+        f"test/stream/test_{name}.py"
+        for name in "streamer points command_streamer gripper_sender".split()
+    ),
+    *(f"test/bags/test_{name}.py" for name in "play record replayed_observations".split()),
 )
-"""Of these, each test is one process without physics or cameras, which waits for most of its time
-until it has proven where the joints are: two files at a time.
+"""Each of these tests is one process without physics: a streamer waits for most of its time until
+it has proven where the joints are, and a bag is played as fast as it was recorded.
 """
-IN_PAIRS = ("-n=2", "--dist=loadfile", *STREAMERS)
-ONE_BY_ONE = tuple(path for path in ALONE if path not in STREAMERS)
+IN_PAIRS = ("-n=2", "--dist=load", *TWO_AT_A_TIME)
+ONE_BY_ONE = tuple(path for path in ALONE if path not in TWO_AT_A_TIME)
 DOCS_STRICT = ("--fail-on-warning", "--keep-going", "--fresh-env", "--quiet", "--jobs=auto")
 """Each build reads all pages: Sphinx forgets the warnings of pages that have not changed."""
 DOCS = ("docs", "docs/_build")

@@ -248,8 +248,8 @@ def test_each_test_runs_in_one_of_the_three_parts(monkeypatch):
     ignored = {
         w.removeprefix("--ignore=") for w in main["SIDE_BY_SIDE"] if w.startswith("--ignore=")
     }
-    assert ignored == set(main["ALONE"]) == {*main["ONE_BY_ONE"], *main["STREAMERS"]}
-    assert not set(main["ONE_BY_ONE"]) & set(main["STREAMERS"])
+    assert ignored == set(main["ALONE"]) == {*main["ONE_BY_ONE"], *main["TWO_AT_A_TIME"]}
+    assert not set(main["ONE_BY_ONE"]) & set(main["TWO_AT_A_TIME"])
     assert all((ROOT / file).is_file() for file in ignored)
 
 
