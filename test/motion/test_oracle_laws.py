@@ -66,10 +66,14 @@ def _check_any_policy_and_network(
     policy: Policy, network: Network, seed: int, merge: str, knot_ms: int, from_desired: bool
 ) -> None:
     chosen = ReplaySettings(merge=merge, knot_ns=knot_ms * MS)  # type: ignore[arg-type]
-    record, replay = run(
-        policy, network, seed, duration_ms=3000, chosen=chosen, from_desired=from_desired
-    )
-    assert replay.counts.accepted == 0 or moved(record) > 1e-3
+    limits = fr3_limits(jump=1.0)
+    replay, early = Replay(limits, chosen), []
+    # a chunk that comes just before the end moves nothing until it
+    half = (START_NS + 1500 * MS, lambda _: early.append(replay.counts.accepted))
+    events = [*policy.events(replay, 3000 * MS, seed), half]
+    record = play(replay, events, 3000 * MS, network, seed, from_desired=from_desired)
+    assert_lawful(record, limits)
+    assert early == [0] or moved(record) > 1e-3
 
 
 ANY = {
