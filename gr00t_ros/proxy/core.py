@@ -224,13 +224,15 @@ class ProxyCore:
             self._settle(job, now_ns)
         return tuple(error_reply(job.route, why) for job in jobs)
 
-    def expired(self, now_ns: int) -> tuple[ProxyReply, ...]:
-        """Return the replies for requests whose turn did not come in time.
+    def expired(self, now_ns: int, spare_ns: int = 0) -> tuple[ProxyReply, ...]:
+        """Return the replies for requests whose turn did not come in time and `spare_ns` more.
 
-        Call `next_frame` before: then no request is busy while the server is idle.
+        Call `next_frame` before, if nothing is to spare: then no request is busy while the server
+        is idle.
         """
         why = f"waited {self.limits.max_wait_ms} ms for its turn"
-        return tuple(self._dropped(job, why, now_ns) for job in self._queue.expired(now_ns))
+        late = self._queue.expired(now_ns - spare_ns)
+        return tuple(self._dropped(job, why, now_ns) for job in late)
 
     def is_late(self, now_ns: int) -> bool:
         """Whether the server has exceeded the deadline for the forwarded frame."""

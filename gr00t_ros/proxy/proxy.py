@@ -154,7 +154,8 @@ class Proxy:
         """Continue the exchange with the server, and begin the next one when it is done."""
         now_ns = time.monotonic_ns()
         # What waited twice its time is not sent: the proxy itself slept, and the picture is old.
-        self._reply(*self.core.expired(now_ns - self._settings.limits.max_wait_ms * 1_000_000))
+        max_wait_ns = self._settings.limits.max_wait_ms * 1_000_000
+        self._reply(*self.core.expired(now_ns, spare_ns=max_wait_ns))
         # First, however late this pass is: what an idle server can take now is not answered busy.
         self._begin(now_ns)
         self._reply(*self.core.expired(now_ns))
