@@ -1,0 +1,74 @@
+"""With roll_state, the state that is sent is where the arm is at the chunk's stamp, in motion."""
+
+import numpy as np
+import pytest
+from ros_fixtures import wait_until
+
+pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+from node_robot import NEEDS_ROBOT, NODE, SWEEP  # noqa: E402
+from sensor_msgs.msg import JointState  # noqa: E402
+from sweep_policy import RANGE_RAD, SPEED_RAD_S  # noqa: E402
+
+from gr00t_ros.msg import ActionChunk  # noqa: E402
+from gr00t_ros.ros import qos  # noqa: E402
+
+LAG_RAD = 0.01  # of the simulated arm behind its commands at SPEED_RAD_S: 40 ms
+ROLLED_S = 0.1  # the commit time alone; without roll_state the state is at least this much older
+
+
+class Chunks:
+    """Per chunk: its stamp, when it was received, and the state that was sent; and the arm's way.
+
+    The sweep policy answers with the state that it was sent as the first row.
+    """
+
+    def __init__(self, node):
+        self.stamps_s, self.received_s, self.sent_rad = [], [], []
+        self.times_s, self.measured_rad = [], []
+        self._clock = node.get_clock()
+        node.create_subscription(ActionChunk, f"{NODE}/action_chunk", self._on_chunk, qos.CHUNK)
+        node.create_subscription(JointState, "/joint_states", self._on_joints, qos.SENSOR)
+
+    def _on_chunk(self, message):
+        group = next(g for g in message.groups if g.action_key == "joint_position")
+        self.sent_rad.append(group.data[0])
+        self.received_s.append(self._clock.now().nanoseconds / 1e9)
+        self.stamps_s.append(_seconds(message.header.stamp))
+
+    def _on_joints(self, message):
+        self.times_s.append(_seconds(message.header.stamp))
+        self.measured_rad.append(message.position[0])
+
+    def rolled(self):
+        """Indices of the chunks that begin after they were received, and have been passed since.
+
+        Not those near a turn of the sweep: the plan changes there after the state was rolled.
+        """
+        times = zip(self.stamps_s, self.received_s, self.sent_rad, strict=False)
+        newest_s = self.times_s[-1] if self.times_s else 0.0
+        return [
+            i
+            for i, (at_s, received_s, sent_rad) in enumerate(times)
+            if received_s < at_s < newest_s and abs(sent_rad) < RANGE_RAD / 2
+        ]
+
+
+def _seconds(stamp):
+    return stamp.sec + stamp.nanosec / 1e9
+
+
+@NEEDS_ROBOT
+def test_a_rolled_state_is_where_the_arm_is_at_the_chunk_s_stamp(rig):
+    """The state of the observation itself would be a commit time and a latency behind."""
+    assert SPEED_RAD_S * ROLLED_S > 2 * LAG_RAD, "a state that was not rolled is seen"
+    chunks = Chunks(rig.node)
+    rig.start_robot()
+    rig.start_server(SWEEP)
+    rig.move(roll_state="true")
+    wait_until(lambda: len(chunks.rolled()) >= 4, "four chunks with a rolled state")
+    assert chunks.stamps_s[0] < chunks.received_s[0], "no latency was known before the first one"
+    for i in chunks.rolled():
+        there = float(np.interp(chunks.stamps_s[i], chunks.times_s, chunks.measured_rad))
+        assert abs(chunks.sent_rad[i] - there) < LAG_RAD, f"chunk {i}"
+    assert rig.change("deactivate")
