@@ -26,7 +26,7 @@ from gr00t_ros.sim.record import ROW_NS, Record  # noqa: E402
 
 JOINTS = len(LIMITS.names)
 MOVE_S, REST_S = 2.0, 1.0
-S = 1_000_000_000
+S, MS = 1_000_000_000, 1_000_000
 
 
 def stop_after_a_move() -> Record:
@@ -206,14 +206,35 @@ def test_only_a_lateness_before_the_status_and_not_long_ago_counts() -> None:
     assert not short.before(S)
 
 
+def waits(lateness: Lateness, *looks: tuple[int, dict[str, int]]) -> bool:
+    """Whether the node was late after these looks: (time, waited by each thread), ms."""
+    for at_ms, counts in looks:
+        lateness.kernel_said({one: ms * MS for one, ms in counts.items()}, S + at_ms * MS)
+    return lateness.before(S + looks[-1][0] * MS)
+
+
 def test_a_node_that_waits_for_a_processor_is_late_by_the_count_of_the_kernel() -> None:
-    """For more than half of the time; of a new thread nothing is known."""
+    """All of its threads in the time of the shortest gap that a check sees, split over looks too.
+
+    A thread that holds the interpreter lock and gets no processor delays the one that needs it.
+    """
+    late_ms = LATE_NS // MS
+    assert not waits(Lateness(), (0, {"1": 900, "2": 0}), (20, {"1": 900 + late_ms - 1, "2": 0}))
+    assert waits(Lateness(), (0, {"1": 900, "2": 0}), (20, {"1": 899 + late_ms, "2": 1}))
+    half = {"1": late_ms // 2, "2": 0}
+    looks = [(0, {"1": 0, "2": 0}), (20, half), (40, half), (60, half)]
+    assert waits(Lateness(), *looks, (80, {"1": late_ms // 2, "2": late_ms // 2}))
+
+
+def test_what_a_node_waited_long_ago_or_before_it_was_seen_does_not_count() -> None:
+    """Nor the waits of a thread that is new: of it nothing is known."""
+    late_ms = LATE_NS // MS
+    slow = [(20 * i, {"1": (late_ms // 2 - 1) * i // 5}) for i in range(20)]
+    assert not waits(Lateness(), *slow)
+    assert not waits(Lateness(), (0, {"1": 0}), (20, {"1": 0, "2": 9 * late_ms}))
     lateness = Lateness()
-    lateness.kernel_said({"1": 10 * S, "2": 0}, S)
-    lateness.kernel_said({"1": 10 * S + S // 2, "2": 0, "3": 9 * S}, 2 * S)
-    assert not lateness.before(2 * S)
-    lateness.kernel_said({"1": 11 * S + 1, "3": 9 * S}, 3 * S)
-    assert lateness.before(3 * S) and not lateness.before(2 * S - 1)
+    assert waits(lateness, (0, {"1": 0}), (20, {"1": late_ms}))
+    assert not lateness.before(S - 1)
 
 
 def test_a_robot_that_speaks_late_is_late(monkeypatch: pytest.MonkeyPatch) -> None:

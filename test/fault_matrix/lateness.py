@@ -8,20 +8,27 @@ time, as those of the statuses.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from gr00t_ros.motion.replay_settings import ReplaySettings
+from gr00t_ros.node.replay_thread import STARVED_PERIODS
 from gr00t_ros.ros.periodic import PeriodicThread
 from gr00t_ros.sim.loop import TICK_NS
 from gr00t_ros.sim.robot import SENSOR_TICKS
 
 WAKE_NS = 5_000_000
-LATE_NS = 40_000_000
-"""The checks allow 100 ms or more for what comes every 20 ms, so 80 ms are missing in all: one of
-the two processes in between, node and robot, was at least this late at once."""
-KERNEL_NS = 100_000_000
+REFRESH_NS = ReplaySettings().refresh_ns
+LATE_NS = (STARVED_PERIODS - 1) * REFRESH_NS
+"""The shortest lateness that a check of the node reacts to: a tick that did not come for so many
+periods was due after one. The other checks allow 100 ms or more for what comes every 20 ms: one of
+the two processes in between, node and robot, was then at least this late at once."""
+KERNEL_NS = 20_000_000
 """Time between two looks at the kernel's counts."""
+KERNEL_WITHIN_NS = STARVED_PERIODS * REFRESH_NS + 2 * KERNEL_NS
+"""The waits of this time count together: the shortest such gap lies between two of the looks."""
 BEFORE_NS = 500_000_000
 """How long before a status its cause may lie: 0.2 s is the largest limit of these checks, and the
 node publishes its status ten times a second."""
@@ -34,7 +41,7 @@ class Lateness:
         self._spans: list[tuple[int, int]] = []
         self._pid: int | None = None
         self._robot_ns, self._looked_ns = 0, 0
-        self._waited_ns: dict[str, int] = {}
+        self._waits: deque[tuple[int, dict[str, int]]] = deque()  # when looked, what was counted
         self._thread = PeriodicThread("lateness", WAKE_NS, 0, self._look, print)
 
     def __enter__(self) -> Lateness:
@@ -63,14 +70,15 @@ class Lateness:
     def kernel_said(self, waited_ns: dict[str, int], now_ns: int) -> None:
         """Take what each of the node's threads has waited since it began, by its number.
 
-        One that waited for more than half of the time since the last look was late, by one wait or
-        by many: on two busy cores a fifth is usual.
+        The waits of all threads count: the one that holds the interpreter lock keeps those waiting
+        that need it, one after the other.
         """
-        known = self._waited_ns
-        grew_ns = [waited_ns[one] - known[one] for one in waited_ns.keys() & known.keys()]
-        if max(grew_ns, default=0) * 2 > now_ns - self._looked_ns:
-            self.note(self._looked_ns, now_ns)
-        self._waited_ns, self._looked_ns = waited_ns, now_ns
+        self._waits.append((now_ns, waited_ns))
+        while len(self._waits) > 2 and self._waits[1][0] <= now_ns - KERNEL_WITHIN_NS:
+            self._waits.popleft()
+        since_ns, known = self._waits[0]
+        if sum(waited_ns[one] - known[one] for one in waited_ns.keys() & known.keys()) >= LATE_NS:
+            self._spans.append((since_ns, now_ns))
 
     def before(self, at_ns: int) -> bool:
         """Whether the machine was late in the time of which a status of `at_ns` can speak."""
@@ -81,6 +89,7 @@ class Lateness:
         now_ns = time.monotonic_ns()
         self.note(self._thread.due_ns, now_ns)
         if now_ns - self._looked_ns >= KERNEL_NS and self._pid is not None:
+            self._looked_ns = now_ns
             self.kernel_said(dict(waits_ns(self._pid)), now_ns)
 
 
