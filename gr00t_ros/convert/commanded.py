@@ -32,7 +32,7 @@ from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.outputs import CommandOutput, PoseOutput
 from gr00t_ros.robot.rotation import Pose, matrix_from_quaternion
 from gr00t_ros.ros.windows import parse_trajectory, window_topic
-from gr00t_ros.stream.command_player import CommandPlayer, PosePlayer
+from gr00t_ros.stream.command_player import CommandPlayer, pose_of_window
 from gr00t_ros.stream.command_types import COMMAND_TYPES, Message
 
 Floats = NDArray[np.float64]
@@ -237,10 +237,10 @@ class _Pose:
 
     def _of_window(self, now_ns: int) -> Floats | None:
         for one in reversed(self.windows.kept):
-            player = PosePlayer(self.output.limits)  # a new one goes to its window's pose at once
             message = deserialize_message(one.data, JointTrajectory)
-            if player.accept(message, 0, one.time_ns, one.time_ns) is None:
-                return player.sample(now_ns, now_ns)
+            numbers = pose_of_window(message, self.output.limits, one.time_ns, now_ns)
+            if numbers is not None:
+                return numbers
         return None
 
 

@@ -28,7 +28,7 @@ from gr00t_ros.motion.replay import Sent
 from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.outputs import OUTPUT_TYPES, CommandOutput, PoseOutput
-from gr00t_ros.robot.rotation import quaternion_from_matrix
+from gr00t_ros.robot.rotation import Pose, quaternion_from_matrix
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.windows import POSE_NAMES, command_stamp, window_topic
 
@@ -159,7 +159,7 @@ class Outputs:
             begin_ns, knot_ns = of_pose.stamp_ns - at_ns, of_pose.knot_ns
             times = (begin_ns + k * knot_ns for k in range(len(of_pose.poses)))
             stamp = command_stamp(at_ns + offset_ns)
-            content = self._trajectories[name].fill(stamp, times, pose_rows(of_pose))
+            content = pose_message(self._trajectories[name], of_pose, stamp, times)
             messages.append(_Message(name, of_pose.same_until_ns, content))
         return messages
 
@@ -250,7 +250,19 @@ def _rows(matrix: NDArray[np.float64]) -> Iterator[array[float]]:
     return (array("d", data[begin : begin + size]) for begin in range(0, len(data), size))
 
 
-def pose_rows(window: PoseWindow) -> NDArray[np.float64]:
-    """(N, 7) positions x, y, z and quaternions x, y, z, w of a window of poses."""
-    quaternions = quaternion_from_matrix(np.stack([pose.rotation for pose in window.poses]))
-    return np.hstack([np.stack([pose.position for pose in window.poses]), quaternions])
+def pose_message(
+    message: TrajectoryMessage, window: PoseWindow, stamp: Time, times_ns: Iterable[int]
+) -> JointTrajectory:
+    """The message of a window of poses: x, y, z and quaternions x, y, z, w at these times.
+
+    The velocities of its first point are the window's origin: a streamer that missed the first
+    windows of a motion begins there, and not where the motion is by now.
+    """
+    filled = message.fill(stamp, times_ns, _pose_rows(window.poses))
+    filled.points[0].velocities = next(_rows(_pose_rows([window.origin])))
+    return filled
+
+
+def _pose_rows(poses: Sequence[Pose]) -> NDArray[np.float64]:
+    quaternions = quaternion_from_matrix(np.stack([pose.rotation for pose in poses]))
+    return np.hstack([np.stack([pose.position for pose in poses]), quaternions])

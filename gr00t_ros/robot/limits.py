@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gr00t_ros.robot.field import REST_S, Field
 from gr00t_ros.robot.keys import ENVELOPE, JOINT_LIMITS, POSE_LIMITS, WORKSPACE
-from gr00t_ros.robot.rotation import Chain, read_chain
+from gr00t_ros.robot.rotation import Chain, Pose, read_chain
 from gr00t_ros.robot.streams import POSES, ReadUrdf, StateStream, read_urdf_chain
 
 Array = NDArray[np.float64]
@@ -289,6 +289,11 @@ class PoseLimits:
     upper: NDArray[np.float64]
     jump_m: float
     jump_rad: float
+
+    def near(self, one: Pose, other: Pose) -> bool:
+        """Whether two poses are within the jump of each other."""
+        far, turned = one.away_from(other)
+        return far <= self.jump_m and turned <= self.jump_rad
 
 
 def read_pose_limits(place: Field) -> PoseLimits:

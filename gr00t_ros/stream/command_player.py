@@ -3,14 +3,15 @@
 The players check each window again: they refuse a window that is outside the ranges, not finite,
 too fast, or whose velocity is not zero at its end. The previous window then plays to its end,
 which is at rest. A window that comes late, or a thread that slept, is no step: what is sent moves
-towards the window inside the limits. `sample` is called from one thread, all else from any.
+towards the window inside the limits. So it does from the first window of a motion on: what is sent
+begins where it ended before, else where the node's plan began. `sample` is called from one thread,
+all else from any.
 """
 
 from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,6 @@ from gr00t_ros.robot.rotation import (
 from gr00t_ros.ros.windows import POSE_NAMES, TrajectoryMessage, parse_trajectory
 
 Floats = NDArray[np.float64]
-Rows = TypeVar("Rows")
 
 LAST_SENT = 3
 """A streamer that ends sends its last values so many times: a receiver may lose one."""
@@ -47,11 +47,19 @@ _SPARE = 1.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Window(Generic[Rows]):
-    """times_ns (N,) of the plan clock with N rows."""
+class _Window:
+    """times_ns (N,) of the plan clock with N rows of C values."""
 
     times_ns: NDArray[np.int64]
-    rows: Rows
+    rows: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _PoseWindow:
+    """times_ns (N,) of the plan clock with N poses."""
+
+    times_ns: NDArray[np.int64]
+    poses: tuple[Pose, ...]
 
 
 class _PlayTime:
@@ -100,7 +108,10 @@ def _since_ns(before_ns: int, sent_ns: int, at_ns: int, steady_ns: int) -> int:
 
 
 class CommandPlayer:
-    """Plays one output: returns nothing before the first window and 0.5 s after the last one."""
+    """Plays one output: returns nothing before the first window and 0.5 s after the last one.
+
+    Levels begin where they were left, else at the first row of the first window.
+    """
 
     def __init__(self, output: CommandOutput, limits: CommandLimits) -> None:
         """`limits` are the embodiment's limits of all its commands."""
@@ -109,8 +120,9 @@ class CommandPlayer:
         self._lower, self._upper = self._limits.lower - _ROUNDING, self._limits.upper + _ROUNDING
         self._lock = threading.Lock()
         self._time = _PlayTime()
-        self._window: _Window[Floats] | None = None
+        self._window: _Window | None = None
         self._commanded: tuple[Floats, int, int] | None = None  # last values, plan and steady time
+        self._left: Floats | None = None  # levels that were sent last before the topic was released
         self.accepted = 0
 
     def accept(
@@ -125,6 +137,9 @@ class CommandPlayer:
         if reason:
             return reason
         with self._lock:
+            if self._commanded is None and not self._velocities:
+                begin = parsed.positions[0] if self._left is None else self._left
+                self._commanded = begin, now_ns, steady_ns
             self._window = _Window(times_ns, parsed.positions)
             self._time.begin(now_ns, steady_ns)
             self.accepted += 1
@@ -137,14 +152,17 @@ class CommandPlayer:
         """
         with self._lock:
             window, at_ns = self._window, self._time.at(now_ns, steady_ns)
-        if window is None or (at_ns > window.times_ns[-1] + _REPEAT_NS and not self._moving):
-            self._commanded = None
-            return None
-        since = window.times_ns - window.times_ns[0]  # small numbers: interp works in float64
-        at = float(at_ns - int(window.times_ns[0]))
-        aim = np.array([np.interp(at, since, column) for column in window.rows.T])
-        value = self._towards(aim, at_ns, steady_ns, not window.rows.any())
-        self._commanded = value, at_ns, steady_ns
+            if window is None:
+                return None
+            if at_ns > window.times_ns[-1] + _REPEAT_NS and not self._moving:
+                self._left = self._left if self._commanded is None else self._commanded[0]
+                self._commanded = self._window = None
+                return None
+            since = window.times_ns - window.times_ns[0]  # small: interp works in float64
+            at = float(at_ns - int(window.times_ns[0]))
+            aim = np.array([np.interp(at, since, column) for column in window.rows.T])
+            value = self._towards(aim, at_ns, steady_ns, not window.rows.any())
+            self._commanded = value, at_ns, steady_ns
         return value
 
     def _towards(self, aim: Floats, at_ns: int, steady_ns: int, rest: bool) -> Floats:
@@ -154,7 +172,7 @@ class CommandPlayer:
         nothing but a stop. Steady time counts then, as the plan clock may stand.
         """
         if self._commanded is None:
-            return self._begun(aim) if self._velocities else aim
+            return self._begun(aim)
         before, before_ns, sent_ns = self._commanded
         if self._velocities and rest:
             since_ns, spare = steady_ns - sent_ns, 1.0
@@ -213,6 +231,9 @@ class PosePlayer:
     """Plays one end effector: nothing before the first window and 0.5 s after the last one.
 
     After the last window it goes on until the end effector is commanded to that window's last pose.
+    A motion begins at the pose where the one before ended, unless the node's plan began elsewhere
+    since (further than `jump`), else where the plan began. The first pose of a window is where the
+    end effector would be if the windows before had come.
     """
 
     def __init__(self, limits: PoseLimits) -> None:
@@ -220,31 +241,38 @@ class PosePlayer:
         self._limits = limits
         self._lock = threading.Lock()
         self._time = _PlayTime()
-        self._window: _Window[tuple[Pose, ...]] | None = None
+        self._window: _PoseWindow | None = None
         self._commanded: tuple[Pose, int, int] | None = None  # last pose, plan and steady time
+        # the pose that was sent last before the topic was released, and the origin of that motion
+        self._left: tuple[Pose, Pose] | None = None
+        self._origin: Pose  # of the window
         self.accepted = 0
 
     def accept(
         self, message: TrajectoryMessage, ros_offset_ns: int, now_ns: int, steady_ns: int
     ) -> str | None:
         """Play a window from now on, or return why it is refused; times are plan and steady."""
-        parsed = parse_trajectory(message, POSE_NAMES, ros_offset_ns)
-        if isinstance(parsed, str):
-            return parsed
-        try:
-            matrices = matrix_from_quaternion(parsed.positions[:, 3:])
-        except RotationError as error:
-            return f"orientation: {error}"
-        times_ns = parsed.stamp_ns + parsed.times_ns
-        poses = tuple(Pose(*pair) for pair in zip(parsed.positions[:, :3], matrices, strict=True))
-        reason = _untimely(times_ns, now_ns) or self._unfit(times_ns, poses)
-        if reason:
-            return reason
+        window = _pose_window(message, self._limits, ros_offset_ns, now_ns)
+        if isinstance(window, str):
+            return window
+        origin = _origin(message)
+        if isinstance(origin, str):
+            return origin
         with self._lock:
-            self._window = _Window(times_ns, poses)
+            if self._commanded is None:
+                self._commanded = self._begin(origin), now_ns, steady_ns
+            self._origin = origin
+            self._window = window
             self._time.begin(now_ns, steady_ns)
             self.accepted += 1
         return None
+
+    def _begin(self, origin: Pose) -> Pose:
+        """Where a motion begins: where the end effector is, as far as this process knows."""
+        if self._left is None:
+            return origin
+        left, left_origin = self._left
+        return left if self._limits.near(left, origin) or _same(left_origin, origin) else origin
 
     def sample(self, now_ns: int, steady_ns: int) -> Floats | None:
         """(7,) as POSE_NAMES to command now; None: send nothing.
@@ -252,36 +280,30 @@ class PosePlayer:
         Call it from one thread: each call moves the commanded pose.
         """
         with self._lock:
-            window, at_ns = self._window, self._time.at(now_ns, steady_ns)
-        if window is None:
-            return None
-        aim = _at(window, at_ns)
-        if at_ns > window.times_ns[-1] + _REPEAT_NS and self._rests_at(aim):
-            with self._lock:
-                self._window = None if self._window is window else self._window
-            self._commanded = None
-            return None
-        if self._commanded is None:
-            pose = aim
-        else:
-            before, before_ns, sent_ns = self._commanded
+            window, at_ns, commanded = (
+                self._window,
+                self._time.at(now_ns, steady_ns),
+                self._commanded,
+            )
+            if window is None or commanded is None:
+                return None
+            aim = _at(window, at_ns)
+            before, before_ns, sent_ns = commanded
+            if at_ns > window.times_ns[-1] + _REPEAT_NS and _arrived(before, aim):
+                self._window, self._commanded, self._left = None, None, (before, self._origin)
+                return None
             since_ns = min(_since_ns(before_ns, sent_ns, at_ns, steady_ns), _LATE_NS)
             pose = self._step(before, aim, since_ns * 1e-9 * _SPARE)
-        self._commanded = pose, at_ns, steady_ns
+            self._commanded = pose, at_ns, steady_ns
         return np.concatenate([pose.position, quaternion_from_matrix(pose.rotation)])
 
     def moves(self, now_ns: int, steady_ns: int) -> bool:
         """Whether the last window still plays, or the commanded pose lags behind its end."""
         with self._lock:
             window, at_ns = self._window, self._time.at(now_ns, steady_ns)
-        if window is None:
-            return False
-        playing = at_ns < window.times_ns[-1]
-        return playing or not self._rests_at(window.rows[-1])
-
-    def _rests_at(self, aim: Pose) -> bool:
-        """Whether the last pose that was sent is `aim`, or none is being sent."""
-        return self._commanded is None or _arrived(self._commanded[0], aim)
+            if window is None or self._commanded is None:
+                return False
+            return at_ns < window.times_ns[-1] or not _arrived(self._commanded[0], window.poses[-1])
 
     def stop(self, now_ns: int, steady_ns: int) -> None:
         """Do nothing: the current window ends at rest, and a shorter stop would be a step."""
@@ -299,27 +321,71 @@ class PosePlayer:
             aim.rotation if turned == 1.0 else matrix_of_vector(turned * turn) @ before.rotation,
         )
 
-    def _unfit(self, times_ns: NDArray[np.int64], poses: tuple[Pose, ...]) -> str:
-        """Why these poses cannot be commanded; empty when they can. The times increase."""
-        lower, upper = self._limits.lower - _ROUNDING_M, self._limits.upper + _ROUNDING_M
-        for k, pose in enumerate(poses):
-            if not ((lower <= pose.position) & (pose.position <= upper)).all():
-                return f"box: got {pose.position} m at point {k}, expected {lower} to {upper}"
-        for k in range(1, len(poses)):
-            far, turned = poses[k].away_from(poses[k - 1])
-            seconds = (times_ns[k] - times_ns[k - 1]) * 1e-9 * _SPARE
-            if far > self._limits.speed_m_s * seconds + _ROUNDING_M or (
-                turned > self._limits.turn_speed_rad_s * seconds + _ROUNDING_M
-            ):
-                return (
-                    f"speed: got {far:.4f} m and {turned:.4f} rad to point {k} in {seconds:.3f} s"
-                )
-        return ""
+
+def pose_of_window(
+    message: TrajectoryMessage, limits: PoseLimits, received_ns: int, at_ns: int
+) -> Floats | None:
+    """(7,) as POSE_NAMES that a window received at `received_ns` commands at `at_ns`, ROS time.
+
+    None for a window that a player refuses.
+    """
+    window = _pose_window(message, limits, 0, received_ns)
+    if isinstance(window, str):
+        return None
+    pose = _at(window, at_ns)
+    return np.concatenate([pose.position, quaternion_from_matrix(pose.rotation)])
 
 
-def _at(window: _Window[tuple[Pose, ...]], now_ns: int) -> Pose:
+def _pose_window(
+    message: TrajectoryMessage, limits: PoseLimits, ros_offset_ns: int, now_ns: int
+) -> _PoseWindow | str:
+    """The window of a message, or why it is refused."""
+    parsed = parse_trajectory(message, POSE_NAMES, ros_offset_ns)
+    if isinstance(parsed, str):
+        return parsed
+    try:
+        matrices = matrix_from_quaternion(parsed.positions[:, 3:])
+    except RotationError as error:
+        return f"orientation: {error}"
+    times_ns = parsed.stamp_ns + parsed.times_ns
+    poses = tuple(Pose(*pair) for pair in zip(parsed.positions[:, :3], matrices, strict=True))
+    reason = _untimely(times_ns, now_ns) or _unfit_poses(limits, times_ns, poses)
+    return reason or _PoseWindow(times_ns, poses)
+
+
+def _origin(message: TrajectoryMessage) -> Pose | str:
+    """Where the plan of a window began, or why that is not told."""
+    numbers = np.array(message.points[0].velocities, dtype=np.float64)
+    if len(numbers) != len(POSE_NAMES) or not np.isfinite(numbers).all():
+        return (
+            f"velocities: got {numbers.tolist()} in the first point, expected {len(POSE_NAMES)} "
+            "numbers, the pose where the plan began"
+        )
+    try:
+        return Pose(numbers[:3], matrix_from_quaternion(numbers[None, 3:])[0])
+    except RotationError as error:
+        return f"velocities: {error}"
+
+
+def _unfit_poses(limits: PoseLimits, times_ns: NDArray[np.int64], poses: tuple[Pose, ...]) -> str:
+    """Why these poses cannot be commanded; empty when they can. The times increase."""
+    lower, upper = limits.lower - _ROUNDING_M, limits.upper + _ROUNDING_M
+    for k, pose in enumerate(poses):
+        if not ((lower <= pose.position) & (pose.position <= upper)).all():
+            return f"box: got {pose.position} m at point {k}, expected {lower} to {upper}"
+    for k in range(1, len(poses)):
+        far, turned = poses[k].away_from(poses[k - 1])
+        seconds = (times_ns[k] - times_ns[k - 1]) * 1e-9 * _SPARE
+        if far > limits.speed_m_s * seconds + _ROUNDING_M or (
+            turned > limits.turn_speed_rad_s * seconds + _ROUNDING_M
+        ):
+            return f"speed: got {far:.4f} m and {turned:.4f} rad to point {k} in {seconds:.3f} s"
+    return ""
+
+
+def _at(window: _PoseWindow, now_ns: int) -> Pose:
     """The window's pose at that time: its first pose before it begins, its last after its end."""
-    times_ns, poses = window.times_ns, window.rows
+    times_ns, poses = window.times_ns, window.poses
     index = int(np.searchsorted(times_ns, now_ns, side="right")) - 1
     if index < 0:
         return poses[0]
@@ -330,6 +396,11 @@ def _at(window: _Window[tuple[Pose, ...]], now_ns: int) -> Pose:
     turn = vector_of_matrix(after.rotation @ before.rotation.T)
     position = before.position + part * (after.position - before.position)
     return Pose(position, matrix_of_vector(part * turn) @ before.rotation)
+
+
+def _same(one: Pose, other: Pose) -> bool:
+    far, turned = one.away_from(other)
+    return far <= _ROUNDING_M and turned <= _ROUNDING_M
 
 
 def _arrived(pose: Pose, aim: Pose) -> bool:

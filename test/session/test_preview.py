@@ -108,7 +108,7 @@ def test_a_predicted_and_a_committed_row_are_where_the_chain_has_them(name):
     steps = [Pose(np.array([0.1 * k, 0.2, 0.3]), np.eye(3)) for k in range(5)]
     poses = {o.name: PoseChunk(T0, robot.step_ns, steps) for o in robot.poses}
     chunk = chunk_of(robot, joints, poses=poses)
-    windows = {o.name: PoseWindow(T0, 20 * MS, steps, 0) for o in robot.poses}
+    windows = {o.name: PoseWindow(T0, 20 * MS, steps, steps[0]) for o in robot.poses}
     window, names = played(joints), frozenset(windows)
     sent = (Played(window.window, windows, replace(window.sent, poses=names)),)
     for arm in arms_of(robot):
@@ -151,7 +151,7 @@ def test_what_is_of_another_time_is_not_shown(name):
     steps = [Pose(np.zeros(3), np.eye(3))] * 3
     poses = {o.name: PoseChunk(T0, robot.step_ns, steps) for o in robot.poses}
     chunk = chunk_of(robot, np.zeros((3, 8)), poses=poses)
-    windows = {o.name: PoseWindow(T0, 20 * MS, steps, 0) for o in robot.poses}
+    windows = {o.name: PoseWindow(T0, 20 * MS, steps, steps[0]) for o in robot.poses}
     window = played(np.zeros((3, 8)))
     sent = (Played(window.window, windows, replace(window.sent, poses=frozenset(windows))),)
     for arm in arms_of(robot):
@@ -259,7 +259,14 @@ def test_poses_that_were_withheld_are_not_committed():
     ticks = [
         Played(
             None,
-            {"hand": PoseWindow(T0, 20 * MS, [Pose(np.full(3, at), np.eye(3))] * 3, 0)},
+            {
+                "hand": PoseWindow(
+                    T0,
+                    20 * MS,
+                    [Pose(np.full(3, at), np.eye(3))] * 3,
+                    Pose(np.full(3, at), np.eye(3)),
+                )
+            },
             Sent(none, none, frozenset(names)),
         )
         for at, names in ((1.0, {"hand"}), (2.0, set()))

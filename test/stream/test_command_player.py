@@ -188,6 +188,33 @@ def test_a_streamer_that_begins_in_the_middle_of_a_motion_ramps_up():
     assert first == pytest.approx(0.11) and second == pytest.approx(0.132)
 
 
+@settings(max_examples=examples(60), deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 1500), st.floats(0.3, 0.74)), min_size=1, max_size=4),
+    st.integers(0, 500),
+)
+def test_no_late_first_window_of_a_motion_is_a_step_of_a_level(motions, late_ms):
+    """Nor after a rest in which the topic was free: it goes on from the level that was left."""
+    rate = G1.command_limits.rate[G1.command_limits.names.index(HEIGHT.names[0])]
+    player, told, now_ms, level = CommandPlayer(HEIGHT, G1.command_limits), [], 1000, 0.7
+    for rest_ms, goal in motions:
+        now_ms += rest_ms
+        way = np.linspace(level, goal, 2 + int(abs(goal - level) / (rate * 0.02)))
+        stamp_ns = (now_ms - late_ms) * MS
+        player.accept(
+            window([[at] for at in way], stamp_ns, HEIGHT.names),
+            OFFSET_NS,
+            now_ms * MS,
+            now_ms * MS,
+        )
+        for _ in range(150):
+            now_ms += 20
+            value = player.sample(now_ms * MS, now_ms * MS)
+            level = level if value is None else value[0]
+            told.append(level)
+    assert np.abs(np.diff([0.7, *told])).max() <= rate * 0.02 * 1.1 + 1e-9
+
+
 def test_a_stop_is_zero_for_velocities_and_leaves_a_height():
     """What SIGTERM makes of each kind."""
     player = playing()

@@ -1,19 +1,23 @@
 """The pose player plays windows of poses in time, refuses wrong ones, and never commands a step."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from laws import examples
 from scipy.spatial.transform import Rotation
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
-from gr00t_ros.motion.pose.course import PoseWindow
-from gr00t_ros.node.outputs import TrajectoryMessage, pose_rows
+from gr00t_ros.motion.pose.course import PoseChunk, PoseCourse, PoseWindow
+from gr00t_ros.node.outputs import TrajectoryMessage, pose_message
 from gr00t_ros.robot.limits import PoseLimits
 from gr00t_ros.robot.rotation import Pose
 from gr00t_ros.ros.windows import POSE_NAMES, to_time
-from gr00t_ros.stream.command_player import PosePlayer
+from gr00t_ros.stream.command_player import PosePlayer, pose_of_window
 
 MS = 1_000_000
 KNOT = 20 * MS
@@ -32,11 +36,12 @@ def rising(count=20, z=0.3, step=0.004, turn=0.0):
     ]
 
 
-def message(poses, stamp_ns=1000 * MS):
-    """The window as the node sends it."""
+def message(poses, stamp_ns=1000 * MS, origin=None):
+    """The window as the node sends it; its plan began at its first pose unless told otherwise."""
+    window = PoseWindow(stamp_ns, KNOT, poses, poses[0] if origin is None else origin)
     times_ns = [k * KNOT for k in range(len(poses))]
-    rows = pose_rows(PoseWindow(stamp_ns, KNOT, poses))
-    return TrajectoryMessage(POSE_NAMES).fill(to_time(stamp_ns + OFFSET_NS), times_ns, rows)
+    stamp = to_time(stamp_ns + OFFSET_NS)
+    return pose_message(TrajectoryMessage(POSE_NAMES), window, stamp, times_ns)
 
 
 def playing(poses=None, stamp_ns=1000 * MS):
@@ -46,11 +51,11 @@ def playing(poses=None, stamp_ns=1000 * MS):
     return player
 
 
-def accept(player, poses, stamp_ns, now_ns=None, steady_ns=None):
+def accept(player, poses, stamp_ns, now_ns=None, steady_ns=None, origin=None):
     """Hand a window over."""
     now_ns = stamp_ns if now_ns is None else now_ns
     steady_ns = now_ns if steady_ns is None else steady_ns
-    return player.accept(message(poses, stamp_ns), OFFSET_NS, now_ns, steady_ns)
+    return player.accept(message(poses, stamp_ns, origin), OFFSET_NS, now_ns, steady_ns)
 
 
 def play(player, from_ms, until_ms, every_ms=10):
@@ -157,3 +162,90 @@ def test_an_end_effector_that_lags_behind_its_windows_end_still_moves():
     arrived = [pose for pose in play(player, 2010, 2200) if pose is not None][-1]
     assert arrived[2] == pytest.approx(0.36)
     assert not player.moves(2200 * MS, 2200 * MS)
+
+
+START = Pose(np.array([0.3, 0.0, 0.3]), np.eye(3))
+
+
+def stalls(motions, stall):
+    """What is sent, with its times, when the streamer's process stands for a while.
+
+    The node plays `motions`: for each the time of its begin, ms, and where x goes. stall: its begin
+    and length, ms; no window is taken and nothing is sent meanwhile. The clocks run on.
+    """
+    course = PoseCourse(LIMITS, KNOT, 100 * MS, 200 * MS)
+    course.start(0, START)
+    player, newest, told = PosePlayer(LIMITS), None, []
+    for now in range(0, (max(begin for begin, _ in motions) + 2000) * MS, KNOT):
+        for begin_ms, x in motions:
+            if now == begin_ms * MS:
+                way = np.linspace(course.pose(now).position[0], x, 20)
+                chunk = [Pose(np.array([at, 0.0, 0.3]), np.eye(3)) for at in way]
+                course.follow(PoseChunk(now, 50 * MS, chunk), now)
+        made = course.window(now)
+        course.keep()
+        newest = newest if made is None else made
+        if stall[0] <= now // MS < sum(stall):
+            continue
+        if newest is not None:
+            accept(player, newest.poses, newest.stamp_ns, now, origin=newest.origin)
+            newest = None
+        if (pose := player.sample(now, now)) is not None:
+            told.append((now, pose[:3]))
+    return told
+
+
+MOTIONS = st.lists(
+    st.tuples(st.integers(0, 75).map(lambda k: 20 * k), st.floats(0.25, 0.5)),
+    min_size=1,
+    max_size=3,
+    unique_by=lambda motion: motion[0],
+)
+
+
+@settings(max_examples=examples(15), deadline=None)
+@given(MOTIONS, st.integers(0, 2500), st.integers(0, 1000))
+def test_whatever_the_streamer_sleeps_no_pose_is_a_step(motions, from_ms, for_ms):
+    """Nor is the first one of a motion, after a rest in which the topic was free.
+
+    The hand is where it was sent last, at first where the plan began.
+    """
+    told = [(0, START.position), *stalls(motions, (from_ms, for_ms))]
+    for (before_ns, before), (after_ns, after) in pairwise(told):
+        most = LIMITS.speed_m_s * min(after_ns - before_ns, 100 * MS) * 1e-9 * 1.1 + 1e-9
+        assert np.linalg.norm(after - before) <= most
+
+
+@pytest.mark.parametrize("stall_ms", [0, 300, 400])
+@pytest.mark.parametrize("motions", [[(0, 0.45)], [(0, 0.35), (2000, 0.45)]])
+def test_a_motion_whose_begin_was_slept_through_is_played_from_its_start(motions, stall_ms):
+    """The first one, and one after a rest."""
+    told = stalls(motions, (motions[-1][0] + 100, stall_ms))
+    assert told[-1][1][0] == pytest.approx(0.45, abs=1e-6)
+
+
+def test_a_hand_that_was_moved_away_since_begins_where_the_plan_began():
+    """The pose that was sent last is no start then, unless the plan is still the same."""
+    low, high = rising(z=0.2), rising(z=0.4)
+    for origin, begin in ((high[0], 0.4), (low[0], 0.26)):
+        player = playing(low)
+        assert play(player, 1000, 2000)[-1] is None
+        assert accept(player, high, 3000 * MS, origin=origin) is None
+        assert player.sample(3000 * MS, 3000 * MS)[2] == pytest.approx(begin)
+
+
+@pytest.mark.parametrize("numbers", [[], [0.0] * 6, [math.nan] * 7, [0.4, 0.0, 0.3, 0, 0, 0, 0]])
+def test_a_window_that_does_not_tell_where_its_plan_began_is_refused(numbers):
+    """What is sent would begin at a guess."""
+    odd = message(rising())
+    odd.points[0].velocities = numbers
+    reason = PosePlayer(LIMITS).accept(odd, OFFSET_NS, 1000 * MS, 0)
+    assert "velocities" in reason
+
+
+def test_a_window_commands_a_pose_also_where_no_player_begins():
+    """A recording begins in the middle of a motion."""
+    found = pose_of_window(message(rising()), LIMITS, OFFSET_NS + 1000 * MS, OFFSET_NS + 1050 * MS)
+    np.testing.assert_allclose(found[:3], [0.4, 0.0, 0.31], atol=1e-9)
+    late = OFFSET_NS + 9000 * MS
+    assert pose_of_window(message(rising()), LIMITS, late, late) is None

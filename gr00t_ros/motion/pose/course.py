@@ -43,12 +43,14 @@ class PoseChunk:
 class PoseWindow:
     """Poses at stamp_ns + k * knot_ns (plan clock); the last one stays.
 
+    origin: where the end effector was measured when the plan began, before any window of it.
     same_until_ns: plan time up to which they equal those of the window before.
     """
 
     stamp_ns: int
     knot_ns: int
     poses: Sequence[Pose]
+    origin: Pose
     same_until_ns: int = 0
 
 
@@ -94,6 +96,7 @@ class PoseCourse:
         self._commit_ns, self._sent_ns = commit_ns, 0
         self._follower = PoseFollower(limits, knot_ns)
         self._first, self._motions = 0, list[PoseMotion]()
+        self._origin: Pose  # from `start` on
         self._chunk: PoseChunk | None = None
         self._delay = _Delay()
         self._repeats_left = 0
@@ -115,8 +118,16 @@ class PoseCourse:
         return bool(self._motions)
 
     def start(self, now_ns: int, held: Pose) -> None:
-        """Begin at rest at `held`; raises PlanError if it is outside the box or not finite."""
-        self._motions = [self._follower.standing(held)]
+        """Begin at rest at `held`, where the end effector is measured.
+
+        Raises PlanError if it is outside the box or not finite.
+        """
+        self.rest(now_ns, held)
+        self._origin = held
+
+    def rest(self, now_ns: int, at: Pose) -> None:
+        """Rest at a pose that was commanded; the plan goes on from there. Errors as `start`."""
+        self._motions = [self._follower.standing(at)]
         self._first, self._chunk, self._repeats_left = now_ns // self._knot_ns, None, 0
         self._made, self._sent_ns, self._delay = None, now_ns, _Delay()
 
@@ -126,7 +137,7 @@ class PoseCourse:
         Sends no window for that.
         """
         if self._motions:
-            self.start(now_ns, self._motions[-1].pose)
+            self.rest(now_ns, self._motions[-1].pose)
 
     def judge(self, chunk: PoseChunk, now_ns: int) -> str:
         """Why the chunk must not be followed from now on; empty if it may."""
@@ -236,7 +247,8 @@ class PoseCourse:
         knot = now_ns // self._knot_ns
         last = max(self._first + len(self._motions) - 1, knot + self._commit)
         poses = [self._motion(k).pose for k in range(knot, last + 1)]
-        return PoseWindow(knot * self._knot_ns, self._knot_ns, poses, last * self._knot_ns)
+        same_until_ns = last * self._knot_ns
+        return PoseWindow(knot * self._knot_ns, self._knot_ns, poses, self._origin, same_until_ns)
 
     def keep(self) -> None:
         """Record that the window made last was sent.
@@ -255,7 +267,8 @@ class PoseCourse:
 
     def _window(self, knot: int, motions: list[PoseMotion], same_until: int) -> PoseWindow:
         poses = [motion.pose for motion in motions]
-        return PoseWindow(knot * self._knot_ns, self._knot_ns, poses, same_until * self._knot_ns)
+        same_until_ns = same_until * self._knot_ns
+        return PoseWindow(knot * self._knot_ns, self._knot_ns, poses, self._origin, same_until_ns)
 
     @property
     def _has_windows(self) -> bool:

@@ -50,13 +50,11 @@ class Poses:
         for name, course in self._courses.items():
             if name not in measured:
                 raise PlanError(f"output {name}: its end effector is not measured")
-            held = measured[name]
-            if course.started:
-                limits, sent = self._outputs[name].limits, course.pose(now_ns)
-                far, turned = sent.away_from(held)
-                if far <= limits.jump_m and turned <= limits.jump_rad:
-                    held = sent
-            course.start(now_ns, held)
+            held, limits = measured[name], self._outputs[name].limits
+            if course.started and limits.near(sent := course.pose(now_ns), held):
+                course.rest(now_ns, sent)
+            else:
+                course.start(now_ns, held)
         self.clearance.forget()
 
     def pose(self, name: str, now_ns: int) -> Pose:
