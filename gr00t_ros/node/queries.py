@@ -169,8 +169,7 @@ class Queries:
     def _answer(self, episode: int, marks: Marks, followed: Followed | None) -> QueryReply:
         started_ns = self._clock.now_ns()
         fill = partial(self._fill, marks, followed)
-        stamp_ros_ns, action, inference_ns = self._link.query(fill, episode)
-        stamp_ns = stamp_ros_ns - self._clock.offset_ns()
+        (stamp_ros_ns, stamp_ns), action, inference_ns = self._link.query(fill, episode)
         self.sent += 1
         chunk = from_reply(self._embodiment, action, self.sent, episode, stamp_ns)
         rolled_ns = 0 if self._rolling is None else self._rolling.by_ns
@@ -182,13 +181,20 @@ class Queries:
         marks.sequence = chunk.sequence
         return QueryReply(chunk, stamp_ros_ns, inference_ns, marks)
 
-    def _fill(self, marks: Marks, followed: Followed | None, template: RequestTemplate) -> int:
-        """Write the newest observation into `template`; returns its stamp, ROS time."""
+    def _fill(
+        self, marks: Marks, followed: Followed | None, template: RequestTemplate
+    ) -> tuple[int, int]:
+        """Write the newest observation into `template`; returns its stamp in ROS and plan time.
+
+        Plan time by the offset of now: if ROS time is stepped while the server infers, the offset
+        at the reply is another clock's.
+        """
         started_ns = self._clock.now_ns()
         # The server may have been checked or reset since the query began.
         marks.started_ns = time.monotonic_ns()
         template.set_instruction(self.instruction)
         observation = self._observed(marks)
+        offset_ns = self._clock.offset_ns()
         decode_video(self._embodiment, observation, template.video)
         marks.decoded_ns = time.monotonic_ns()
         if self._on_pictures is not None:
@@ -197,19 +203,20 @@ class Queries:
             observation = self._rolling(observation, self.latencies)
         for key, rows in observation.state.items():
             template.state[key][0] = rows
-        template.set_overlap(self._overlap(followed, observation.stamp_ns))
+        stamp_ns = observation.stamp_ns - offset_ns
+        template.set_overlap(self._overlap(followed, stamp_ns))
         self.latencies.add("assemble", self._clock.now_ns() - started_ns)
         marks.encoded_ns = time.monotonic_ns()
-        return observation.stamp_ns
+        return observation.stamp_ns, stamp_ns
 
-    def _overlap(self, followed: Followed | None, stamp_ros_ns: int) -> Overlap | None:
+    def _overlap(self, followed: Followed | None, stamp_ns: int) -> Overlap | None:
         """What the answer continues: the server's last answer, if that is what is followed.
 
         A chunk that was refused, or came too late, is not followed; the server does not know it.
         """
         if followed is None or followed.chunk.sequence != self.sent or not self._link.can_continue:
             return None
-        return overlap_with(followed, stamp_ros_ns - self._clock.offset_ns())
+        return overlap_with(followed, stamp_ns)
 
     def _observed(self, marks: Marks | None = None) -> Observation:
         marks = marks or Marks(0, 0)  # of a look, which nobody measures

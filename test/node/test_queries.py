@@ -1,14 +1,18 @@
 """Queries: one is in flight, and the next is asked for in the tick that takes its result."""
 
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from gr00t_ros.errors import WireError  # noqa: E402
 from gr00t_ros.node.queries import Queries  # noqa: E402
+from gr00t_ros.observe.observation import Observation  # noqa: E402
+from gr00t_ros.robot.files import load_embodiment  # noqa: E402
 from gr00t_ros.trace.flow import Marks  # noqa: E402
 
 LIMIT_S = 20.0
@@ -65,3 +69,54 @@ def test_before_its_result_was_taken_nothing_is_asked_for():
     assert exchanges.queries.ask(1, None, None)
     assert exchanges.done.wait(LIMIT_S) and exchanges.queries.stop(LIMIT_S)
     assert exchanges.asked == [False]
+
+
+class SteppedClock:
+    """A plan clock whose ROS time is stepped by `step_ns` while the server infers."""
+
+    def __init__(self, step_ns):
+        self._step_ns, self._offset_ns, self._now_ns = step_ns, 10**18, 5 * 10**9
+
+    def now_ns(self):
+        return self._now_ns
+
+    def offset_ns(self):
+        return self._offset_ns
+
+    def ros_minus_steady_ns(self):
+        return self._offset_ns
+
+    def infer(self):
+        """100 ms pass."""
+        self._now_ns += 100_000_000
+        self._offset_ns += self._step_ns
+
+
+@pytest.mark.parametrize("step_ns", [0, 200_000_000, -200_000_000])
+def test_a_clock_that_is_stepped_while_the_server_infers_moves_no_chunk(step_ns):
+    """Its rows count from its observation, whose stamp is of the clock before the step."""
+    robot = replace(load_embodiment("franka_droid"), video=(), state=())
+    clock, replies, answered = SteppedClock(step_ns), [], threading.Event()
+    observed = Observation(clock.now_ns() + clock.offset_ns() - 30_000_000, {}, {})
+    inputs = SimpleNamespace(pull_streams=lambda: None, assembled=lambda: observed)
+    action = {a.key: np.zeros((robot.action_horizon, a.width), np.float32) for a in robot.action}
+    action["eef_9d"][:] = [0, 0, 0, 1, 0, 0, 0, 1, 0]
+    ends = {"set_instruction": lambda _: None, "set_overlap": lambda _: None}
+    template = SimpleNamespace(video={}, state={}, **ends)
+
+    def query(fill, _episode):
+        filled = fill(template)
+        clock.infer()
+        return filled, action, 100_000_000
+
+    def take(reply, error):
+        replies.append(reply or error)
+        answered.set()
+
+    link = SimpleNamespace(query=query, close=lambda: None, exchanged=None, times_ns=(0, 0))
+    flows = SimpleNamespace(begin=lambda *_: Marks(0, 0))
+    queries = Queries(link, inputs, robot, clock, None, take, None, None, flows)
+    assert queries.ask(1, None, None) and answered.wait(LIMIT_S) and queries.stop(LIMIT_S)
+    (reply,) = replies
+    assert reply.stamp_ros_ns == observed.stamp_ns
+    assert reply.chunk.stamp_ns == 5 * 10**9 - 30_000_000

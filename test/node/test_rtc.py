@@ -18,7 +18,6 @@ from gr00t_ros.ros import qos  # noqa: E402
 from gr00t_ros.session.overlap import Followed, Overlap  # noqa: E402
 
 MS = 1_000_000
-OFFSET_NS = 10**18  # ROS time minus plan time
 APPLIED = re.compile(r"on \(options\.rtc, proven at the check\): applied to (\d+) of (\d+) ")
 
 
@@ -37,14 +36,13 @@ def test_only_the_server_s_last_answer_is_continued_and_only_if_it_is_followed(
     """Chunk 3 was answered last; 2 is followed still if 3 was refused or came too late."""
     nothing = SimpleNamespace()
     link = SimpleNamespace(can_continue=can_continue, close=lambda: None)
-    clock = SimpleNamespace(offset_ns=lambda: OFFSET_NS)
     callbacks = [lambda *_: None] * 4
-    queries = Queries(link, nothing, nothing, clock, *callbacks, nothing)
+    queries = Queries(link, nothing, nothing, nothing, *callbacks, nothing)
     queries.sent = 3
     rows = np.zeros((16, 1))
     chunk = motion.ActionChunk(followed or 0, 1, 5_000 * MS, 50 * MS, rows, {})
     given = None if followed is None else Followed(chunk, 0, 180 * MS)
-    assert queries._overlap(given, OFFSET_NS + 5_410 * MS) == expected
+    assert queries._overlap(given, 5_410 * MS) == expected
     assert queries.stop(5.0)
 
 
