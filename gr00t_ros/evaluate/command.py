@@ -203,7 +203,10 @@ def evaluate_all(
     drawn: int = DRAWN,
     tell: Callable[[str], None] = lambda text: print(text, file=sys.stderr, flush=True),
 ) -> Plain:
-    """Evaluate the episodes, write all files into `output`; returns the content of results.json."""
+    """Evaluate the episodes, write all files into `output`; returns the content of results.json.
+
+    Raises SettingsError if the files cannot be written.
+    """
     measured, failed, answered = Run(task, references, servers, workers, in_flight, tell).run()
     episodes = [one.figures for one in measured]
     results: Plain = plain(
@@ -223,12 +226,15 @@ def evaluate_all(
         for one in measured
         for name, values in one.arrays.items()
     }
-    write_arrays(output, arrays)
     worst = set(results["summary"]["worst_first"][:drawn])
     shown = [one for one in measured if one.figures["number"] in worst]
     sections = _drawn(task, references, shown, workers, tell)
-    (output / PAGE_NAME).write_text(page(results, sections), encoding="utf-8")
-    write_results(output, results)
+    try:
+        write_results(output, results)
+        write_arrays(output, arrays)
+        (output / PAGE_NAME).write_text(page(results, sections), encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"output {output}: {error.strerror or error}") from error
     return results
 
 
@@ -318,11 +324,16 @@ def _servers(options: argparse.Namespace) -> tuple[list[Address], Access]:
 
 
 def _make_folder(folder: Path) -> None:
-    """Make the output folder; refuse one that has results."""
-    if (folder / JSON_NAME).exists():
-        raise SettingsError(f"output {folder}: got one that has {JSON_NAME}, expected a new folder")
+    """Make the output folder; refuse one with files, such as another report's."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        there = sorted(path.name for path in folder.iterdir())
+        if there:
+            more = f" and {len(there) - 3} more" if len(there) > 3 else ""
+            raise SettingsError(
+                f"output {folder}: got one with {', '.join(there[:3])}{more}, expected a new or "
+                "empty folder"
+            )
     except OSError as error:
         raise SettingsError(f"output {folder}: {error.strerror}") from error
 

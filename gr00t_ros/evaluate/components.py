@@ -111,8 +111,12 @@ def without_poses(embodiment: Embodiment) -> Embodiment:
 
 
 def joint_rows(embodiment: Embodiment, values: Values) -> Floats:
-    """(N, J) joint targets in plan order of (N, D) replies, NaN in rows that are not finite."""
+    """(N, J) joint targets in plan order of (N, D) replies, NaN in rows that are not finite.
+
+    values may lack the keys that no output executes.
+    """
     reduced = without_poses(embodiment)
+    reduced = replace(reduced, action=tuple(a for a in reduced.action if a.output is not None))
     keys = [action.key for action in reduced.action]
     count = len(values[keys[0]])
     finite = np.ones(count, bool)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.dataset.episode import SOURCES, Episode
+from gr00t_ros.errors import SettingsError
 from gr00t_ros.evaluate import accuracy
 from gr00t_ros.evaluate.accuracy import Errors, Seams
 from gr00t_ros.evaluate.components import Component, columns, components, held, joint_rows
@@ -170,7 +171,7 @@ def measure(
     swapped: Predictions | None = None,
 ) -> Measures:
     """All measures of one episode; `swapped`: the predictions with two cameras exchanged."""
-    parts = components(embodiment, settings.keys)
+    parts = _recorded_parts(episode, embodiment, settings)
     counted, late = counted_rows(episode, settings), settings.late_rows(embodiment)
     recorded, rows = columns(parts, episode.action), predictions.rows
     chunks = columns(parts, predictions.chunks)
@@ -232,6 +233,23 @@ def measure(
         if all(part.key in episode.predicted for part in parts)
         else None,
     )
+
+
+def _recorded_parts(
+    episode: Episode, embodiment: Embodiment, settings: Settings
+) -> tuple[Component, ...]:
+    """The components to measure: of the keys that were recorded.
+
+    Raises SettingsError where none of the wanted keys was.
+    """
+    parts = components(embodiment, settings.keys)
+    recorded = tuple(part for part in parts if part.key in episode.action)
+    if not recorded:
+        raise SettingsError(
+            f"episode {episode.name}: modality keys: got {', '.join({p.key: 0 for p in parts})}, "
+            f"expected of those that it has: {', '.join(episode.action) or 'none'}"
+        )
+    return recorded
 
 
 def _state_lag(

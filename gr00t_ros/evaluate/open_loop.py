@@ -178,7 +178,10 @@ class _Window:
 
 
 def check_episode(episode: Episode, embodiment: Embodiment) -> None:
-    """Raise SettingsError if the episode is not one of this embodiment, or has no rows."""
+    """Raise SettingsError if the episode is not one of this embodiment, or has no rows.
+
+    An action key that no output executes may be missing: nobody can say what was commanded.
+    """
     where = f"episode {episode.name}"
     if abs(episode.rate_hz / embodiment.rate_hz - 1.0) > 1e-3:
         raise SettingsError(
@@ -187,7 +190,14 @@ def check_episode(episode: Episode, embodiment: Embodiment) -> None:
         )
     needed = {
         "state": ({s.key: s.width for s in embodiment.state}, episode.state),
-        "action": ({a.key: a.width for a in embodiment.action}, episode.action),
+        "action": (
+            {
+                a.key: a.width
+                for a in embodiment.action
+                if a.output is not None or a.key in episode.action
+            },
+            episode.action,
+        ),
     }
     for kind, (widths, arrays) in needed.items():
         for key, width in widths.items():

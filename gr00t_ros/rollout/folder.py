@@ -62,14 +62,23 @@ class Folder:
         unfinished.replace(file)
 
     def append(self, line: Plain) -> None:
-        """Write one episode."""
+        """Write one episode: the whole line or nothing of it.
+
+        Raises SettingsError if the disk is full or fails; the run may go on in this folder later.
+        """
         data = (json.dumps(line, allow_nan=False) + "\n").encode()
-        file = os.open(self.path / EPISODES, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        path = self.path / EPISODES
         try:
-            os.write(file, data)
-            os.fsync(file)
-        finally:
-            os.close(file)
+            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            try:
+                _write_whole(file, data)
+            finally:
+                os.close(file)
+        except OSError as error:
+            raise SettingsError(
+                f"output {path}: {error.strerror or error}; the episodes before are kept: mend it, "
+                "and the same command goes on"
+            ) from error
 
     def lines(self) -> dict[tuple[str, float, str, int, int], Plain]:
         """Key -> the newest line of each episode."""
@@ -88,3 +97,19 @@ class Folder:
             whole = data.rfind(b"\n") + 1
             if whole != len(data):
                 os.truncate(file, whole)
+
+
+def _write_whole(file: int, data: bytes) -> None:
+    """Append all of `data`: a write may take a part of it only, as on a disk that is full.
+
+    Raises OSError, with the file as it was.
+    """
+    size = os.fstat(file).st_size
+    left = memoryview(data)
+    try:
+        while left:
+            left = left[os.write(file, left) :]
+        os.fsync(file)
+    except OSError:
+        os.ftruncate(file, size)
+        raise

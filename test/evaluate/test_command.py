@@ -121,11 +121,14 @@ def test_the_status_is_two_if_all_episodes_failed(dataset, serve, robot, tmp_pat
     assert capsys.readouterr().out.count("FAILED made/") == 2
 
 
-def test_results_are_not_overwritten(dataset, results, capsys):
-    """Another run needs another folder."""
+@pytest.mark.parametrize("name", ["results.json", "report.html", "notes.txt"])
+def test_no_file_of_a_folder_is_overwritten(dataset, tmp_path, capsys, name):
+    """Of this report, of a demo's, of anybody's: another run needs another folder."""
+    (tmp_path / name).write_text("kept")
     words = ["open-loop", "--dataset-path", "x", "--embodiment", "desk6"]
-    assert main([*words, "--output", str(results[0])]) == 2
-    assert "expected a new folder" in capsys.readouterr().err
+    assert main([*words, "--output", str(tmp_path)]) == 2
+    assert f"got one with {name}, expected a new or empty folder" in capsys.readouterr().err
+    assert (tmp_path / name).read_text() == "kept"
 
 
 def test_a_file_that_is_no_result_is_refused(tmp_path, capsys):

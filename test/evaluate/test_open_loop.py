@@ -139,3 +139,21 @@ def test_settings_that_do_not_fit_the_robot_are_refused(robot, settings, message
     """With the numbers of the embodiment file."""
     with pytest.raises(SettingsError, match=message):
         settings.check(robot)
+
+
+def test_a_key_that_no_output_executes_may_be_missing(droid, measured):
+    """As in a dataset that convert made: nobody can say what was commanded."""
+    whole = made_episode(droid, rows=32)
+    executed = {a.key: whole.action[a.key] for a in droid.action if a.output is not None}
+    assert executed.keys() < whole.action.keys()
+    found = measured(droid, with_changes(whole, action=executed), Recorded(droid, whole))
+    assert {part.key for part in found.parts} == executed.keys()
+    assert found.errors["policy"].mse == pytest.approx(0.0, abs=1e-9)
+    (left,) = whole.action.keys() - executed.keys()
+    with pytest.raises(SettingsError, match=f"got {left}, expected of those that it has"):
+        measured(
+            droid,
+            with_changes(whole, action=executed),
+            Recorded(droid, whole),
+            Settings(keys=(left,)),
+        )

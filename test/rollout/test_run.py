@@ -1,6 +1,8 @@
 """A run plays what has no verdict, goes on after a stop, and refuses other settings."""
 
+import errno
 import json
+import os
 from dataclasses import replace
 
 import pytest
@@ -70,6 +72,31 @@ def test_a_run_that_was_stopped_goes_on_and_plays_again_what_has_no_verdict(tmp_
     assert [line["outcome"] for line in lines].count(SUCCESS) == 7
     assert len((tmp_path / EPISODES).read_text().splitlines()) == 10
     assert not played(tmp_path, [])[0].played
+
+
+@pytest.mark.parametrize("fails_after", [0, 1, 100])
+def test_a_line_on_a_full_disk_is_written_whole_or_not_at_all(tmp_path, monkeypatch, fails_after):
+    """The system may take a part of it first; the next line would be glued to that."""
+    write, left = os.write, [fails_after]
+
+    def full(file, data):
+        if not left[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        taken = write(file, bytes(data)[: left[0]])
+        left[0] -= taken
+        return taken
+
+    played(tmp_path, [SUCCESS] * 8)
+    before = (tmp_path / EPISODES).read_bytes()
+    folder = Folder(tmp_path, EVALUATION, {"hash": "1"})
+    line = json.loads(before.splitlines()[-1])
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        with pytest.raises(SettingsError, match=f"{EPISODES}: No space left on device; .* goes on"):
+            folder.append(line)
+    assert (tmp_path / EPISODES).read_bytes() == before
+    folder.append(line)
+    assert (tmp_path / EPISODES).read_bytes() == before + before.splitlines(keepends=True)[-1]
 
 
 def test_other_settings_are_refused_with_what_differs(tmp_path):

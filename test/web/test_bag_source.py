@@ -149,17 +149,24 @@ def test_its_thread_plays_in_real_time(recording):
         source.close()
 
 
-def test_a_bag_that_fails_while_it_plays_says_so(source, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (BagError("bag.mcap: cannot be read on: a hole"), "bag.mcap: cannot be read on: a hole"),
+        (RuntimeError("cannot deserialize"), "RuntimeError: cannot deserialize"),
+    ],
+)
+def test_a_bag_that_fails_while_it_plays_says_so(source, monkeypatch, error, reason):
     """The reason is shown, the bag stands, and the next position that can be read is shown."""
     ask(source, "play")
 
     def broken(_position_ns):
-        raise BagError("bag.mcap: cannot be read on: a hole")
+        raise error
 
     with monkeypatch.context() as patched:
         patched.setattr(source._view, "frames", broken)
         source.refresh()
-    assert source.state()["reason"] == "bag.mcap: cannot be read on: a hole"
+    assert source.state()["reason"] == reason
     assert (source.state()["severity"], source.state()["playing"]) == ("error", False)
     ask(source, "seek", 1.0)
     source.refresh()

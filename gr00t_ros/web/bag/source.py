@@ -194,8 +194,9 @@ class BagSource:
         try:
             state, frames = self._view.state(position_ns), self._view.frames(position_ns)
             curves = self._view.curves(position_ns) if with_curves else self._shown.curves
-        except BagError as error:
-            self._problem = str(error)
+        except Exception as error:  # such as a message that cannot be read: the page says so
+            named = isinstance(error, Gr00tError)
+            self._problem = str(error) if named else f"{type(error).__name__}: {error}"
             with self._lock:
                 self._clock.pause()
             return
