@@ -11,12 +11,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
 from examples.loop.lockstep import record_scene
 from examples.small_policy.dataset import episodes_of, held_back
 from gr00t_ros.demo.bringup import Bringup
+from gr00t_ros.evaluate.results import JSON_NAME
 from gr00t_ros.record.facts import DISCARDED, KEPT, read_facts, write_facts
 from gr00t_ros.robot.files import load_embodiment
 
@@ -26,6 +28,8 @@ FIRST_SEED = 1000
 """Seeds of the recorded scenes count from here, those of the deployment from 0."""
 CHECKPOINT, CURVE = "policy.pt", "curve.jsonl"
 SERVED = "examples.small_policy.serve:make"
+MOST_SCENES = 5
+"""Scenes that are tried for each episode that is wanted."""
 EPISODE_S = 45.0
 """Time after which an episode has failed, s of steady time."""
 
@@ -92,9 +96,14 @@ def run(loop: Loop, name: str, *arguments: str, accept: Sequence[int] = (0,), **
             stderr=subprocess.STDOUT,
         )
     if status not in accept:
-        text = "\n".join(log.read_text(errors="replace").splitlines()[-12:])
-        raise StageError(f"{name}: exit status {status} of {' '.join(arguments)}\n{text}\n{log}")
+        raise StageError(f"{name}: exit status {status} of {' '.join(arguments)}\n{_end(log)}")
     return status
+
+
+def _end(log: Path) -> str:
+    """The last lines of a log, and where it is."""
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return "\n".join([*lines[-12:], str(log)])
 
 
 def gr00t(loop: Loop, name: str, *arguments: str, accept: Sequence[int] = (0,)) -> int:
@@ -109,6 +118,8 @@ def demo(loop: Loop, name: str, seed: int, json_file: Path, *more: str, **extra:
     json_file.parent.mkdir(parents=True, exist_ok=True)
     words = ("-m", "gr00t_ros.demo", *arguments, *files, *more)
     run(loop, name, *words, accept=(0, 1), **extra)
+    if not json_file.exists():  # it ended before the episode began
+        raise StageError(f"{name}: the demo did not begin\n{_end(loop.logs / f'{name}.log')}")
     return bool(json.loads(json_file.read_text())["success"])
 
 
@@ -116,8 +127,13 @@ def record(loop: Loop) -> None:
     """Record demonstrations of the scripted policy, one a scene, until enough succeeded."""
     _remove_unfinished(loop.recording)
     while (missing := loop.episodes - len(kept(loop.recording))) > 0:
-        index = len(list(loop.recording.glob("episode_*")))
-        indices = range(index, index + missing)
+        there = {int(folder.name.split("_")[1]) for folder in loop.recording.glob("episode_*")}
+        if len(there) >= MOST_SCENES * loop.episodes:
+            raise StageError(
+                f"record: {len(there) - loop.episodes + missing} of {len(there)} scenes failed, "
+                f"expected {loop.episodes} successes; look at one: {loop.recording}"
+            )
+        indices = list(islice((one for one in count() if one not in there), missing))
         if loop.live:
             for one in indices:
                 _record_live(loop, one)
@@ -179,7 +195,9 @@ def convert(loop: Loop) -> None:
     if (loop.dataset / "meta" / "info.json").exists():
         return
     words = ("dataset", "convert", str(loop.recording), "--output", str(loop.dataset))
-    gr00t(loop, "convert", *words, "--format", "groot", "--embodiment", EMBODIMENT)
+    begun = loop.dataset.with_name(f"{loop.dataset.name}.partial").exists()
+    more = ("--resume",) if begun else ()
+    gr00t(loop, "convert", *words, "--format", "groot", "--embodiment", EMBODIMENT, *more)
 
 
 def validate(loop: Loop) -> dict[str, Any]:
@@ -192,7 +210,9 @@ def validate(loop: Loop) -> dict[str, Any]:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         if done.returncode not in (0, 1):
             raise StageError(f"validate: exit status {done.returncode}\n{done.stderr}")
-        path.write_text(done.stdout)
+        unfinished = path.with_suffix(".unfinished")
+        unfinished.write_text(done.stdout)
+        unfinished.replace(path)
     return dict(json.loads(path.read_text()))
 
 
@@ -206,9 +226,15 @@ def train(loop: Loop) -> None:
 
 
 def training(loop: Loop) -> list[dict[str, float]]:
-    """The lines of the training curve so far."""
+    """The lines of the training curve so far; a last one that is not whole is cut off."""
     path = loop.checkpoint.parent / CURVE
-    return [json.loads(line) for line in path.open()] if path.exists() else []
+    if not path.exists():
+        return []
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    if whole != len(data):
+        os.truncate(path, whole)
+    return [json.loads(line) for line in data[:whole].splitlines()]
 
 
 def evaluate(loop: Loop) -> None:
@@ -217,8 +243,9 @@ def evaluate(loop: Loop) -> None:
     A policy that learned from a faulty copy is asked about what the robot really sees.
     """
     output = loop.results / "open_loop"
-    if output.exists():
+    if (output / JSON_NAME).exists():
         return
+    shutil.rmtree(output, ignore_errors=True)  # of a call that was ended meanwhile
     bringup = Bringup(loop.logs)
     os.environ["SMALL_POLICY"] = str(loop.checkpoint)
     try:

@@ -230,9 +230,9 @@ def evaluate_all(
     shown = [one for one in measured if one.figures["number"] in worst]
     sections = _drawn(task, references, shown, workers, tell)
     try:
-        write_results(output, results)
         write_arrays(output, arrays)
         (output / PAGE_NAME).write_text(page(results, sections), encoding="utf-8")
+        write_results(output, results)
     except OSError as error:
         raise SettingsError(f"output {output}: {error.strerror or error}") from error
     return results

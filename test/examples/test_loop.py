@@ -51,6 +51,55 @@ def test_recording_goes_on_after_an_interruption(tmp_path, monkeypatch):
     assert asked == [[2]]
 
 
+def test_a_hole_in_the_recording_is_filled_and_scenes_that_all_fail_end_it(tmp_path, monkeypatch):
+    """Two processes record side by side: of the later one's scene the folder may be the first."""
+    loop = loop_in(tmp_path)
+    episode(loop.recording, 0, "discarded")
+    (loop.recording / "episode_000001").mkdir()
+    episode(loop.recording, 2, "discarded")
+    asked = []
+
+    def fail(_loop, indices):
+        asked.append(list(indices))
+        for index in indices:
+            episode(loop.recording, index, "discarded")
+
+    monkeypatch.setattr(stages, "_record_in_lockstep", fail)
+    with pytest.raises(StageError, match="10 of 10 scenes failed, expected 2 successes"):
+        stages.record(loop)
+    assert asked[0] == [1, 3]
+
+
+def test_every_stage_goes_on_after_an_end_in_its_middle(tmp_path, monkeypatch):
+    """Of a conversion, an evaluation, a check and a training."""
+    loop, asked = loop_in(tmp_path), []
+    monkeypatch.setattr(stages, "gr00t", lambda _loop, name, *words: asked.append((name, words)))
+    stages.convert(loop)
+    (tmp_path / "dataset.partial").mkdir()
+    stages.convert(loop)
+    assert ["--resume" in words for _, words in asked] == [False, True]
+    curve = loop.checkpoint.parent / "curve.jsonl"
+    curve.parent.mkdir(parents=True)
+    curve.write_text('{"minutes": 1.0}\n{"minut')
+    assert stages.training(loop) == [{"minutes": 1.0}]
+    assert curve.read_text() == '{"minutes": 1.0}\n'
+    (loop.results / "open_loop").mkdir()
+    monkeypatch.setattr(stages.Bringup, "start_sidecar", lambda *_, **__: 1)
+    monkeypatch.setattr(stages, "episodes_of", lambda _: [0, 1, 2])
+    stages.evaluate(loop)
+    assert asked[-1][0] == "open_loop"
+    (loop.results / "open_loop").mkdir(exist_ok=True)
+    (loop.results / "open_loop" / "results.json").write_text("{}")
+    stages.evaluate(loop)
+    assert len(asked) == 3
+
+
+def test_a_demo_that_did_not_begin_shows_the_end_of_its_log(tmp_path):
+    """It leaves no figures."""
+    with pytest.raises(StageError, match=r"(?s)record: the demo did not begin.*record\.log"):
+        stages.demo(loop_in(tmp_path), "record", 1, tmp_path / "1.json", "--help")
+
+
 def test_a_command_that_fails_is_named_with_its_output(tmp_path):
     """And with its log."""
     with pytest.raises(StageError, match=r"(?s)convert: exit status \d .*recording.*convert\.log"):
