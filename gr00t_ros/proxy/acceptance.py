@@ -33,6 +33,26 @@ class Trial:
     unknown: list[Hashable] = field(default_factory=list)
 
 
+class SentAlone:
+    """Clients whose requests are sent alone until one passes: a bad row costs others one batch."""
+
+    def __init__(self) -> None:
+        self._clients: dict[Hashable, None] = {}  # the oldest first
+
+    def __contains__(self, client: Hashable) -> bool:
+        return client in self._clients
+
+    def add(self, client: Hashable) -> None:
+        """Send this client's requests alone."""
+        self._clients[client] = None
+        if len(self._clients) > _MAX_ALONE:
+            del self._clients[next(iter(self._clients))]
+
+    def passed(self, client: Hashable) -> None:
+        """A request of this client was accepted."""
+        self._clients.pop(client, None)
+
+
 class Acceptance:
     """The largest batch for now, and the clients that are sent alone.
 
@@ -44,7 +64,7 @@ class Acceptance:
         self._full = self._most = most
         self._again_ns = self._strikes = 0
         self._passes_alone = False  # a request sent alone, since the first of the strikes
-        self._alone: dict[Hashable, None] = {}  # the oldest first
+        self._alone = SentAlone()
         self.news: list[str] = []
 
     @property
@@ -81,7 +101,7 @@ class Acceptance:
     def settled(self, client: Hashable, passed: bool, trial: Trial | None, now_ns: int) -> None:
         """Note that a request sent alone was answered. trial: the refused batch that had it."""
         if passed:
-            self._alone.pop(client, None)
+            self._alone.passed(client)
             self._passes_alone = True
         if trial is not None:
             trial.failed += [] if passed else [client]
@@ -111,7 +131,7 @@ class Acceptance:
         if len(trial.failed) < trial.size:
             self._strikes = 0
             for client in trial.failed:
-                self._send_alone(client)
+                self._alone.add(client)
 
     def _note_failure(self) -> None:
         """A batch has failed: what passed alone before the first of several proves nothing."""
@@ -121,15 +141,10 @@ class Acceptance:
     def _strike(self, unknown: Iterable[Hashable], size: int, what: str, now_ns: int) -> None:
         """A batch failed, and no row is known to be bad: the second time it is its size."""
         for client in unknown:
-            self._send_alone(client)
+            self._alone.add(client)
         self._strikes += 1
         if self._strikes >= _STRIKES and self._passes_alone:
             self._lower(size, what, now_ns)
-
-    def _send_alone(self, client: Hashable) -> None:
-        self._alone[client] = None
-        if len(self._alone) > _MAX_ALONE:
-            del self._alone[next(iter(self._alone))]
 
     def _lower(self, size: int, what: str, now_ns: int) -> None:
         self._strikes = 0
