@@ -84,7 +84,7 @@ def stack(rows: Sequence[Row]) -> tuple[Observation, Mapping[str, Any] | None]:
 
 
 def split(reply: Reply, sizes: Sequence[int]) -> list[Reply]:
-    """Return the part of each row of a stacked reply; of info what `proxy.batch.split` says.
+    """Return the part of each row of a stacked reply; of info what `proxy.batch.own_info` says.
 
     Raises `ChunkError` if a key has another batch size than was asked for.
     """

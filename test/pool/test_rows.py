@@ -137,25 +137,30 @@ def test_a_replica_knows_whose_a_row_is(monkeypatch):
 
 
 class Chatty(Echo):
-    """Its info has something of each row, and of all."""
+    """Its info has something of each row, and of all; or it is no map."""
+
+    info = True
 
     def __call__(self, observation, options):
         action, _ = super().__call__(observation, options)
         texts = [text for (text,) in observation["language"]["task"]]
         state = observation["state"]["joints"][:, 0]
         info = {"steps": 4, "texts": texts, "states": state, "seen": " and ".join(texts), "of": {}}
-        return action, info
+        return action, info if self.info else None
 
 
 def test_of_a_replys_info_each_row_gets_its_own():
     """What cannot be told apart is left out, as the proxy does; a row alone gets all of it."""
     call = RowCaller(Chatty())
     (_, first), (_, second) = call([row(1, size=2), row(3)])
-    assert first["texts"] == ["1", "1"] and first["states"].tolist() == [[1, 1], [1, 1]]
-    assert second["texts"] == ["3"] and second["states"].tolist() == [[3, 3]]
-    assert second["steps"] == 4 and set(second) == {"steps", "texts", "states"}
+    assert first["states"].tolist() == [[1, 1], [1, 1]]
+    assert second["states"].tolist() == [[3, 3]]
+    assert second["steps"] == 4 and set(second) == {"steps", "states"}
     ((_, alone),) = call([row(5)])
     assert alone["seen"] == "5"
+    call._policy.info = False
+    assert [info for _, info in call([row(1), row(3)])] == [{}, {}]
+    assert call._policy.calls == [3, 1, 2]
 
 
 def test_a_row_of_two_batch_sizes_is_refused():
