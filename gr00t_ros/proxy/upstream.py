@@ -87,7 +87,11 @@ class Upstream:
         except zmq.ZMQError as error:
             return self.give_up(f"the policy server cannot be asked: {error.strerror}")
         if outcome is None and is_lost and self._sent:
-            return self.give_up("the policy server went away before its reply")
+            # ZeroMQ reports all of these as one event.
+            return self.give_up(
+                "the policy server went away before its reply, or its reply was no message of"
+                f" ZeroMQ or above the proxy's {self._cap} bytes"
+            )
         if is_lost and self._unsent is None:
             self._drop()  # ZeroMQ would connect again by itself, to the address of then
         return outcome
