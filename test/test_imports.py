@@ -80,7 +80,7 @@ READERS = {
 WITH_ZMQ = frozenset(
     {
         *("wire/client.py", "wire/curve.py", "serve/front.py", "serve/server.py"),
-        *("proxy/proxy.py", "pool/pool.py", "pool/served_policy.py"),
+        *("proxy/proxy.py", "proxy/upstream.py", "pool/pool.py", "pool/served_policy.py"),
     }
 )
 

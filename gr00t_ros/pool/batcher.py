@@ -13,17 +13,19 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any
 
+from gr00t_ros.observe.modality import ModalityConfig
 from gr00t_ros.pool.admission import longest_wait_ns
 from gr00t_ros.pool.rows import Reply, Row, RowCaller, batch_key, without_rtc
 from gr00t_ros.serve.policies import Action, Observation, Policy
 
 
 class Batcher:
-    """A policy that many threads may call at once; the policy behind it is called from one."""
+    """Rows from many threads at once; the policy behind it is called from one."""
 
     def __init__(self, policy: Policy, rows: int, wait_s: float) -> None:
         """rows: most in one batch. wait_s: for the next row."""
@@ -38,21 +40,19 @@ class Batcher:
         """Time of the last call, ns."""
         threading.Thread(target=self._run, name="policy", daemon=True).start()
 
-    def __call__(
-        self, observation: Observation, options: Mapping[str, Any] | None
-    ) -> tuple[Action, Mapping[str, Any]]:
+    def of(self, client: Hashable) -> ClientsPolicy:
+        """Return the policy as this client sees it; it may be called from any thread."""
+        return ClientsPolicy(self, client)
+
+    def __call__(self, row: Row) -> Reply:
         """Return this row's reply from a batch; raise what the policy raised for it."""
-        row, answer = (observation, without_rtc(options)), Future[Reply]()
+        answer = Future[Reply]()
         batch_key(row)  # what has none raises here, for its client alone
         with self._came:
             self._waiting.append((row, answer))
             self._last_ns = time.monotonic_ns()
             self._came.notify()
         return answer.result()
-
-    def reset(self, options: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """Reset nothing: the policy is that of other robots too."""
-        return {}
 
     def busy_s(self) -> float:
         """Return for how long the policy's present call has lasted, 0 without one."""
@@ -86,3 +86,26 @@ class Batcher:
                 self._came.wait(left_ns * 1e-9)
             count = min(len(self._waiting), self._rows)
             return [self._waiting.popleft() for _ in range(count)]
+
+
+@dataclass(frozen=True, slots=True)
+class ClientsPolicy:
+    """A policy for one client, which shares the policy's batches with others."""
+
+    batcher: Batcher
+    client: Hashable
+
+    @property
+    def modality(self) -> ModalityConfig:
+        """That of the policy behind."""
+        return self.batcher.modality
+
+    def __call__(
+        self, observation: Observation, options: Mapping[str, Any] | None
+    ) -> tuple[Action, Mapping[str, Any]]:
+        """Return this client's reply from a batch; raise what the policy raised for it."""
+        return self.batcher(Row(self.client, observation, without_rtc(options)))
+
+    def reset(self, options: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """Reset nothing: the policy is that of other robots too."""
+        return {}

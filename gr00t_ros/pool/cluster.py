@@ -14,14 +14,14 @@ import socket
 import sys
 import threading
 from collections import deque
+from collections.abc import Hashable
 from typing import Any, Final
 
 from gr00t_ros.errors import LaunchError, SettingsError
-from gr00t_ros.pool.core import Answered
+from gr00t_ros.pool.core import Answered, Job
 from gr00t_ros.pool.replica import Plan, Replica
 from gr00t_ros.pool.scaling import Scaling, deployment_options
 from gr00t_ros.wire import codec, messages
-from gr00t_ros.wire.envelope import Bytes
 
 LOCAL: Final = "local"
 INSTALL: Final = "pip install 'ray[serve]'"
@@ -78,9 +78,10 @@ class Cluster:
         for thread in self._threads:
             thread.start()
 
-    def send(self, number: int, frame: Bytes) -> None:
+    def send(self, number: int, job: Job) -> None:
         """Give a job to a replica; its outcome comes by `outcomes`."""
-        asyncio.run_coroutine_threadsafe(self._ask(number, bytes(frame)), self._loop)
+        asking = self._ask(number, bytes(job.frame), job.client)
+        asyncio.run_coroutine_threadsafe(asking, self._loop)
 
     def outcomes(self) -> list[Outcome]:
         """Return what has come since the last call, and silence the bell."""
@@ -108,14 +109,14 @@ class Cluster:
 
     def _modality(self) -> bytes:
         frame = codec.encode(messages.request(messages.GET_MODALITY_CONFIG), "npy")
-        answer: Answered = self._handle.answer.remote(frame).result()
+        answer: Answered = self._handle.answer.remote(frame, self._name).result()
         messages.read_reply(answer.frame, messages.GET_MODALITY_CONFIG, codec.MAX_BYTES)
         return answer.frame
 
-    async def _ask(self, number: int, frame: bytes) -> None:
+    async def _ask(self, number: int, frame: bytes, client: Hashable) -> None:
         outcome: Answered | str
         try:
-            outcome = await self._handle.answer.remote(frame)
+            outcome = await self._handle.answer.remote(frame, client)
         except (Exception, asyncio.CancelledError) as error:  # Ray's have no common base
             outcome = f"{type(error).__name__}: {error}".splitlines()[0]
         self._done.append((number, outcome))

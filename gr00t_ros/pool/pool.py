@@ -16,13 +16,12 @@ from typing import Final, Protocol
 import zmq
 
 from gr00t_ros.pool.cluster import Outcome
-from gr00t_ros.pool.core import PoolCore, PoolLimits
+from gr00t_ros.pool.core import Job, PoolCore, PoolLimits
 from gr00t_ros.proxy.core import ProxyReply
 from gr00t_ros.proxy.proxy import client_name
 from gr00t_ros.serve.front import DEFAULT_GONE_MS, LOOK_MS, Front, Wake
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.curve import ServerKeys
-from gr00t_ros.wire.envelope import Bytes
 
 _SLACK_BYTES: Final = 4096  # above the cap: a slightly larger request still gets an error reply
 _AT_ONCE: Final = 16  # messages received before answers are looked at again
@@ -38,7 +37,7 @@ class Replicas(Protocol):
     modality: bytes
     bell: socket.socket
 
-    def send(self, number: int, frame: Bytes) -> None:
+    def send(self, number: int, job: Job) -> None:
         """Give a job to a replica."""
 
     def outcomes(self) -> list[Outcome]:
@@ -150,7 +149,7 @@ class Pool:
     def _go_on(self, found: ProxyReply | int | None) -> None:
         """Send a reply, or give a job to a replica."""
         if isinstance(found, int):
-            self._replicas.send(found, self.core.job(found).frame)
+            self._replicas.send(found, self.core.job(found))
         elif found is not None:
             self._reply(found)
 

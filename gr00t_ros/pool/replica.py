@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 import time
+from collections.abc import Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
@@ -62,14 +63,15 @@ class Replica:
         self._batcher = Batcher(policy, plan.rows, plan.wait_ms / 1e3)
         widths = {} if plan.profile is not None else state_widths(plan.embodiment)
         terms = Terms(plan.flat, strict=True, state_widths=widths)
-        self._endpoints = Endpoints(self._batcher, DIALECTS[generation], terms)
+        self._dialect, self._terms = DIALECTS[generation], terms
         self._name = f"{os.uname().nodename}:{os.getpid()}"
         # A request holds a thread while it waits: as many as Ray Serve lets in.
         self._threads = ThreadPoolExecutor(BATCHES * plan.rows, "request")
 
-    async def answer(self, frame: bytes) -> Answered:
-        """Answer one request frame; raises if this replica cannot answer any more."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._answer, frame)
+    async def answer(self, frame: bytes, client: Hashable) -> Answered:
+        """Answer one client's request frame; raises if this replica cannot answer any more."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._answer, frame, client)
 
     def check_health(self) -> None:
         """Raise if this replica should be replaced: its server has ended, or a call is stuck."""
@@ -84,9 +86,10 @@ class Replica:
         if served is not None:
             served.close()
 
-    def _answer(self, frame: bytes) -> Answered:
+    def _answer(self, frame: bytes, client: Hashable) -> Answered:
         began_ns = time.monotonic_ns()
-        answer = self._endpoints.answer(frame)
+        endpoints = Endpoints(self._batcher.of(client), self._dialect, self._terms)
+        answer = endpoints.answer(frame)
         has_error = answer.error is not None
         if has_error:
             self.check_health()

@@ -1,8 +1,11 @@
 """Which batches a server accepts, and whose rows it refuses: learnt from its replies.
 
-A batch that fails is sent again row by row. If some rows pass alone, the others may be bad: their
-robots are sent alone until one of their requests passes. If every row passes alone, the server
-refuses the batch: smaller ones are sent for a while, down to single requests. Pure: takes `now_ns`.
+A batch that fails is sent again row by row. If some rows fail alone, they are bad: their robots are
+sent alone until one of their requests passes. If every row passes alone, the server refuses the
+batch: smaller ones are sent for a while, down to single requests. A row may get no outcome, because
+its turn comes too late or the server goes away. If no row failed beside it, it may be the bad one,
+and its robot is sent alone once; but if that happens to two batches in a row, while requests alone
+pass, the server refuses the batches. Pure: takes `now_ns`.
 """
 
 from __future__ import annotations
@@ -13,21 +16,41 @@ from typing import Final
 
 AGAIN_S: Final = 600  # after which batches of full size are tried again
 _MAX_ALONE: Final = 1024  # remembered: a client that changes its name fills no more
-_STRIKES: Final = 2  # batches in a row without a reply: their size is the reason
+_STRIKES: Final = 2  # failed batches in a row without a bad row: their size is the reason
 
 
 @dataclass(slots=True)
 class Trial:
     """A batch that failed, whose rows are sent alone; why: what the server answered.
 
-    others: clients of the rows that failed alone, or had no outcome and may be bad too.
+    failed, unknown: clients of the rows that failed alone, and of those without an outcome.
     """
 
     size: int
     why: str = field(repr=False)
     left: int
-    passed: int = 0
-    others: list[Hashable] = field(default_factory=list)
+    failed: list[Hashable] = field(default_factory=list)
+    unknown: list[Hashable] = field(default_factory=list)
+
+
+class SentAlone:
+    """Clients whose requests are sent alone until one passes: a bad row costs others one batch."""
+
+    def __init__(self) -> None:
+        self._clients: dict[Hashable, None] = {}  # the oldest first
+
+    def __contains__(self, client: Hashable) -> bool:
+        return client in self._clients
+
+    def add(self, client: Hashable) -> None:
+        """Send this client's requests alone."""
+        self._clients[client] = None
+        if len(self._clients) > _MAX_ALONE:
+            del self._clients[next(iter(self._clients))]
+
+    def passed(self, client: Hashable) -> None:
+        """A request of this client was accepted."""
+        self._clients.pop(client, None)
 
 
 class Acceptance:
@@ -40,7 +63,8 @@ class Acceptance:
     def __init__(self, most: int) -> None:
         self._full = self._most = most
         self._again_ns = self._strikes = 0
-        self._alone: dict[Hashable, None] = {}  # the oldest first
+        self._passes_alone = False  # a request sent alone, since the first of the strikes
+        self._alone = SentAlone()
         self.news: list[str] = []
 
     @property
@@ -66,47 +90,64 @@ class Acceptance:
 
     def refused(self, size: int, why: str) -> Trial:
         """Begin the trial of a batch that failed with a reply."""
+        self._note_failure()
         return Trial(size, why, size)
 
     def unanswered(self, clients: Iterable[Hashable], size: int, why: str, now_ns: int) -> None:
-        """A batch got no reply: its clients are sent alone once; the second time it is its size."""
-        for client in clients:
-            self._send_alone(client)
-        self._strikes += 1
-        if self._strikes >= _STRIKES:
-            self._strikes = 0
-            self._lower(size, f"gave no reply to batches of {size} ({why})", now_ns)
+        """A batch got no reply."""
+        self._note_failure()
+        self._strike(clients, size, f"gave no reply to batches of {size} ({why})", now_ns)
 
     def settled(self, client: Hashable, passed: bool, trial: Trial | None, now_ns: int) -> None:
         """Note that a request sent alone was answered. trial: the refused batch that had it."""
         if passed:
-            self._alone.pop(client, None)
+            self._alone.passed(client)
+            self._passes_alone = True
         if trial is not None:
-            self._settle(client, passed, trial, now_ns)
+            trial.failed += [] if passed else [client]
+            self._settle(trial, now_ns)
 
     def unsettled(self, client: Hashable, trial: Trial, now_ns: int) -> None:
         """A row of a trial will have no outcome."""
-        self._settle(client, False, trial, now_ns)
+        trial.unknown.append(client)
+        self._settle(trial, now_ns)
 
-    def _settle(self, client: Hashable, passed: bool, trial: Trial, now_ns: int) -> None:
-        """Note a row of a trial; the last one decides."""
+    def _settle(self, trial: Trial, now_ns: int) -> None:
+        """A row of a trial was noted; the last one decides."""
         trial.left -= 1
-        trial.passed += passed
-        trial.others += [] if passed else [client]
-        if trial.left or not trial.passed:
+        if trial.left:
             return
-        for other in trial.others:
-            self._send_alone(other)
-        if not trial.others:
+        if trial.failed:
+            self._blame(trial)
+        elif trial.unknown:
+            what = f"refuses batches of {trial.size} of which no row failed alone ({trial.why})"
+            self._strike(trial.unknown, trial.size, what, now_ns)
+        else:
             what = f"refuses batches of {trial.size} whose rows it accepts alone ({trial.why})"
             self._lower(trial.size, what, now_ns)
 
-    def _send_alone(self, client: Hashable) -> None:
-        self._alone[client] = None
-        if len(self._alone) > _MAX_ALONE:
-            del self._alone[next(iter(self._alone))]
+    def _blame(self, trial: Trial) -> None:
+        """The rows that failed alone are bad, unless the server refuses everything now."""
+        if len(trial.failed) < trial.size:
+            self._strikes = 0
+            for client in trial.failed:
+                self._alone.add(client)
+
+    def _note_failure(self) -> None:
+        """A batch has failed: what passed alone before the first of several proves nothing."""
+        if not self._strikes:
+            self._passes_alone = False
+
+    def _strike(self, unknown: Iterable[Hashable], size: int, what: str, now_ns: int) -> None:
+        """A batch failed, and no row is known to be bad: the second time it is its size."""
+        for client in unknown:
+            self._alone.add(client)
+        self._strikes += 1
+        if self._strikes >= _STRIKES and self._passes_alone:
+            self._lower(size, what, now_ns)
 
     def _lower(self, size: int, what: str, now_ns: int) -> None:
+        self._strikes = 0
         self._most = max(1, min(self._most, size // 2))
         self._again_ns = now_ns + AGAIN_S * 1_000_000_000
         self.news.append(f"the policy server {what}: {self.state} for {AGAIN_S} s")

@@ -112,16 +112,15 @@ class BatchMemory:
 def split(frame: Bytes, count: int, max_bytes: int) -> list[bytes]:
     """Return the replies to `count` rows, in their order, in the codec of the batch's reply.
 
-    Action: key -> (B, H, D), so each reply has (1, H, D). Info: arrays and lists with B entries are
-    split; numbers are given to every row; everything else is left out, as nothing says to whom it
-    belongs. Raises `WireError` for an error reply, and for a reply that has not B rows.
+    Action: key -> (B, H, D), so each reply has (1, H, D). Info: as `own_info` says. Raises
+    `WireError` for an error reply, and for a reply that has not B rows.
     """
     reply, array_codec = _decode(frame, max_bytes)
     if isinstance(reply, dict) and "error" in reply:
         raise WireError(f"an error: {one_line(str(reply['error']), _MAX_TEXT)}")
     has_info = isinstance(reply, list) and len(reply) == 2
     action, info = reply if has_info else (reply, {})
-    if not isinstance(action, dict) or not action or not isinstance(info, dict):
+    if not isinstance(action, dict) or not action:
         raise WireError(f"{type(reply).__name__}, expected [action, info] or an action")
     for key, value in action.items():
         if not isinstance(value, np.ndarray) or value.ndim != _BATCH_AXES or len(value) != count:
@@ -135,15 +134,23 @@ def split(frame: Bytes, count: int, max_bytes: int) -> list[bytes]:
     return replies
 
 
-def own_info(info: Mapping[Any, Any], rows: slice, count: int) -> dict[Any, Any]:
-    """Return the entries of `rows` of a reply's info for `count` rows, as `split` says."""
-    own = {}
-    for key, value in info.items():
-        is_array = isinstance(value, np.ndarray) and value.ndim > 0
-        if (is_array or isinstance(value, list)) and len(value) == count:
-            own[key] = value[rows]
+def own_info(info: object, rows: slice, count: int) -> dict[Any, Any]:
+    """Return what belongs to `rows` of a reply's info for `count` rows.
+
+    Arrays with an entry for each row are split. Numbers and truth values are given to every row;
+    numpy's as plain ones, which every client can read. Everything else is left out, as nothing says
+    to whom it belongs: a list may have any meaning. An info that is no map has nothing, as for
+    `wire.messages.read_info`.
+    """
+    own: dict[Any, Any] = {}
+    for key, value in info.items() if isinstance(info, Mapping) else ():
+        if isinstance(value, np.ndarray) and value.ndim:
+            if len(value) == count:
+                own[key] = value[rows]
         elif isinstance(value, _PLAIN):
             own[key] = value
+        elif isinstance(value, np.generic | np.ndarray) and value.dtype.kind in "biuf":
+            own[key] = value.item()
     return own
 
 

@@ -176,7 +176,7 @@ class ProxyCore:
             self.counts.refused += 1
             self._rate.charge(client, REFUSED_COST - 1)
             return (error_reply(route, str(error)),)
-        if job.row is not None:
+        if job.row is not None and not self._acceptance.is_alone(client):
             self._gathering.arrived(client, job.row.key, now_ns)
         left_out = self._queue.push(client, job, now_ns)
         return tuple(self._dropped(job, "too many requests wait", now_ns) for job in left_out)
@@ -277,7 +277,11 @@ class ProxyCore:
 
     def _batches(self, most: int) -> Iterator[tuple[tuple[_Job, ...], bool]]:
         """Each job or batch that could be next, in the order of turns; whether no more row fits."""
-        jobs = [job for _, job in self._queue.first_jobs()]
+        # Asked now, not when it came: a batch that had its robot may have failed since.
+        jobs = [
+            replace(job, row=None) if self._acceptance.is_alone(client) else job
+            for client, job in self._queue.first_jobs()
+        ]
         forms: dict[bytes, list[_Job]] = {}
         for job in jobs:
             if job.row is not None:
@@ -348,8 +352,6 @@ class ProxyCore:
         row = None
         if self._is_batching and endpoint == messages.GET_ACTION:
             row = read_row(frame, len(frame))
-        if self._acceptance.is_alone(client):
-            row = None
         return _Job(client, route, endpoint, until_ns, frame, row)
 
     def _dropped(self, job: _Job, why: str, now_ns: int) -> ProxyReply:

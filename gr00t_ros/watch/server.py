@@ -88,7 +88,7 @@ KINDS: tuple[ErrorKind, ...] = (
         "server behind the proxy",
         Outlook.PASSES,
         r"^the policy server (went away|cannot be|did not answer|answered in several)",
-        "start the policy server behind the proxy",
+        "start the policy server behind the proxy; if it runs, see its log and the proxy's",
     ),
     ErrorKind("token", Outlook.PERSON, r"^Unauthorized", "check the api token"),
     WANTS_FLAT,

@@ -11,6 +11,7 @@ from laws import examples
 
 from gr00t_ros.pool.admission import Expectation
 from gr00t_ros.pool.batcher import Batcher
+from gr00t_ros.pool.rows import Row
 
 MS = 1_000_000
 OBSERVATION = {
@@ -80,7 +81,7 @@ class Replica:
         """Let the next robot ask."""
         self.now_ns = max(self.now_ns, self.due_ns.pop(0))
         self.asked.append((self.now_ns, len(self.asked) - len(self.answered)))
-        self.batcher(OBSERVATION, None)
+        self.batcher(Row("robot", OBSERVATION))
 
     # The condition.
 

@@ -1,5 +1,6 @@
 """Rows are stacked only with their like, split again without a mix, and a bad one fails alone."""
 
+import asyncio
 import threading
 import time
 
@@ -10,18 +11,22 @@ from hypothesis import strategies as st
 
 from gr00t_ros.errors import ObservationError, SettingsError
 from gr00t_ros.pool.batcher import Batcher
-from gr00t_ros.pool.rows import AGAIN, RowCaller, batch_key
+from gr00t_ros.pool.replica import Plan, Replica
+from gr00t_ros.pool.rows import AGAIN, Row, RowCaller, batch_key
 from gr00t_ros.pool.scaling import Scaling, deployment_options, read_replicas
+from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.serve.policies import state_widths
+from gr00t_ros.wire.codec import decode, encode
 
 
-def row(value, size=1, width=2, options=None, text=None):
-    """One robot's observation: its state has `value` everywhere."""
+def row(value, size=1, width=2, options=None, text=None, client=None):
+    """One robot's request: its state has `value` everywhere; it is the client of that name."""
     observation = {
         "video": {"camera": np.full((size, 1, 4, 4, 3), value, np.uint8)},
         "state": {"joints": np.full((size, 1, width), value, np.float32)},
         "language": {"task": [[text or str(value)] for _ in range(size)]},
     }
-    return observation, options
+    return Row(value if client is None else client, observation, options)
 
 
 class Echo:
@@ -30,7 +35,7 @@ class Echo:
     modality = {}
 
     def __init__(self, bad=None, most=100):
-        self.calls, self._bad, self._most = [], bad, most
+        self.calls, self.refused, self._bad, self._most = [], [], bad, most
 
     def __call__(self, observation, options):
         state = observation["state"]["joints"]
@@ -41,6 +46,7 @@ class Echo:
         if len(state) > self._most:
             raise ObservationError("one at a time")
         if self._bad is not None and (state == self._bad).any():
+            self.refused.append(len(state))
             raise ObservationError(f"bad {self._bad}")
         return {"joints": np.repeat(state, 3, axis=1)}, {"size": len(state)}
 
@@ -76,34 +82,93 @@ def test_a_bad_row_fails_alone():
     assert len(call([row(1), row(3)])) == 2 and policy.calls[-1] == 2
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.permutations(range(6)), min_size=1, max_size=8), st.integers(2, 6))
+def test_a_bad_robot_costs_the_others_one_call(orders, count):
+    """Then it is called alone, wherever it stands in a batch, until it is good."""
+    policy, bad = Echo(bad=0), 0
+    call = RowCaller(policy)
+    for order in orders:
+        asking = [value for value in order if value < count]
+        for value, answer in zip(asking, call([row(value) for value in asking]), strict=True):
+            assert str(answer) == "bad 0" if value == bad else answer[0]["joints"][0, 0, 0] == value
+    assert [size for size in policy.refused if size > 1] == [count]
+    for _ in range(2):
+        call([row(value or 9, client=value) for value in range(count)])
+    assert policy.calls[-1] == count
+
+
+def test_a_policy_that_refuses_everything_proves_nothing_of_a_robot():
+    """Its GPU may be out of memory; the next batch is whole."""
+    policy = Echo(most=0)
+    call = RowCaller(policy)
+    call([row(1), row(2)])
+    policy._most = 100
+    call([row(1), row(2)])
+    assert policy.calls == [2, 1, 1, 2]
+
+
+def test_a_replica_knows_whose_a_row_is(monkeypatch):
+    """It remembers the bad ones by that."""
+    arm, clients = load_embodiment("franka_droid"), []
+
+    def refuse(_, made):
+        clients.append(made.client)
+        raise ObservationError("enough")
+
+    monkeypatch.setattr(Batcher, "__call__", refuse)
+    replica, widths = Replica(Plan(arm)), state_widths(arm)
+    modality = replica._batcher.modality
+    at = {name: len(modality[name].delta_indices) for name in ("video", "state")}
+    observation = {
+        "video": {
+            key: np.zeros((1, at["video"], 4, 4, 3), np.uint8) for key in modality["video"].keys
+        },
+        "state": {
+            key: np.zeros((1, at["state"], widths[key]), np.float32)
+            for key in modality["state"].keys
+        },
+        "language": {key: [["go"]] for key in modality["language"].keys},
+    }
+    frame = encode({"endpoint": "get_action", "data": {"observation": observation}}, "npy")
+    answers = [asyncio.run(replica.answer(frame, client)) for client in ("r1", "r2")]
+    assert [decode(answer.frame) for answer in answers] == 2 * [{"error": "enough"}]
+    assert clients == ["r1", "r2"]
+
+
 class Chatty(Echo):
-    """Its info has something of each row, and of all."""
+    """Its info has something of each row, and of all; or it is no map."""
+
+    info = True
 
     def __call__(self, observation, options):
         action, _ = super().__call__(observation, options)
         texts = [text for (text,) in observation["language"]["task"]]
         state = observation["state"]["joints"][:, 0]
         info = {"steps": 4, "texts": texts, "states": state, "seen": " and ".join(texts), "of": {}}
-        return action, info
+        return action, info if self.info else None
 
 
 def test_of_a_replys_info_each_row_gets_its_own():
     """What cannot be told apart is left out, as the proxy does; a row alone gets all of it."""
     call = RowCaller(Chatty())
     (_, first), (_, second) = call([row(1, size=2), row(3)])
-    assert first["texts"] == ["1", "1"] and first["states"].tolist() == [[1, 1], [1, 1]]
-    assert second["texts"] == ["3"] and second["states"].tolist() == [[3, 3]]
-    assert second["steps"] == 4 and set(second) == {"steps", "texts", "states"}
+    assert first["states"].tolist() == [[1, 1], [1, 1]]
+    assert second["states"].tolist() == [[3, 3]]
+    assert second["steps"] == 4 and set(second) == {"steps", "states"}
     ((_, alone),) = call([row(5)])
     assert alone["seen"] == "5"
+    call._policy.info = False
+    assert [info for _, info in call([row(1), row(3)])] == [{}, {}]
+    assert call._policy.calls == [3, 1, 2]
 
 
 def test_a_row_of_two_batch_sizes_is_refused():
     """Nobody could say which rows of a reply are whose."""
-    observation, _ = row(1)
-    observation["video"] = {"junk": np.zeros((3, 1), np.uint8), **observation["video"]}
+    made = row(1)
+    made.observation["video"] |= {"junk": np.zeros((3, 1), np.uint8)}
     with pytest.raises(ObservationError, match="batch size"):
-        batch_key((observation, None))
+        batch_key(made)
 
 
 def test_after_a_while_a_policy_is_asked_for_batches_again():
@@ -150,7 +215,8 @@ def test_while_the_policy_is_busy_one_batch_gathers():
     found = {}
 
     def ask(value):
-        found[value] = batcher(*row(value, options={"rtc": {"enabled": True}}))
+        made = row(value, options={"rtc": {"enabled": True}})
+        found[value] = batcher.of(value)(made.observation, made.options)
 
     threads = [threading.Thread(target=ask, args=(value,)) for value in range(9)]
     threads[0].start()
@@ -165,23 +231,23 @@ def test_while_the_policy_is_busy_one_batch_gathers():
         thread.join(10)
     assert policy.calls == [1, 8]
     assert all(found[value][0]["joints"][0, 0, 0] == value for value in range(9))
-    assert batcher.reset(None) == {} and batcher.busy_s() == 0.0
+    assert batcher.of(0).reset(None) == {} and batcher.busy_s() == 0.0
 
 
 def test_an_error_reaches_the_one_who_asked():
     """With its text, which is the reply to the client."""
     with pytest.raises(ObservationError, match="bad 5"):
-        Batcher(Echo(bad=5), rows=4, wait_s=0.0)(*row(5))
+        Batcher(Echo(bad=5), rows=4, wait_s=0.0)(row(5))
 
 
 def test_what_is_no_array_fails_alone_and_the_next_is_served():
     """Keys that the server does not know are allowed, and may hold anything."""
     batcher = Batcher(Echo(), rows=4, wait_s=0.0)
-    observation, _ = row(1)
-    observation["state"]["other"] = "text"
+    made = row(1)
+    made.observation["state"]["other"] = "text"
     with pytest.raises(AttributeError, match="dtype"):
-        batcher(observation, None)
-    assert batcher(*row(2))[0]["joints"][0, 0, 0] == 2.0
+        batcher(made)
+    assert batcher(row(2))[0]["joints"][0, 0, 0] == 2.0
 
 
 @pytest.mark.parametrize(("text", "expected"), [("1", (1, 1)), ("12", (12, 12)), ("2-8", (2, 8))])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from laws import examples
 
 from gr00t_ros.errors import WireError
-from gr00t_ros.proxy.batch import BatchMemory, is_error, read_row, split
+from gr00t_ros.proxy.batch import BatchMemory, is_error, own_info, read_row, split
 from gr00t_ros.wire.codec import decode, encode
 
 CODECS = ("npy", "msgpack_numpy")
@@ -163,12 +163,40 @@ def test_a_reply_whose_rows_are_not_certain_is_nobody_s(reply, text):
     assert len(str(caught.value)) < 300
 
 
-def test_of_the_info_a_robot_gets_its_own_rows_and_numbers_only():
-    """A text may quote anybody's observation."""
-    info = {"value": np.array([1.0, 2.0]), "each": ["a", "b"], "ms": 3, "seen": "a cup", "x": [1]}
-    frame = encode([{"arm": np.zeros((2, 4, 5), np.float32)}, info], "npy")
+@pytest.mark.parametrize("array_codec", CODECS)
+def test_of_the_info_a_robot_gets_its_own_rows_and_numbers_only(array_codec):
+    """A text may quote anybody's observation, and a list of B entries is not one for each row."""
+    info = {"value": np.array([1.0, 2.0]), "ms": 3, "seen": "a cup", "x": [1], "size": [480, 640]}
+    info |= {"names": ["a", "b"]}
+    frame = encode([{"arm": np.zeros((2, 4, 5), np.float32)}, info], array_codec)
     _, own = decode(split(frame, 2, len(frame))[1])
-    assert own.pop("value").tolist() == [2.0] and own == {"each": ["b"], "ms": 3}
+    assert own.pop("value").tolist() == [2.0] and own == {"ms": 3}
+
+
+@pytest.mark.parametrize("kind", [bool, np.bool_, np.array, lambda it: np.array([it] * 3)])
+@pytest.mark.parametrize("is_applied", [True, False])
+def test_what_the_info_says_of_every_row_keeps_its_meaning(kind, is_applied):
+    """Such as whether RTC was applied: of any type that a server's languages have for it."""
+    info = {"rtc_applied": kind(is_applied)}
+    frame = encode([{"arm": np.zeros((3, 4, 5), np.float32)}, info], "msgpack_numpy")
+    for own in split(frame, 3, len(frame)):
+        said = decode(own)[1]["rtc_applied"]
+        assert said is is_applied or said.tolist() == [is_applied]
+
+
+@pytest.mark.parametrize("value", [np.str_("a cup"), np.array("a cup"), np.array(None)])
+def test_a_text_of_numpy_s_is_a_text(value):
+    """A policy in this process may have any type in its info."""
+    assert own_info({"seen": value, "ms": np.float32(1.5)}, slice(0, 1), 2) == {"ms": 1.5}
+
+
+@pytest.mark.parametrize("info", [None, [], [1, 2], "all is well", 3, np.zeros(2)])
+def test_an_info_that_is_no_map_says_nothing_and_forbids_nothing(info):
+    """The action beside it may be good: clients read it so too."""
+    frame = encode([{"arm": np.zeros((2, 4, 5), np.float32)}, info], "npy")
+    for own in split(frame, 2, len(frame)):
+        action, said = decode(own)
+        assert action["arm"].shape == (1, 4, 5) and said == {}
 
 
 def test_a_frame_in_flight_is_not_written_to():

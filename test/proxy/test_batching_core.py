@@ -266,6 +266,68 @@ def test_rows_without_an_outcome_do_not_prove_that_a_server_refuses_batches():
     assert robots.next() == [8, 9, 10]
 
 
+def played(names, server_ms, calls, **server):
+    """Let robots ask as soon as they are answered, 100 ms after a failure; (sizes, news).
+
+    sizes: of what was forwarded. bad: the names of those whose rows the server refuses.
+    """
+    robots = Robots()
+    bad = server.pop("bad", "")
+    owners, due, lands_ns = {}, [(0, name) for name in names], None
+    sizes, news = [], []
+    while len(sizes) < calls:
+        times = [robots.core.next_event_ns(), lands_ns, min(due, default=(None,))[0]]
+        robots.now_ns = max(robots.now_ns, min(at for at in times if at is not None))
+        for at_ns, name in sorted(due):
+            if at_ns <= robots.now_ns:
+                owners[robots.asked] = name
+                robots.ask(name)
+                due.remove((at_ns, name))
+        if lands_ns is not None and lands_ns <= robots.now_ns:
+            refused = [number for number, name in owners.items() if name in bad]
+            robots.land(0, bad=refused, **server)
+            lands_ns = None
+        if (sent := robots.next()) is not None:
+            sizes.append(len(sent))
+            lands_ns = robots.now_ns + server_ms * MS
+        robots.take(robots.core.expired(robots.now_ns))
+        for number in robots.got.keys() & owners.keys():
+            late_ns = 0 if robots.got[number] == number else 100 * MS
+            due.append((robots.now_ns + late_ns, owners.pop(number)))
+        news += robots.core.take_news()
+    return sizes, news
+
+
+@settings(max_examples=examples(30), deadline=None)
+@example(4, 300)
+@example(8, 600)
+@given(st.integers(2, 8), st.integers(5, 700))
+def test_a_server_that_refuses_batches_is_found_out_however_slow_it_is(count, server_ms):
+    """The second one lowers the size at the latest, even if rows waited too long for an outcome."""
+    sizes, news = played("abcdefgh"[:count], server_ms, calls=150, most=1)
+    refused = [size for size in sizes if size > 1]
+    assert len(refused) <= 2 * 3 and len(refused) < 2 * (len(news) + 1)
+    assert all(" refuses " in text for text in news)
+
+
+@settings(max_examples=examples(30), deadline=None)
+@example(4, 300, 3)
+@given(st.integers(3, 8), st.integers(5, 700), st.integers(0, 7))
+def test_a_bad_row_is_never_taken_for_a_server_that_refuses_batches(count, server_ms, bad):
+    """However slow the server is, and wherever the bad robot stands in the order of turns."""
+    names = "abcdefgh"[:count]
+    sizes, news = played(names, server_ms, calls=100, bad=names[bad % count])
+    assert news == [] and max(sizes) > 1
+
+
+@settings(max_examples=examples(30), deadline=None)
+@given(st.integers(2, 8), st.integers(5, 700))
+def test_a_server_that_refuses_everything_proves_nothing_of_batches(count, server_ms):
+    """Nothing passes alone either."""
+    names = "abcdefgh"[:count]
+    assert played(names, server_ms, calls=100, bad=names)[1] == []
+
+
 def test_robots_of_another_form_do_not_prolong_the_wait():
     """Each form waits for its own; a robot that has gone costs the others one pause."""
     robots = Robots()

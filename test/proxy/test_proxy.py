@@ -1,11 +1,13 @@
 """The proxy on real sockets: it forwards allowed requests only, and survives the server's end."""
 
 import contextlib
+import socket
 import struct
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from gr00t_ros.errors import RefusedError, RemoteError, SettingsError
 from gr00t_ros.proxy.core import Limits
 from gr00t_ros.proxy.proxy import Proxy, ProxySettings
 from gr00t_ros.serve.front import resident_bytes
+from gr00t_ros.watch.server import Outlook, advised, outlook_of
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.codec import decode, encode
 from gr00t_ros.wire.curve import ClientKeys, new_pair, read_client_keys, read_server_keys
@@ -324,11 +327,38 @@ def droid(server):
 
 
 def test_a_reply_above_the_cap_ends_in_an_error(start_peer, proxy_of, client_of):
-    """Neither the proxy nor the robot holds it."""
+    """Neither the proxy nor the robot holds it; the cap of a batch is that of its rows."""
     _, port = start_peer("huge", str(4 * MIB))
-    proxy = proxy_of(f"tcp://127.0.0.1:{port}", max_reply_bytes=MIB)
-    with pytest.raises(RemoteError, match="went away"):
+    proxy = proxy_of(f"tcp://127.0.0.1:{port}", max_reply_bytes=MIB, batch=3)
+    with pytest.raises(RemoteError, match=f"above the proxy's {3 * MIB} bytes"):
         client_of(proxy.address).ping()
+
+
+@pytest.mark.parametrize(
+    ("data", "closes"),
+    [
+        (b"", True),
+        (b"\x01\x00\x00\x09half", True),
+        (b"\xff" * 20, False),
+        (b"\x01\x00\x02" + struct.pack(">Q", 1 << 40), False),
+    ],
+)
+def test_what_ended_an_exchange_is_told_with_all_that_it_may_be(proxy_of, client_of, data, closes):
+    """A server that dies, speaks another language or sends too much: one event of ZeroMQ's."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = client_of(proxy_of(f"tcp://127.0.0.1:{listener.getsockname()[1]}").address)
+        with ThreadPoolExecutor(1) as threads:
+            asking = threads.submit(client.ping)
+            peer = RawPeer.of(listener)
+            peer.receive(3)
+            peer.socket.sendall(data)
+            if closes:
+                peer.socket.close()
+            error = asking.exception(LIMIT_S)
+            peer.socket.close()
+    for part in ("went away", "no message of ZeroMQ", f"{16 * MIB} bytes"):
+        assert part in str(error)
+    assert outlook_of(error) is Outlook.PASSES and "see its log" in advised(error)
 
 
 def test_a_reply_of_several_frames_ends_in_an_error(start_peer, proxy_of, client_of):

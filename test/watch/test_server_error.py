@@ -30,7 +30,8 @@ PASSES = [
     "busy: more than 30 requests a second",
     "busy: too many requests wait",
     "CUDA out of memory. Tried to allocate 20.00 MiB (GPU 0; 7.79 GiB total capacity)",
-    "the policy server went away before its reply",
+    "the policy server went away before its reply, or its reply was no message of ZeroMQ or above "
+    "the proxy's 16777216 bytes",
     "the policy server cannot be reached by the proxy",
     "the policy server did not answer in 200 ms",
     "CUDA error: an illegal memory access was encountered",

@@ -1,0 +1,170 @@
+"""The proxy connects to where the server's name points then, and a look-up delays nobody."""
+
+import contextlib
+import socket
+import threading
+import time
+
+import pytest
+import zmq
+
+from gr00t_ros.errors import RemoteError
+from gr00t_ros.proxy import upstream
+from gr00t_ros.proxy.core import Limits
+from gr00t_ros.proxy.proxy import Proxy, ProxySettings
+from gr00t_ros.serve.server import PolicyServer
+from gr00t_ros.watch.server import Outlook, outlook_of
+from gr00t_ros.wire import address
+
+LIMIT_S = 20.0
+NAME = "gpu.test"
+OLD, NEW = "127.0.0.1", "127.0.0.2"
+
+
+class Resolver:
+    """Knows one name. host: what it means, None: nothing. go: cleared, it hangs."""
+
+    def __init__(self, known):
+        self.host, self.asked, self.go, self._known = OLD, 0, threading.Event(), known
+        self.go.set()
+
+    def __call__(self, host, port, *others, **settings):
+        if host != NAME:
+            return self._known(host, port, *others, **settings)
+        self.asked += 1
+        self.go.wait(LIMIT_S)
+        if self.host is None:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return self._known(self.host, port, *others, **settings)
+
+
+@pytest.fixture
+def resolver(monkeypatch):
+    """The resolver of this process."""
+    made = Resolver(socket.getaddrinfo)
+    monkeypatch.setattr(address.socket, "getaddrinfo", made)
+    yield made
+    made.go.set()
+
+
+@contextlib.contextmanager
+def running(served):
+    """A server or proxy in a thread; closed at the end, with its connections."""
+    thread = threading.Thread(target=served.serve_forever)
+    thread.start()
+    try:
+        yield served
+    finally:
+        served.stop()
+        thread.join(LIMIT_S)
+        served.close()
+
+
+def server_at(policy, host, port=0):
+    """A policy server on this address."""
+    return running(PolicyServer(policy, bind=f"tcp://{host}:{port}"))
+
+
+def port_of(server):
+    """The port of a bound server."""
+    return int(server.address.rpartition(":")[2])
+
+
+@pytest.fixture
+def client_before(client_of):
+    """Make the client of a proxy before the named server at a port; ended after the test."""
+    with contextlib.ExitStack() as stack:
+
+        def start(port, **settings):
+            limits = Limits(deadline_ms=settings.pop("deadline_ms", 15_000))
+            made = ProxySettings(f"tcp://{NAME}:{port}", "tcp://127.0.0.1:*", limits, **settings)
+            return client_of(stack.enter_context(running(Proxy(made))).address)
+
+        yield start
+
+
+def until_answered(client):
+    """Ping until it comes back, with a generous limit."""
+    end = time.monotonic() + LIMIT_S
+    while True:
+        try:
+            return client.ping()
+        except RemoteError as error:
+            assert time.monotonic() < end, f"never answered: {error}"
+
+
+@pytest.mark.parametrize("is_taken", [False, True])
+def test_a_server_that_was_made_anew_is_found_under_its_name(
+    resolver, client_before, golden_policy, is_taken
+):
+    """Nothing goes to its old address, where another server may be: of another robot."""
+    with server_at(golden_policy, OLD) as first:
+        port = port_of(first)
+        client = client_before(port)
+        client.ping()
+    resolver.host = NEW
+    with contextlib.ExitStack() as stack:
+        new = stack.enter_context(server_at(golden_policy, NEW, port))
+        other = stack.enter_context(server_at(golden_policy, OLD, port)) if is_taken else None
+        until_answered(client)
+        assert new.counts.requests == 1
+        assert other is None or other.counts.requests == 0
+
+
+@contextlib.contextmanager
+def silent_at(place):
+    """A peer that speaks ZeroMQ and answers nothing."""
+    host, port = place
+    with zmq.Context() as context, context.socket(zmq.REP) as peer:
+        peer.set(zmq.LINGER, 0)
+        peer.bind(f"tcp://{host}:{port}")
+        yield
+
+
+@pytest.mark.parametrize("old", [None, socket.create_server, silent_at])
+def test_after_a_failure_the_next_request_goes_where_the_name_points(
+    resolver, client_before, golden_policy, old
+):
+    """Nobody listens at the old address, or a peer that never speaks, or one that never answers."""
+    with server_at(golden_policy, NEW) as new, contextlib.ExitStack() as stack:
+        port = port_of(new)
+        if old is not None:
+            stack.enter_context(old((OLD, port)))
+        client = client_before(port, connect_ms=200, deadline_ms=200)
+        with pytest.raises(RemoteError, match="cannot be reached|did not answer"):
+            client.ping()
+        resolver.host = NEW
+        until_answered(client)
+
+
+def test_a_resolver_that_hangs_delays_nobody(resolver, client_before, golden_policy, monkeypatch):
+    """A request is answered in its time, whatever the look-up does; there is one look-up."""
+    monkeypatch.setattr(upstream, "_LOOK_UP_NS", 10**12)
+    with server_at(golden_policy, OLD) as first:
+        port = port_of(first)
+        client = client_before(port, connect_ms=50)
+        client.ping()
+    resolver.host = NEW
+    resolver.go.clear()
+    before = resolver.asked
+    for _ in range(5):
+        with pytest.raises(RemoteError, match="cannot be reached|went away"):
+            client.ping()
+    assert resolver.asked == before + 1
+    with server_at(golden_policy, NEW, port):
+        resolver.go.set()
+        until_answered(client)
+
+
+def test_a_name_that_is_unknown_for_a_while_is_named_and_looked_up_again(
+    resolver, client_before, golden_policy
+):
+    """As while a container is made anew: it may pass."""
+    with server_at(golden_policy, NEW) as server:
+        client = client_before(port_of(server), connect_ms=100)
+        resolver.host = None
+        with pytest.raises(RemoteError, match=rf"cannot be reached.*{NAME}.*not known") as caught:
+            client.ping()
+        assert outlook_of(caught.value) is Outlook.PASSES
+        resolver.host = NEW
+        until_answered(client)
