@@ -21,6 +21,11 @@ from gr00t_ros.web.snapshot import empty
 PAGE: Final = "report.html"
 FIGURES: Final = "figures.json"
 """What the demo writes beside its page."""
+SUMMARY: Final = "summary.json"
+"""What `gr00t eval libero` writes beside its page."""
+
+_KINDS: Final = {JSON_NAME: "open loop", FIGURES: "demo", SUMMARY: "closed loop"}
+"""The file with the figures of a report -> its kind."""
 
 MOST_BYTES: Final = 64 * 1024 * 1024
 """The largest file that is served."""
@@ -28,7 +33,7 @@ MOST_LISTED: Final = 500
 """The newest reports that are listed."""
 
 CONTENT_SECURITY_POLICY: Final = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; sandbox"
+    "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; media-src 'self'; sandbox"
 )
 """The header for a report's files: they have styles and pictures inside, and run nothing."""
 
@@ -38,6 +43,7 @@ CONTENT_TYPES: Final = {
     ".npz": "application/octet-stream",
     ".png": "image/png",
     ".jpg": "image/jpeg",
+    ".mp4": "video/mp4",
 }
 """The kinds of files that are served; no logs: that of `gr00t web` has its token."""
 
@@ -61,7 +67,7 @@ class Reports:
         """`folder` is one report or has several; raises SettingsError if it is no folder."""
         if not folder.is_dir():
             raise SettingsError(
-                f"{folder}: no such folder, expected reports of gr00t eval open-loop or ./dev demo"
+                f"{folder}: no such folder, expected reports of gr00t eval or ./dev demo"
             )
         self._folder = folder.resolve()
 
@@ -153,7 +159,7 @@ def _can_be_asked(name: str) -> bool:
 
 def _figures(folder: Path) -> Path | None:
     """The file with the figures of a folder that is a report."""
-    for name in (JSON_NAME, FIGURES):
+    for name in _KINDS:
         file = _resolved(folder / name)
         page = _resolved(folder / PAGE)
         if file is None or page is None or not (file.is_file() and page.is_file()):
@@ -165,7 +171,7 @@ def _figures(folder: Path) -> Path | None:
 
 def _described(file: Path, content: dict[str, Any] | None) -> tuple[str, str] | None:
     """Kind and title of a report; None if the figures are of something else."""
-    kind = {JSON_NAME: "open loop", FIGURES: "demo"}.get(file.name)
+    kind = _KINDS.get(file.name)
     if content is None:
         return (kind, f"{kind}: too many figures to show here") if kind else None
     if content.get("schema") == SCHEMA:
@@ -174,10 +180,22 @@ def _described(file: Path, content: dict[str, Any] | None) -> tuple[str, str] | 
         verdict = "SUCCESS" if content["success"] else "FAILURE"
         parts = [content.get(name) for name in ("robot", "instruction", "problem")]
         return "demo", f"{verdict}: " + ", ".join(str(one) for one in parts if one)
+    if file.name == SUMMARY and content.keys() >= {"conditions", "episodes"}:
+        return "closed loop", _closed_loop_title(content)
     if content.keys() >= _COMPARED:
         errors = " and ".join(str(one) for one in _list(content["relative_error"]))
         return "comparison", f"relative errors {errors} of two evaluations"
     return None
+
+
+def _closed_loop_title(content: dict[str, Any]) -> str:
+    rates = [_map(one) for one in _list(content["conditions"])]
+    parts = [
+        f"{one.get('strategy')} {one.get('latency_ms')} ms: {one.get('successes')} of "
+        f"{one.get('episodes')}"
+        for one in rates
+    ]
+    return ", ".join([f"{content['episodes']} episodes", *parts])
 
 
 def _evaluation_title(content: dict[str, Any]) -> str:

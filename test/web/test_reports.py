@@ -10,9 +10,19 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 from gr00t_ros.errors import SettingsError  # noqa: E402
 from gr00t_ros.evaluate.report.compare import comparison  # noqa: E402
 from gr00t_ros.evaluate.results import SCHEMA  # noqa: E402
+from gr00t_ros.rollout.benchmark import Benchmark  # noqa: E402
+from gr00t_ros.rollout.episode import blank  # noqa: E402
+from gr00t_ros.rollout.folder import SUMMARY  # noqa: E402
+from gr00t_ros.rollout.strategy import STRATEGIES  # noqa: E402
+from gr00t_ros.rollout.success import SUCCESS, summarise  # noqa: E402
+from gr00t_ros.rollout.trial import Condition, Evaluation  # noqa: E402
 from gr00t_ros.web import reports as module  # noqa: E402
 from gr00t_ros.web.reports import Reports  # noqa: E402
 
+EVALUATED = Evaluation(
+    *(Benchmark("b", ("python", "sim.py"), "libero_panda", "/b"), {"s": (0, 1)}, 1, 7),
+    (Condition(STRATEGIES["node"], 50.0),),
+)
 EVALUATION = {
     "schema": SCHEMA,
     "settings": {"robot": "franka"},
@@ -68,6 +78,19 @@ def test_reports_are_listed_newest_first_with_what_they_say(folder):
     ]
     assert found[0]["title"] == "SUCCESS: g1, pick it"
     assert found[1]["title"] == "franka, 2 episodes, relative error 0.25, 0 findings"
+
+
+def test_a_report_of_a_closed_loop_is_listed_and_its_videos_are_served(folder):
+    """As `gr00t eval libero` writes it."""
+    lines = [{**blank(one), "outcome": SUCCESS} for one in EVALUATED.trials()]
+    run = report(folder, "libero", SUMMARY, summarise(lines), 300)
+    (run / "videos").mkdir()
+    (run / "videos" / "one.mp4").write_bytes(b"video")
+    first = Reports(folder).listed()[0]
+    assert (first["name"], first["kind"]) == ("libero", "closed loop")
+    assert first["title"] == "2 episodes, node 50.0 ms: 2 of 2"
+    assert Reports(folder).file("libero", "videos/one.mp4").content_type == "video/mp4"
+    assert "media-src 'self'" in module.CONTENT_SECURITY_POLICY
 
 
 def test_one_report_alone_may_be_given(folder):
