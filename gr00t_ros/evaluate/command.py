@@ -205,9 +205,11 @@ def evaluate_all(
 ) -> Plain:
     """Evaluate the episodes, write all files into `output`; returns the content of results.json.
 
+    After Ctrl-C the files have the episodes that were done, and KeyboardInterrupt is raised then.
     Raises SettingsError if the files cannot be written.
     """
-    measured, failed, answered = Run(task, references, servers, workers, in_flight, tell).run()
+    run = Run(task, references, servers, workers, in_flight, tell)
+    measured, failed, answered = run.run()
     episodes = [one.figures for one in measured]
     results: Plain = plain(
         {
@@ -228,13 +230,16 @@ def evaluate_all(
     }
     worst = set(results["summary"]["worst_first"][:drawn])
     shown = [one for one in measured if one.figures["number"] in worst]
-    sections = _drawn(task, references, shown, workers, tell)
+    sections = [] if run.interrupted else _drawn(task, references, shown, workers, tell)
     try:
         write_arrays(output, arrays)
         (output / PAGE_NAME).write_text(page(results, sections), encoding="utf-8")
         write_results(output, results)
     except OSError as error:
         raise SettingsError(f"output {output}: {error.strerror or error}") from error
+    if run.interrupted:
+        tell(f"interrupted: {output / PAGE_NAME} has the {len(measured)} episodes that were done")
+        raise KeyboardInterrupt
     return results
 
 

@@ -142,9 +142,26 @@ class Run:
         self._measured: dict[int, Measured] = {}
         self._answered: dict[int, Answered] = {}
         self._failed: dict[int, Failed] = {}
+        self.interrupted = False
+        """Whether Ctrl-C ended the run: the episodes that were not done are listed as failed."""
 
     def run(self) -> tuple[list[Measured], list[Failed], dict[int, Answered]]:
         """Results and failures in the order of the episodes, and the answers by number."""
+        try:
+            self._run()
+        except KeyboardInterrupt:
+            self.interrupted = True
+            for job in self._jobs:
+                if job.number not in self._measured and job.number not in self._failed:
+                    failed = Failed(
+                        job.number, job.reference.name, "interrupted before its end", ()
+                    )
+                    self._failed[job.number] = failed
+        order = range(len(self._jobs))
+        measured = [self._measured[n] for n in order if n in self._measured]
+        return measured, [self._failed[n] for n in order if n in self._failed], self._answered
+
+    def _run(self) -> None:
         waiting = list(self._jobs)
         while waiting or self._running:
             waiting = [job for job in waiting if not self._begin(job)]
@@ -154,9 +171,6 @@ class Run:
                     self._free[server] += 1
                 if self._ended(job, server, value):
                     waiting.append(job)
-        order = range(len(self._jobs))
-        measured = [self._measured[n] for n in order if n in self._measured]
-        return measured, [self._failed[n] for n in order if n in self._failed], self._answered
 
     def _begin(self, job: _Job) -> bool:
         """Begin the job's next step; False while no server is free for it."""

@@ -19,7 +19,7 @@ from ros_fixtures import wait_until
 
 from gr00t_ros.evaluate.command import evaluate_all
 from gr00t_ros.evaluate.open_loop import Settings
-from gr00t_ros.evaluate.results import NPZ_NAME
+from gr00t_ros.evaluate.results import NPZ_NAME, read_results
 from gr00t_ros.evaluate.servers import Access, Address
 from gr00t_ros.evaluate.spread import Failure, Run, Task
 from gr00t_ros.evaluate.workers import Pool, Ray, ThisProcess
@@ -117,6 +117,24 @@ def test_an_episode_that_fails_is_tried_once_on_each_server_and_then_listed(robo
     assert sorted(port for number, port in workers.queries if number == 1) == [1, 2]
     assert failed[0].text == "no such file" and len(failed[0].servers) == 1
     assert "a:1: busy" in failed[1].text and "b:2: busy" in failed[1].text
+
+
+def test_what_was_done_before_ctrl_c_is_in_the_report(robot, tmp_path, servers):
+    """The other episodes are listed; the command ends as an interrupted one does."""
+
+    class Interrupted(ThisProcess):
+        def submit(self, function, *arguments):
+            if any(one == EPISODES[2] for one in arguments):
+                raise KeyboardInterrupt
+            return super().submit(function, *arguments)
+
+    told, task = [], Task(robot, Settings(), Access())
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_all(task, EPISODES, servers[:1], Interrupted(), tmp_path, tell=told.append)
+    results = read_results(tmp_path)
+    assert [one["name"] for one in results["episodes"]] == ["made/0"]
+    assert [one["text"] for one in results["failed"]] == ["interrupted before its end"] * 2
+    assert told[-1].startswith("interrupted: ") and "has the 1 episodes" in told[-1]
 
 
 def end_this_process(*_):
