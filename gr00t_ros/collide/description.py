@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot.rotation import MOST_M, from_rpy
-from gr00t_ros.robot.urdf_chain import Element, joints_by_child, linked, urdf_root, vector
+from gr00t_ros.robot.urdf.chain import joints_by_child, linked, vector
+from gr00t_ros.robot.urdf.text import Element, urdf_root
 
 Floats = NDArray[np.float64]
 Names = frozenset[str]
@@ -245,12 +246,6 @@ FIXED: Final = Joint(None, np.zeros(3), np.eye(3), np.array([0.0, 0.0, 1.0]))
 
 def _check_names(description: Description) -> None:
     moving = [link.joint for link in description.links.values() if link.joint.name is not None]
-    names = [joint.name for joint in moving]
-    twice = sorted({str(name) for name in names if names.count(name) > 1})
-    if twice:
-        raise SettingsError(
-            f"{description.where}: two joints are named {', '.join(twice)}, expected each name once"
-        )
     for joint in moving:
         if joint.follows not in description.joint_names:
             raise SettingsError(

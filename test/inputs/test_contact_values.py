@@ -112,6 +112,14 @@ def test_a_description_without_masses_is_refused(mass, error):
         InverseDynamics(PENDULUM.replace('value="2"', f'value="{mass}"'), "it")
 
 
+def test_only_the_robots_own_links_have_masses():
+    """Not those that a simulator finds inside of <gazebo>."""
+    extra = '<gazebo><link name="arm"><inertial><mass value="9"/></inertial></link></gazebo>'
+    text = PENDULUM.replace('value="2"', 'value="0"').replace("</robot>", f"{extra}</robot>")
+    with pytest.raises(SettingsError, match="it: got links of 0 kg in all"):
+        InverseDynamics(text, "it")
+
+
 @pytest.mark.parametrize(
     "extra",
     [
