@@ -126,6 +126,7 @@ def test_only_the_robots_own_links_have_masses():
         '<transmission name="t"><joint name="swing"/></transmission>',
         '<ros2_control name="c" type="system"><joint name="swing"/></ros2_control>',
         '<gazebo reference="arm"><mu1>0.2</mu1></gazebo>',
+        '<gazebo><sensor:camera name="a&b"/></gazebo>',
         '<material name="grey"><color rgba="0 0 0 1"/></material>',
     ],
 )
