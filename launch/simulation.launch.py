@@ -140,7 +140,7 @@ def _policy(argument: dict[str, str]) -> IncludeLaunchDescription:
     file = Path(__file__).with_name("policy.launch.py")
     passed = ("embodiment", "port", "instruction", "use_sim_time", "autostart", "log_level")
     arguments = {name: argument[name] for name in passed}
-    arguments[STREAMER] = str(bool(load_embodiment(argument["embodiment"]).commands))
+    arguments[STREAMER] = str(bool(load_embodiment(argument["embodiment"]).streamed))
     return IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(file)), launch_arguments=arguments.items()
     )

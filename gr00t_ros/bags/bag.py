@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import re
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -26,7 +26,8 @@ installs the newest version: the internal parts of rosbags that are used here ma
 
 METADATA = "metadata.yaml"
 SUFFIXES = (".db3", ".mcap")
-PACKED = ".zst"
+PACKED = (".zstd", ".zst")
+"""Of a packed file: rosbag2 and rosbags append .zstd, the program zstd appends .zst."""
 REINDEX = "or rebuild it: ros2 bag reindex {folder}"
 WITHOUT = f"move {METADATA} away to read the files as they are, {REINDEX}"
 READABLE = "cdr"
@@ -71,8 +72,10 @@ def find_files(path: Path) -> BagFiles:
     if (path / METADATA).exists():
         return _promised_files(path)
     found = [one for one in sorted(path.iterdir(), key=_natural) if _kind(one) in SUFFIXES]
-    # a file and its packed copy have the same messages: keep the unpacked one
-    paths = [one for one in found if one.suffix != PACKED or one.with_suffix("") not in found]
+    by_name: dict[Path, Path] = {}
+    for one in found:  # a file and its packed copies have the same messages: the first is unpacked
+        by_name.setdefault(_unpacked_name(one), one)
+    paths = list(by_name.values())
     if not paths:
         raise _no_bag(path, f"there is no {METADATA} and no file *.db3 or *.mcap")
     if len({_kind(one) for one in paths}) > 1:
@@ -189,16 +192,17 @@ def _any_schema() -> Iterator[None]:
 
 def _unpacked(path: Path, stack: ExitStack) -> Path:
     """The path of an unpacked copy, which is removed at the end; `path` if it is not packed."""
-    if path.suffix != PACKED:
+    name = _unpacked_name(path)
+    if name == path:
         return path
     from rosbags.rosbag2.reader import zstd
 
-    copy = Path(stack.enter_context(TemporaryDirectory()), path.stem)
+    copy = Path(stack.enter_context(TemporaryDirectory()), name.name)
     try:
         with path.open("rb") as packed, zstd.open(packed, "rb") as source, copy.open("wb") as out:
             shutil.copyfileobj(source, out)
     except Exception as error:  # of zstd or the disk
-        remedy = f"unpack it where there is room: zstd -d {path}"
+        remedy = f"unpack it where there is room: zstd -d {path} -o {name}"
         raise _no_bag(path, f"cannot be unpacked to {copy.parent}: {error}; {remedy}") from error
     return copy
 
@@ -213,12 +217,20 @@ def _check_journal(path: Path) -> None:
 
 def _check_suffix(path: Path) -> None:
     if _kind(path) not in SUFFIXES:
-        raise _no_bag(path, f"expected a file *.db3 or *.mcap, or one of them packed as *{PACKED}")
+        raise _no_bag(
+            path,
+            f"expected a file *.db3 or *.mcap, or one of them packed as *{' or *'.join(PACKED)}",
+        )
 
 
 def _kind(path: Path) -> str:
     """The suffix without that of the packing."""
-    return path.with_suffix("").suffix if path.suffix == PACKED else path.suffix
+    return _unpacked_name(path).suffix
+
+
+def _unpacked_name(path: Path) -> Path:
+    """The path without the suffix of the packing."""
+    return path.with_suffix("") if path.suffix in PACKED else path
 
 
 def _natural(path: Path) -> tuple[tuple[int, str], ...]:
@@ -282,10 +294,16 @@ class Bag:
     _path: Path
     _storages: list[Any]
 
-    def messages(self, topics: Collection[str], from_ns: int = 0) -> Iterator[BagMessage]:
+    def messages(
+        self,
+        topics: Collection[str],
+        from_ns: int = 0,
+        left_out: Callable[[str], None] | None = None,
+    ) -> Iterator[BagMessage]:
         """The messages of these topics from a bag time on, in the order of bag time.
 
-        Raises BagError if a file is damaged or a message cannot be read.
+        Raises BagError if a file is damaged. A message that cannot be read is left out, and
+        `left_out` gets a sentence about it; without `left_out` it raises BagError too.
         """
         readable = {topic.name for topic in self.topics if not topic.problem} & set(topics)
         parts = []
@@ -296,7 +314,14 @@ class Bag:
         merged = parts[0] if len(parts) == 1 else heapq.merge(*parts, key=lambda one: one[1])
         try:
             for connection, time_ns, data in merged:
-                yield BagMessage(connection.topic, time_ns, _unpacked_row(bytes(data)))
+                message, problem = _unpacked_row(bytes(data))
+                if not problem:
+                    yield BagMessage(connection.topic, time_ns, message)
+                    continue
+                text = f"{connection.topic}: the message of bag time {time_ns} ns {problem}"
+                if left_out is None:
+                    raise BagError(text)
+                left_out(text)
         except Exception as error:  # any of sqlite, MCAP, zstd or rosbags means a damaged file
             raise BagError(f"{self._path}: cannot be read on: {error}") from error
 
@@ -350,12 +375,18 @@ def _problem(connections: list[Any], types: list[str]) -> str:
     return f"it has the types {types}, expected one" if len(types) > 1 else ""
 
 
-def _unpacked_row(data: bytes) -> bytes:
-    """The message as it was published; a recorder may have compressed each message by itself."""
+def _unpacked_row(data: bytes) -> tuple[bytes, str]:
+    """The message as it was published, and what is wrong with it, or empty.
+
+    A recorder may have compressed each message by itself.
+    """
     if data.startswith(_ZSTD):
         from rosbags.rosbag2.reader import zstd
 
-        data = zstd.decompress(data)
-    if data[:1] != b"\0":
-        raise BagError(f"a message begins with {data[:4]!r}, which is no CDR header")
-    return data
+        try:
+            data = zstd.decompress(data)
+        except Exception as error:  # of zstd: the row was cut or overwritten
+            return data, f"cannot be unpacked ({error}), expected zstd"
+    if not data:
+        return data, "is empty, expected a CDR header"
+    return data, "" if data[0] == 0 else f"begins with {data[:4]!r}, expected a CDR header"

@@ -273,15 +273,20 @@ def _play(
     options: argparse.Namespace,
     stop: threading.Event,
 ) -> bool:
-    """Play the bag; False if fewer messages were played than the files hold."""
+    """Play the bag; False if fewer messages were played than the files hold, or can be read."""
     if not options.no_wait:
         _wait_for_subscribers(publishers, start_ns, stop)
     period_ns = clock_period_ns(options.rate) if options.clock else None
     complete = True
     while not stop.is_set():
-        events = merge_clock(bag.messages(choice.names, start_ns), start_ns, period_ns)
+        broken: list[str] = []
+        messages = bag.messages(choice.names, start_ns, broken.append)
+        events = merge_clock(messages, start_ns, period_ns)
         played = run(events, start_ns, options.rate, publishers.publish, stop)
         _say(_summary(played, len(choice.names)))
+        if broken:
+            _say(f"left out {len(broken)} messages that cannot be read, the first: {broken[0]}")
+            complete = False
         if not stop.is_set() and (problem := _shortfall(played, choice, start_ns == bag.start_ns)):
             _say(problem)
             complete = False

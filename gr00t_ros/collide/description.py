@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot.rotation import MOST_M, from_rpy
-from gr00t_ros.robot.urdf_chain import Element, joints_by_child, linked, urdf_root, vector
+from gr00t_ros.robot.urdf.chain import joints_by_child, linked, vector
+from gr00t_ros.robot.urdf.text import Element, urdf_root
 
 Floats = NDArray[np.float64]
 Names = frozenset[str]
@@ -26,6 +27,8 @@ ReadMesh = Callable[[str, str], Floats]
 """(URL of a mesh, place for messages) -> its points (K, 3); raises SettingsError."""
 
 _MOVING: Final = ("revolute", "continuous", "prismatic")
+_FREE: Final = ("floating", "planar")
+"""Types of joints that leave open where their link is: the robot's base, or a loose part."""
 _NUMBERS: Final = {
     "sphere": ("radius",),
     "cylinder": ("radius", "length"),
@@ -80,9 +83,9 @@ class Shape:
 class Joint:
     """The joint above a link, and its origin in the frame of the link before it.
 
-    name: None where it is fixed. axis: (3,) of length 1. range: rad or m; [-pi, pi] for a joint
-    that turns and has no limits. The position is scale * that of the joint `follows` + offset; a
-    joint that mimics none follows itself.
+    name: None where it is fixed. axis: (3,) of length 1. range: rad or m; where it has no limits,
+    [-pi, pi] for a joint that turns, and infinite for one that slides. The position is scale * that
+    of the joint `follows` + offset; a joint that mimics none follows itself.
     """
 
     name: str | None
@@ -119,7 +122,7 @@ class Description:
 
     @property
     def root(self) -> str:
-        """The link that has no parent: the robot's base."""
+        """The link that has no parent: the base that the robot moves from."""
         return next(iter(self.links))
 
     @property
@@ -185,8 +188,10 @@ def read_description(
 ) -> Description:
     """The robot of a URDF. disabled: of its SRDF (`disabled_pairs`).
 
-    Raises SettingsError for a joint that is neither fixed nor moves about or along one axis, a
-    shape with unusable numbers, a mesh that cannot be read, and links that form no tree.
+    The robot begins at its base: below the floating or planar joint by which the base stands or
+    drives in the world. Raises SettingsError where such a joint has shapes on both sides, for other
+    joints that are neither fixed nor move about or along one axis, a shape with unusable numbers, a
+    mesh that cannot be read, and links that form no tree.
     """
     root = urdf_root(text, where)
     above = joints_by_child(root, where)
@@ -200,31 +205,57 @@ def read_description(
     children: dict[str, list[str]] = {}
     for child, joint in above.items():
         children.setdefault(linked(joint, "parent"), []).append(child)
-    links: dict[str, Link] = {}
+    bases: dict[str, str] = {}  # of each link: the nearest link above that is free, or the root
     waiting = [roots[0]]
     while waiting:
         name = waiting.pop(0)
         if name not in elements:
             raise SettingsError(f"{where}: a joint names link {name!r:.60}, expected a link of it")
         over = above.get(name)
-        links[name] = Link(
+        free = over is None or over.get("type") in _FREE
+        bases[name] = name if over is None or free else bases[linked(over, "parent")]
+        waiting += children.get(name, [])
+    lost = sorted(set(elements) - set(bases))
+    if lost:
+        raise SettingsError(
+            f"{where}: links {', '.join(lost[:5])} do not hang from {roots[0]!r}, expected one tree"
+        )
+    base = _base(elements, bases, above, where)
+    links = {
+        name: Link(
             name,
-            None if over is None else linked(over, "parent"),
-            FIXED if over is None else _joint(over, where),
+            None if name == base else linked(above[name], "parent"),
+            FIXED if name == base else _joint(above[name], where),
             tuple(
                 _shape(element, f"{where}: link {name!r}", read_mesh)
                 for element in elements[name].findall("collision")
             ),
         )
-        waiting += children.get(name, [])
-    lost = sorted(set(elements) - set(links))
-    if lost:
-        raise SettingsError(
-            f"{where}: links {', '.join(lost[:5])} do not hang from {roots[0]!r}, expected one tree"
-        )
-    description = Description(where, _with_mimic_ranges(links), disabled or {})
-    _check_names(description)
-    return description
+        for name in bases
+        if bases[name] == base
+    }
+    return Description(where, _with_mimics(links, where), disabled or {})
+
+
+def _base(
+    elements: Mapping[str, Element],
+    bases: Mapping[str, str],
+    above: Mapping[str, Element],
+    where: str,
+) -> str:
+    """The link that the checked part of the robot begins at: all links with shapes hang from it."""
+    shaped = {bases[name]: name for name in bases if elements[name].find("collision") is not None}
+    if len(shaped) < 2:
+        moving = [bases[name] for name in above if above[name].get("type") in _MOVING]
+        return next(iter([*shaped, *moving, *bases]))
+    first, loose = list(shaped)[:2]
+    joint = above[loose]
+    raise SettingsError(
+        f"{where}: joint {joint.get('name')!r} is {joint.get('type')}, and both {shaped[first]!r} "
+        f"and {shaped[loose]!r}, on its two sides, have collision shapes: where they are against "
+        "each other is not known. Expected shapes on one side: put what stands around the robot "
+        "into the scene file"
+    )
 
 
 def disabled_pairs(text: str, where: str) -> dict[Names, str]:
@@ -243,41 +274,35 @@ def disabled_pairs(text: str, where: str) -> dict[Names, str]:
 FIXED: Final = Joint(None, np.zeros(3), np.eye(3), np.array([0.0, 0.0, 1.0]))
 
 
-def _check_names(description: Description) -> None:
-    moving = [link.joint for link in description.links.values() if link.joint.name is not None]
-    names = [joint.name for joint in moving]
-    twice = sorted({str(name) for name in names if names.count(name) > 1})
-    if twice:
-        raise SettingsError(
-            f"{description.where}: two joints are named {', '.join(twice)}, expected each name once"
-        )
-    for joint in moving:
-        if joint.follows not in description.joint_names:
+def _with_mimics(links: Mapping[str, Link], where: str) -> dict[str, Link]:
+    """The links, where each joint that mimics follows a joint that moves on its own."""
+    joints = {link.joint.name: link.joint for link in links.values() if link.joint.name}
+    return {
+        name: link
+        if link.joint.name is None or link.joint.follows == link.joint.name
+        else replace(link, joint=_following(link.joint, joints, where))
+        for name, link in links.items()
+    }
+
+
+def _following(joint: Joint, joints: Mapping[str, Joint], where: str) -> Joint:
+    """A joint that mimics, on the joint at the end of its chain of mimics.
+
+    Its range covers what that joint makes of it.
+    """
+    scale, offset, follows, passed = joint.scale, joint.offset, joint.follows, {joint.name}
+    while follows not in joints or joints[follows].follows != follows:
+        if follows not in joints or follows in passed:
             raise SettingsError(
-                f"{description.where}: joint {joint.name!r} mimics {joint.follows!r}, expected a "
-                "joint that moves and mimics none"
+                f"{where}: joint {joint.name!r} mimics in the end {follows!r}, expected a joint "
+                "that moves and does not follow it in turn"
             )
-
-
-def _with_mimic_ranges(links: Mapping[str, Link]) -> dict[str, Link]:
-    """The links, where the range of a joint that mimics covers what the followed joint makes it."""
-    ranges = {link.joint.name: link.joint.range for link in links.values()}
-    found = dict(links)
-    for name, link in links.items():
-        joint = link.joint
-        if joint.name is None or joint.follows == joint.name or joint.follows not in ranges:
-            continue
-        ends = [joint.scale * end + joint.offset for end in ranges[joint.follows]]
-        lower, upper = min(*ends, joint.range[0]), max(*ends, joint.range[1])
-        found[name] = Link(name, link.parent, _ranged(joint, lower, upper), link.shapes)
-    return found
-
-
-def _ranged(joint: Joint, lower: float, upper: float) -> Joint:
-    return Joint(
-        *(joint.name, joint.xyz_m, joint.rotation, joint.axis, joint.slides, (lower, upper)),
-        *(joint.follows, joint.scale, joint.offset),
-    )
+        passed.add(follows)
+        other = joints[follows]
+        scale, offset, follows = scale * other.scale, offset + scale * other.offset, other.follows
+    ends = [scale * end + offset if scale else offset for end in joints[follows].range]
+    reached = min(*ends, joint.range[0]), max(*ends, joint.range[1])
+    return replace(joint, follows=follows, scale=scale, offset=offset, range=reached)
 
 
 def _origin(element: Element, place: str) -> tuple[Floats, Floats]:
@@ -316,9 +341,7 @@ def _joint(element: Element, where: str) -> Joint:
 def _range(element: Element, kind: str, place: str) -> tuple[float, float]:
     limit = element.find("limit")
     if kind == "continuous" or limit is None:
-        if kind == "prismatic":
-            raise SettingsError(f"{place}: a prismatic joint without limits, expected lower, upper")
-        return -math.pi, math.pi
+        return (-math.inf, math.inf) if kind == "prismatic" else (-math.pi, math.pi)
     lower = _number(limit, "lower", place, 0.0)
     upper = _number(limit, "upper", place, 0.0)
     if lower > upper:

@@ -13,7 +13,7 @@ import numpy as np
 
 from gr00t_ros.collide.model import engine_module
 from gr00t_ros.errors import SettingsError
-from gr00t_ros.robot.urdf_chain import urdf_root
+from gr00t_ros.robot.urdf.text import urdf_root
 
 _LEAST_KG = 0.1
 """Mass of all moving links below which a description has no masses worth the name."""
@@ -29,7 +29,7 @@ class InverseDynamics:
         """
         self._mujoco = mujoco = engine_module()
         root = urdf_root(urdf, where)
-        for link in root.iter("link"):
+        for link in root.findall("link"):
             for shape in (*link.findall("visual"), *link.findall("collision")):
                 link.remove(shape)
         _refuse_massless(root, where)
@@ -67,7 +67,7 @@ class InverseDynamics:
 
 def _refuse_massless(root: ElementTree.Element, where: str) -> None:
     try:
-        total_kg = sum(float(one.get("value", "0")) for one in root.iter("mass"))
+        total_kg = sum(float(one.get("value", "0")) for one in root.findall("link/inertial/mass"))
     except ValueError as error:
         raise SettingsError(f"{where}: a mass is no number ({error}), expected kg") from error
     if not total_kg > _LEAST_KG:  # true for NaN too

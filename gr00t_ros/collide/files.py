@@ -21,7 +21,7 @@ from gr00t_ros.collide.scene import Scene, parse_scene
 from gr00t_ros.errors import SceneError, SettingsError
 from gr00t_ros.robot.data_file import read_text
 from gr00t_ros.robot.files import config_folders, find_yaml, line_of, read_yaml
-from gr00t_ros.robot.urdf_chain import MAX_BYTES
+from gr00t_ros.robot.urdf.text import MAX_BYTES
 
 Floats = NDArray[np.float64]
 

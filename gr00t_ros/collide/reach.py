@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 
 from gr00t_ros.collide.description import Description, Joint
 from gr00t_ros.collide.pairs import Body, Pair
+from gr00t_ros.errors import SettingsError
 
 Floats = NDArray[np.float64]
 
@@ -72,10 +73,19 @@ class _Step(NamedTuple):
 
 
 def _reach(description: Description, body: Body) -> dict[str, float]:
-    """The bound of each moving link in the chain to the body; empty for a solid."""
+    """The bound of each moving link in the chain to the body; empty for a solid.
+
+    Raises SettingsError for a joint of the chain that slides without limits: it has no bound.
+    """
     if body.link is None:
         return {}
     moving = description.moving(body.link)
+    for joint in (description.links[name].joint for name in moving):
+        if joint.slides and not np.isfinite(joint.range).all():
+            raise SettingsError(
+                f"{description.where}: joint {joint.name!r} slides without limits, and moves "
+                f"{body.name!r}, which is checked: expected a limit with lower and upper"
+            )
     steps = [_step(description, body.link, name) for name in moving]
     found: dict[str, float] = {}
     for index, (name, step) in enumerate(zip(moving, steps, strict=True)):

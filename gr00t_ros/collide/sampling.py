@@ -111,7 +111,8 @@ def _sample(
 ) -> list[Sampled]:
     names = description.joint_names
     engine = CollisionEngine(description, None, names, unchecked=())
-    lower, upper = description.ranges(names)
+    # a joint that slides without limits moves nothing that is checked: the engine refuses others
+    lower, upper = np.nan_to_num(description.ranges(names), posinf=0.0, neginf=0.0)
     random = np.random.default_rng(seed)
     distances = np.array(
         [engine.distances(random.uniform(lower, upper)) for _ in range(samples)]

@@ -314,9 +314,7 @@ class Commanded:
     def sources(self, name: str) -> str:
         """What would say what was commanded to an output, for a message."""
         output = next(
-            one
-            for one in (*self._robot.outputs, *self._robot.commands, *self._robot.poses)
-            if one.name == name
+            one for one in (*self._robot.outputs, *self._robot.streamed) if one.name == name
         )
         topics = [window_topic(output).replace("~", self._policy_node, 1)]
         if isinstance(output, Output):

@@ -34,7 +34,7 @@ from gr00t_ros.record.session import Policy, Session, SessionSettings
 from gr00t_ros.robot.described import described, unreadable
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.rotation import Pose
-from gr00t_ros.robot.urdf_chain import urdf_root
+from gr00t_ros.robot.urdf.text import urdf_root
 
 STATUS_TYPE: Final = "gr00t_ros/msg/PolicyStatus"
 POLICY_NODE: Final = "/gr00t_policy"

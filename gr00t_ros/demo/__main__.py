@@ -80,7 +80,7 @@ def start(bringup: Bringup, options: argparse.Namespace) -> None:
         "instruction": options.instruction,
         **({"collision": "required", "scene": options.scene} if options.scene else {}),
     }
-    if load_embodiment(options.embodiment).commands:
+    if load_embodiment(options.embodiment).streamed:
         bringup.start_node("commands", {"embodiment": options.embodiment})
     if options.record:
         bringup.start_recorder(options.record, options.embodiment)

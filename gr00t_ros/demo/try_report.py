@@ -126,8 +126,7 @@ def judged(
     ]
     spans = {joint.name: joint.highest - joint.lowest for joint in joints}
     outputs = [_of_joints(one, spans, policy) for one in robot.outputs]
-    others: list[CommandOutput | PoseOutput] = [*robot.commands, *robot.poses]
-    outputs += [_of_others(one, record, policy) for one in others]
+    outputs += [_of_others(one, record, policy) for one in robot.streamed]
     return joints, tuple(outputs), tuple(beyond)
 
 

@@ -228,7 +228,7 @@ class Run:
             "stand_in", {**named, "record_path": record, "joints_topic": _JOINTS}
         )
         port = self._start_policy(path)
-        if robot.commands or robot.poses:
+        if robot.streamed:
             self._bringup.start_node("commands", named)
         streamed = [output for output in robot.outputs if output.type == "forward_command"]
         for output in streamed:

@@ -74,7 +74,7 @@ class Heartbeats:
         awake_ns: the part of an age, ns, during which the process was awake.
         """
         self._node, self._awake_ns = node, awake_ns
-        outputs = (*embodiment.outputs, *embodiment.commands, *embodiment.poses)
+        outputs = (*embodiment.outputs, *embodiment.streamed)
         senders: Mapping[str, str] = {
             output.name: OUTPUT_TYPES[output.type].sender for output in outputs
         }

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from xml.etree import ElementTree
 
 from rclpy.node import Node
 from std_msgs.msg import String
@@ -24,9 +23,11 @@ from gr00t_ros.robot.described import (
 )
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.known import JointRange
-from gr00t_ros.robot.urdf_chain import urdf_root
+from gr00t_ros.robot.urdf.text import Element, urdf_root
 from gr00t_ros.ros import qos
 
+TOPIC = "/robot_description"
+_ROUNDING = 1e-3  # files and descriptions may have only three decimals
 _MOVING = ("revolute", "prismatic", "continuous")
 
 
@@ -34,20 +35,28 @@ def joint_ranges(urdf: str) -> dict[str, JointRange]:
     """Name -> limits of each movable joint; a limit that is not stated is infinite.
 
     A velocity of 0 or less and an empty range are placeholders and count as not stated. Raises
-    SettingsError if `urdf` is not XML, or is a xacro that was not expanded.
+    SettingsError if `urdf` cannot be read, is a xacro that was not expanded, or has a joint twice.
     """
-    return _ranges(urdf_root(urdf, "robot_description"))
+    return _ranges(urdf_root(urdf, TOPIC))
 
 
-def _ranges(root: ElementTree.Element) -> dict[str, JointRange]:
+def not_compared(why: str) -> str:
+    """The problem that a description is there and cannot be read for the reason `why`."""
+    return (
+        f"{why}; so the file's limits cannot be compared with the robot's: publish a description "
+        "that can be read, or none"
+    )
+
+
+def _ranges(root: Element) -> dict[str, JointRange]:
     return {
         joint.get("name", ""): _limits(joint, joint.find("limit"))
-        for joint in root.iter("joint")
+        for joint in root.findall("joint")
         if joint.get("type") in _MOVING
     }
 
 
-def _limits(joint: ElementTree.Element, limit: ElementTree.Element | None) -> JointRange:
+def _limits(joint: Element, limit: Element | None) -> JointRange:
     stated = {} if limit is None else limit.attrib
     lower, upper = (_number(stated.get(name, "0")) for name in ("lower", "upper"))
     if joint.get("type") == "continuous" or not lower < upper:  # false for NaN too
@@ -61,10 +70,6 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         return math.nan
-
-
-TOPIC = "/robot_description"
-_ROUNDING = 1e-3  # files and descriptions may have only three decimals
 
 
 class DescribedLimits:
@@ -93,10 +98,17 @@ class DescribedLimits:
         self.ranges: dict[str, JointRange] | None = None
         """Movable joint -> its limits in the description; None if no description was received."""
         self.unreadable = ""
+        """Why the newest description cannot be read; empty if it can, or if there is none."""
         self._subscription = node.create_subscription(String, TOPIC, self._take, qos.STATUS)
 
     def problems(self) -> list[str]:
-        """One text for each joint for which the file allows more than the description."""
+        """One text for each joint for which the file allows more than the description.
+
+        A description that is there and cannot be read is a problem: it may state less than the
+        file. Without any description there is nothing to contradict.
+        """
+        if self.unreadable:
+            return [not_compared(self.unreadable)]
         return described_problems(self._embodiment, self.ranges or {})
 
     def missing(self) -> tuple[str, ...]:
@@ -131,7 +143,7 @@ class DescribedLimits:
 
     def _take(self, message: String) -> None:
         try:
-            root = urdf_root(message.data, "robot_description")
+            root = urdf_root(message.data, TOPIC)
         except SettingsError as error:
             self.ranges, self.unreadable = None, str(error)
             self._newest = unreadable(self._newest, str(error))
@@ -159,7 +171,7 @@ def chain_problems(embodiment: Embodiment, urdf: str) -> list[str]:
     """
     robot, found = embodiment, unknown_chains(embodiment)
     if urdf:
-        robot, found = described(embodiment, urdf_root(urdf, "robot_description"), TOPIC)
+        robot, found = described(embodiment, urdf_root(urdf, TOPIC), TOPIC)
     lines = [
         f"state.{one.key}: {one.chain_problem or not_described(one.frame or '', one.link)}"
         for one in robot.state

@@ -23,8 +23,8 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import String
 
-from gr00t_ros.errors import Gr00tError, ObservationError
-from gr00t_ros.graph.limits import joint_ranges
+from gr00t_ros.errors import Gr00tError, ObservationError, SettingsError
+from gr00t_ros.graph.limits import joint_ranges, not_compared
 from gr00t_ros.inputs.cdr import CompressedView
 from gr00t_ros.inputs.compressed import size as compressed_size
 from gr00t_ros.inputs.contact import MESSAGES
@@ -82,6 +82,12 @@ class Survey:
         """What has been received, topics in the order of their names."""
         received = {topic: seen for topic, seen in sorted(self.seen.items()) if seen.count}
         described = received.get("/robot_description")
+        description = described.message.data if described else ""
+        ranges, unreadable = {}, ""
+        try:
+            ranges = joint_ranges(description) if described else {}
+        except SettingsError as error:
+            unreadable = not_compared(str(error))
         return Known(
             cameras=tuple(filter(None, (_camera(topic, seen) for topic, seen in received.items()))),
             joint_topics={
@@ -90,8 +96,9 @@ class Survey:
             controllers=tuple(
                 _controller(t, s) for t, s in received.items() if s.kind in STATE_TYPES
             ),
-            ranges=joint_ranges(described.message.data) if described else {},
-            description=described.message.data if described else "",
+            ranges=ranges,
+            description=description,
+            unreadable=unreadable,
             positions={
                 name: position
                 for s in received.values()

@@ -72,7 +72,7 @@ class Outputs:
                 f"~/shadow/{output.name}" if shadow else window_topic(output),
                 qos.COMMAND,
             )
-            for output in (*embodiment.outputs, *embodiment.commands, *embodiment.poses)
+            for output in (*embodiment.outputs, *embodiment.streamed)
         }
         self._trajectories = {
             output.name: TrajectoryMessage(output.names)
@@ -176,7 +176,7 @@ class Outputs:
 def command_readers(node: Node, embodiment: Embodiment) -> dict[str, str]:
     """Command topic (as remapped) -> the question for the operator if it has no subscriber."""
     asked = {window_topic(output): _question(output) for output in embodiment.outputs}
-    for output in (*embodiment.commands, *embodiment.poses):
+    for output in embodiment.streamed:
         asked[window_topic(output)] = _question(output)
         if not OUTPUT_TYPES[output.type].goals:
             asked[output.topic] = "is the robot's own driver of it running?"

@@ -34,7 +34,7 @@ def recorded_topics(
 ) -> tuple[str, ...]:
     """All topics of the embodiment, of the policy node (its full name) and of the robot, once."""
     streams = [topic for stream in embodiment.streams for topic in stream.topics]
-    outputs = (*embodiment.outputs, *embodiment.commands, *embodiment.poses)
+    outputs = (*embodiment.outputs, *embodiment.streamed)
     windows = [window_topic(one).replace("~", policy_node, 1) for one in outputs]
     actions = {action for one in embodiment.commands for action in one.actions}
     goals = {one.topic for one in embodiment.commands if one.actions} | actions

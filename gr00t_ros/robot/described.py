@@ -17,7 +17,7 @@ from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.rotation import Chain, Pose
 from gr00t_ros.robot.streams import StateStream
-from gr00t_ros.robot.urdf_chain import has_links, urdf_chain
+from gr00t_ros.robot.urdf.chain import has_links, urdf_chain
 
 AGREE_M, AGREE_RAD = 0.02, 0.05
 """How far apart the ends of two chains of one robot may be. A calibration moves a link by

@@ -102,6 +102,11 @@ class Embodiment:
         return (*self.video, *(stream for stream in self.state if stream.topics))
 
     @property
+    def streamed(self) -> tuple[CommandOutput | PoseOutput, ...]:
+        """The outputs whose windows gr00t_command_streamer plays: it must run if there is one."""
+        return (*self.commands, *self.poses)
+
+    @property
     def joint_names(self) -> tuple[str, ...]:
         """All commanded joints: the outputs' names one after the other (plan joint order)."""
         return tuple(name for output in self.outputs for name in output.names)

@@ -305,7 +305,7 @@ def load_embodiment(name_or_path: str) -> Embodiment:
 
 def _urdf_beside(path: Path, place: Field) -> str:
     """The text of the URDF that an embodiment file names by a path relative to its own folder."""
-    from gr00t_ros.robot.urdf_chain import MAX_BYTES
+    from gr00t_ros.robot.urdf.text import MAX_BYTES
 
     try:
         given = Path(place.text()).expanduser()

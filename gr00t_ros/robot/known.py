@@ -63,7 +63,8 @@ class Known:
     `sizes` (height, width in pixels), `state_names` and `action_names` are a dataset's, by
     modality key; its names need not be the robot's. `robot`: its name, `tag`: its embodiment tag,
     empty where no source has them. `positions`: where each joint is now, rad or m.
-    `description`: the text of /robot_description, empty where none was received.
+    `description`: the text of /robot_description, empty where none was received; `unreadable`:
+    the problem that it cannot be read, else empty.
     `remarks` and `questions` by place ("state.arm", "" for the file): facts of a source for which
     there is no field, and reasons why the value of the place is not known.
     """
@@ -79,6 +80,7 @@ class Known:
     controllers: tuple[KnownController, ...] = ()
     ranges: Mapping[str, JointRange] = field(default_factory=dict)
     description: str = ""
+    unreadable: str = ""
     positions: Mapping[str, float] = field(default_factory=dict)
     remarks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     questions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -4,7 +4,7 @@ Forms: matrix, quaternion, axis-angle, the six numbers of a GR00T eef_9d, never 
 Leading dimensions are kept: (4,) is one quaternion, (T, 4) are T quaternions. The checked
 functions raise RotationError on bad input; `matrix_of_vector` and `vector_of_matrix` do not check,
 because they run in inner loops on values that were checked before. Chains come from the embodiment
-file or, by robot/urdf_chain.py, from a URDF.
+file or, by robot/urdf/chain.py, from a URDF.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ from gr00t_ros.robot.field import Field, Scale, read_scale
 from gr00t_ros.robot.framing import Framing, read_framing
 from gr00t_ros.robot.keys import CAMERA, CONSTANT, IMU, JOINTS, KINEMATICS, POSE, TF
 from gr00t_ros.robot.rotation import Chain, read_chain, rotation
-from gr00t_ros.robot.urdf_chain import urdf_chain, urdf_root
+from gr00t_ros.robot.urdf.chain import urdf_chain
+from gr00t_ros.robot.urdf.text import urdf_root
 
 RATE_HZ = (0.1, 10_000.0)
 """Lowest and highest rate that a file may declare."""

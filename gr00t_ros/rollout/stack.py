@@ -79,7 +79,7 @@ class Stack:
             self._bringup.start(DELAY, [sys.executable, "-m", "gr00t_ros.rollout.delay", *words])
             host, port = LOOPBACK[0], self._port(DELAY)
         named = {"embodiment": self.evaluation.benchmark.embodiment, "use_sim_time": True}
-        if self.robot.commands or self.robot.poses:
+        if self.robot.streamed:
             self._start_node(STREAMER, "gr00t_ros.stream.commands", named)
         node = {
             **named,

@@ -89,8 +89,7 @@ class CommandStreamer(Node):
         if not self.get_parameter("embodiment").value:
             raise missing_robot()
         robot = load_embodiment(_text(self, "embodiment"))
-        outputs = (*robot.commands, *robot.poses)
-        if not outputs:
+        if not robot.streamed:
             raise SettingsError(
                 f"embodiment {robot.source}: got outputs of joints only, expected one of commands "
                 "or poses: gr00t stream joints plays joints"
@@ -98,7 +97,7 @@ class CommandStreamer(Node):
         windows = _text(self, "windows")
         self._clock_of_plan = PlanClock(self)
         self._streams = [
-            self._stream(output, f"{windows}/{output.name}", robot) for output in outputs
+            self._stream(output, f"{windows}/{output.name}", robot) for output in robot.streamed
         ]
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS)
         self._due_ns, self._period_s = 0, 1.0 / rate_hz

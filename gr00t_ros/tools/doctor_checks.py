@@ -109,9 +109,7 @@ def controllers(readings: Readings) -> list[DoctorRow]:
 
 def limits(described: DescribedLimits, problems: Sequence[str]) -> list[DoctorRow]:
     """The file's limits compared with the robot's description."""
-    if described.unreadable:
-        return [DoctorRow(WARN, "limits", DESCRIPTION, described.unreadable)]
-    if described.ranges is None:
+    if described.ranges is None and not problems:
         text = f"nothing on {DESCRIPTION}: the file's limits cannot be compared; start "
         text += "robot_state_publisher to have them compared"
         return [DoctorRow(WARN, "limits", DESCRIPTION, text)]

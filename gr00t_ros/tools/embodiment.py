@@ -242,9 +242,15 @@ def _sources(options: argparse.Namespace) -> tuple[ModalityConfig, Known, list[s
             controllers=seen.controllers,
             ranges=seen.ranges,
             positions=seen.positions,
+            remarks=known.remarks | _not_readable(known, seen),
         )
         sources.append("live topics")
     return modality, known, sources
+
+
+def _not_readable(known: Known, seen: Known) -> dict[str, tuple[str, ...]]:
+    """The remarks on the whole file, with why the robot's description was not read."""
+    return {"": (*known.remarks.get("", ()), seen.unreadable)} if seen.unreadable else {}
 
 
 def _not_on_the_server(
@@ -320,9 +326,12 @@ def _against_the_robot(embodiment: Embodiment, seconds: float) -> str:
 
     found = described_problems(embodiment, known.ranges)
     found += (f"{line}: {_OUTSIDE}" for line in embodiment.limits.outside(known.positions))
+    title = "not the limits of this robot" if found else "not compared with this robot"
+    if known.unreadable:
+        found.append(known.unreadable)
     if found:
         lines = "".join(f"\n- {line}" for line in found)
-        raise EmbodimentError(f"{embodiment.source}: not the limits of this robot:{lines}")
+        raise EmbodimentError(f"{embodiment.source}: {title}:{lines}")
     chains = chain_problems(embodiment, known.description)
     if chains:
         lines = "".join(f"\n- {line}" for line in chains)

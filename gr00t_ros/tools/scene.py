@@ -101,12 +101,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_robot(parser: argparse.ArgumentParser) -> None:
+def _add_robot(parser: CommandParser) -> None:
+    parser.instead["--urdf"] = "the URDF is given with --robot"
     parser.add_argument("--robot", type=Path, required=True, metavar="URDF", help="expanded URDF")
     parser.add_argument("--srdf", type=Path, metavar="SRDF", help="its disabled pairs")
 
 
-def _add_scene(parser: argparse.ArgumentParser) -> None:
+def _add_scene(parser: CommandParser) -> None:
     parser.add_argument("scene", metavar="SCENE", help="a scene file, or its name")
     _add_robot(parser)
     parser.add_argument(

@@ -5,20 +5,22 @@ import shutil
 import sqlite3
 
 import pytest
-from bag_files import edit_metadata, joint_states, write_bag, write_mcap
+from bag_files import add_messages, edit_metadata, joint_states, write_bag, write_mcap
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 pytest.importorskip("rosbags", reason="rosbags is not installed")
 
 from input_robot import small_embodiment  # noqa: E402
 from rclpy.serialization import deserialize_message, serialize_message  # noqa: E402
+from rosbags.rosbag2 import StoragePlugin, Writer  # noqa: E402
+from rosbags.rosbag2.enums import CompressionFormat, CompressionMode  # noqa: E402
 from rosbags.rosbag2.reader import zstd  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
 from gr00t_ros.bags.bag import BagTopic, open_bag  # noqa: E402
 from gr00t_ros.bags.info import needed_topics  # noqa: E402
 from gr00t_ros.bags.play import choose  # noqa: E402
-from gr00t_ros.bags.record import offered  # noqa: E402
+from gr00t_ros.bags.record import VERSION, offered  # noqa: E402
 from gr00t_ros.errors import BagError  # noqa: E402
 from gr00t_ros.robot.streams import StateStream  # noqa: E402
 from gr00t_ros.ros import qos  # noqa: E402
@@ -76,7 +78,7 @@ def test_a_topic_that_only_the_metadata_know_is_one_without_messages(tmp_path):
 
 
 @pytest.mark.parametrize("mcap", [False, True])
-@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("packed", ["", ".zstd", ".zst"])
 def test_a_folder_without_metadata_is_read_from_its_files(tmp_path, mcap, packed):
     """As a killed recorder leaves it, in parts and packed; what was unpacked counts once."""
     folder = tmp_path / "bag"
@@ -87,7 +89,8 @@ def test_a_folder_without_metadata_is_read_from_its_files(tmp_path, mcap, packed
         (file,) = written.glob(f"*.{suffix}")
         shutil.copy(file, folder / f"bag_{part}.{suffix}")
         if packed:
-            (folder / f"bag_{part}.{suffix}.zst").write_bytes(zstd.compress(file.read_bytes()))
+            name = f"bag_{part}.{suffix}{packed}"
+            (folder / name).write_bytes(zstd.compress(file.read_bytes()))
             if part:  # the first was unpacked by hand
                 (folder / f"bag_{part}.{suffix}").unlink()
     with open_bag(folder) as bag:
@@ -97,8 +100,31 @@ def test_a_folder_without_metadata_is_read_from_its_files(tmp_path, mcap, packed
 
 
 @pytest.mark.parametrize("mcap", [False, True])
-def test_packed_bags_are_read_as_folder_and_as_file(tmp_path, mcap):
-    """compression_mode file, as `ros2 bag record` writes it."""
+@pytest.mark.parametrize("mode", [mode for mode in CompressionMode if mode.name != "STORAGE"])
+def test_bags_that_their_recorder_packed_are_read_as_folder_and_as_file(tmp_path, mcap, mode):
+    """Whatever compression_mode it was told, under the names that it gives."""
+    path = tmp_path / "bag"
+    plugin = StoragePlugin.MCAP if mcap else StoragePlugin.SQLITE3
+    writer = Writer(path, version=VERSION, storage_plugin=plugin)
+    writer.set_compression(mode, CompressionFormat.ZSTD)
+    with writer:
+        add_messages(writer, MESSAGES)
+    (file,) = (one for one in path.iterdir() if one.name != "metadata.yaml")
+    assert (file.suffix == ".zstd") is (mode is CompressionMode.FILE)
+    (path / "metadata.yaml").rename(tmp_path / "metadata.yaml")
+    for one in (file, path):
+        with open_bag(one) as bag:
+            assert [m.time_ns for m in bag.messages(["/joints"])] == [ns for _, ns, _ in MESSAGES]
+    (tmp_path / "metadata.yaml").rename(path / "metadata.yaml")
+    with open_bag(path) as bag:
+        data = [m.data for m in bag.messages(["/joints"])]
+    kind = type(MESSAGES[0][2])
+    assert [deserialize_message(one, kind) for one in data] == [m for *_, m in MESSAGES]
+
+
+@pytest.mark.parametrize("mcap", [False, True])
+def test_a_bag_whose_files_were_packed_by_hand_is_read_as_folder_and_as_file(tmp_path, mcap):
+    """By the program zstd, which appends .zst; a packed copy beside another counts once."""
     path = write_bag(tmp_path / "bag", MESSAGES, mcap)
     (file,) = (one for one in path.iterdir() if one.name != "metadata.yaml")
     packed = file.with_name(file.name + ".zst")
@@ -108,6 +134,10 @@ def test_packed_bags_are_read_as_folder_and_as_file(tmp_path, mcap):
     for one in (path, packed):
         with open_bag(one) as bag:
             assert len(list(bag.messages(["/joints"]))) == 20
+    (path / "metadata.yaml").unlink()
+    shutil.copy(packed, packed.with_suffix(".zstd"))
+    with open_bag(path) as bag:
+        assert len(list(bag.messages(["/joints"]))) == 20
 
 
 @pytest.mark.parametrize("with_metadata", [False, True])
@@ -124,12 +154,30 @@ def test_messages_that_were_packed_one_by_one_are_unpacked(tmp_path, with_metada
     assert [deserialize_message(one, kind) for one in data] == [m for *_, m in MESSAGES]
 
 
-def test_a_message_that_is_no_cdr_ends_in_an_error(tmp_path):
-    """Readers would get nothing of it, and say nothing."""
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "is empty"),
+        (b"\x04\x22", r"begins with b'\x04"),
+        (zstd.compress(b"\x01"), r"begins with b'\x01'"),
+        (zstd.compress(b"\0" * 99)[:-4], "cannot be unpacked"),
+    ],
+)
+def test_a_message_that_is_no_cdr_is_never_left_out_in_silence(tmp_path, data, says):
+    """Readers would get nothing of it: it ends in an error, or is told to who goes on without."""
     channel = ("sensor_msgs/msg/JointState", "ros2msg", b"", "cdr")
-    file = write_mcap(tmp_path / "a.mcap", {"/joints": channel}, [("/joints", 1, b"\x04\x22")])
-    with pytest.raises(BagError, match="no CDR header"), open_bag(file) as bag:
-        list(bag.messages(["/joints"]))
+    rows = [("/joints", 1, b"\0\1\0\0"), ("/joints", 2, data), ("/joints", 3, b"\0\1\0\0")]
+    told = f"/joints: the message of bag time 2 ns {says}"
+    file = write_mcap(tmp_path / "a.mcap", {"/joints": channel}, rows)
+    with open_bag(file) as bag:
+        with pytest.raises(BagError) as caught:
+            list(bag.messages(["/joints"]))
+        assert str(caught.value).startswith(f"{file}: cannot be read on: {told}")
+        left_out = []
+        found = [one.time_ns for one in bag.messages(["/joints"], 0, left_out.append)]
+    assert found == [1, 3]
+    (text,) = left_out
+    assert text.startswith(told)
 
 
 @pytest.mark.parametrize("profile", ["ros2", "", "x-mixed"])

@@ -195,6 +195,20 @@ def test_a_topic_that_was_asked_for_and_cannot_be_read_is_no_success(processes, 
         player.wait_for_line("played 5 messages of 1 topics")
 
 
+def test_a_message_that_cannot_be_read_is_left_out_with_a_word(processes, tmp_path):
+    """The others are played; it is no success."""
+    cdr = ("sensor_msgs/msg/JointState", "ros2msg", b"", "cdr")
+    rows = [("/joints", ns, serialize_message(message)) for ns, message in joint_states(5)]
+    rows.insert(2, ("/joints", rows[1][1], b""))
+    bag = str(write_mcap(tmp_path / "a.mcap", {"/joints": cdr}, rows))
+    player = processes.start(*PLAY, bag, "--no-wait")
+    assert player.wait() == 1
+    player.wait_for_line("played 5 messages of 1 topics")
+    player.wait_for_line(
+        f"left out 1 messages .* first: /joints: the message of bag time {rows[1][1]} ns is empty"
+    )
+
+
 def test_nothing_played_is_no_success(processes, tmp_path):
     """Of a topic that ends before the offset."""
     messages = [("/joints", time_ns, message) for time_ns, message in joint_states(50)]

@@ -60,13 +60,88 @@ def test_a_fixed_link_has_a_pose_in_the_base():
     assert found.fixed_pose("arm") is None
 
 
+@pytest.mark.parametrize("kind", ["floating", "planar"])
+@pytest.mark.parametrize("above", [0, 2])
+def test_the_robot_begins_below_what_lets_its_base_stand_anywhere(kind, above):
+    """Humanoids and mobile robots: links, poses and joints are those without the world above."""
+    links = {"base": "", "stand": BALL, "arm": BALL}
+    place = '<origin xyz="1 2 3" rpy="0 0 1"/>'
+    joints = [("a", "fixed", "base", "stand", place), ("b", "revolute", "stand", "arm", TURN)]
+    alone = robot(links, joints)
+    chain = ["world", *(f"part{n}" for n in range(above)), "base"]
+    over = [
+        (f"joint{n}", kind if n == above else "fixed", parent, child, place)
+        for n, (parent, child) in enumerate(zip(chain, chain[1:], strict=False))
+    ]
+    found = robot({**dict.fromkeys(chain, ""), **links}, [*over, *joints])
+    assert found.root == "base" and list(found.links) == list(alone.links)
+    assert found.joint_names == alone.joint_names == ("b",)
+    for one, other in zip(found.fixed_pose("stand"), alone.fixed_pose("stand"), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert found.adjacent() == alone.adjacent()
+
+
+@pytest.mark.parametrize("kind", ["floating", "planar"])
+def test_a_loose_part_without_shapes_is_no_part_of_the_robot(kind):
+    """One with shapes is refused: nobody knows where it is."""
+    joints = [("b", "revolute", "base", "arm", TURN), ("loose", kind, "arm", "part", "")]
+    found = robot({"base": BALL, "arm": BALL, "part": ""}, joints)
+    assert found.root == "base" and list(found.links) == ["base", "arm"]
+    text = f"joint 'loose' is {kind}, and both 'arm' and 'part', on its two sides, have collision"
+    with pytest.raises(SettingsError, match=text):
+        robot({"base": BALL, "arm": BALL, "part": BALL}, joints)
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]])
+def test_a_joint_that_mimics_follows_the_joint_at_the_end_of_its_chain(order):
+    """Multiplied and moved by each joint between, wherever these stand in the tree."""
+    numbers = [None, (2.0, 0.1), (-0.5, 0.2), (3.0, -0.3)]  # of joints 0 to 3
+    names = [f"j{index}" for index in range(4)]
+    links = {"base": "", **{f"link{place}": "" for place in range(4)}}
+    joints = []
+    for place, index in enumerate(order):
+        mimic = '<axis xyz="0 0 1"/><limit lower="-0.1" upper="0.4"/>'
+        if index:
+            scale, offset = numbers[index]
+            mimic += f'<mimic joint="j{index - 1}" multiplier="{scale}" offset="{offset}"/>'
+        parent = f"link{place - 1}" if place else "base"
+        joints.append((names[index], "revolute", parent, f"link{place}", mimic))
+    found = {one.joint.name: one.joint for one in robot(links, joints).links.values()}
+    for own in (-0.1, 0.0, 0.4):
+        position = own
+        for index, name in enumerate(names):
+            if index:
+                scale, offset = numbers[index]
+                position = scale * position + offset
+            joint = found[name]
+            assert joint.follows == "j0"
+            assert joint.scale * own + joint.offset == pytest.approx(position)
+            assert joint.range[0] - 1e-9 <= position <= joint.range[1] + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("b", "a"), ("b", "gone"), ("gone", "a"), ("b", "loose"), ("b", "stiff")]
+)
+def test_a_mimic_that_leads_to_no_joint_that_moves_is_refused(first, second):
+    """Round in a circle, to a joint that is not there, or to one that does not move."""
+    links = {"base": "", "one": "", "two": "", "three": BALL, "four": ""}
+    joints = [
+        ("a", "revolute", "base", "one", f'<mimic joint="{first}"/>'),
+        ("b", "revolute", "one", "two", f'<mimic joint="{second}"/>'),
+        ("stiff", "fixed", "two", "three", ""),
+        ("loose", "floating", "three", "four", ""),
+    ]
+    with pytest.raises(SettingsError, match=r"test.urdf: joint '.' mimics in the end '"):
+        robot(links, joints)
+
+
 @pytest.mark.parametrize(
     ("links", "joints", "message"),
     [
         ({"base": "", "arm": '<sphere radius="0"/>'}, "revolute", "sphere of 0 m, expected sizes"),
         ({"base": "", "arm": '<box size="1 1"/>'}, "revolute", "box size='1 1', expected three"),
         ({"base": "", "arm": "<torus/>"}, "revolute", "geometry 'torus', expected box, sphere"),
-        ({"base": "", "arm": BALL}, "planar", "is of type 'planar', expected a name and a type"),
+        ({"base": "", "arm": BALL}, "screw", "is of type 'screw', expected a name and a type"),
         ({"base": "", "arm": BALL, "lost": BALL}, "revolute", "got 2 links without a parent"),
         (
             {"base": "", "arm": '<mesh filename="package://gone/arm.stl"/>'},

@@ -7,7 +7,9 @@ from arm_urdf import random_arm, robot, write_mesh
 pytest.importorskip("mujoco", reason="the collision check needs MuJoCo")
 
 from gr00t_ros.collide.engine import CollisionEngine  # noqa: E402
+from gr00t_ros.collide.sampling import find_pairs  # noqa: E402
 from gr00t_ros.collide.scene import parse_scene  # noqa: E402
+from gr00t_ros.errors import SettingsError  # noqa: E402
 
 TABLE = {"type": "box", "xyz": [0.3, 0.1, -0.2], "size": [0.4, 0.4, 0.1], "rpy": [0.1, 0, 0.4]}
 WALL = {"type": "plane", "xyz": [1.0, 0, 0], "normal": [-1, 0.1, 0]}
@@ -44,6 +46,27 @@ def test_the_bound_of_a_pendulum_is_its_length():
     sliding = robot(links, [("slide", "prismatic", "base", "arm", along), fixed])
     assert CollisionEngine(turning, SCENE, ["turn"]).bounds == pytest.approx(0.6)
     assert CollisionEngine(sliding, SCENE, ["slide"]).bounds == pytest.approx(1.0)
+
+
+def test_a_slide_without_limits_is_refused_only_where_it_moves_something_that_is_checked():
+    """A link with a shape below it, directly or farther on, or a carried thing."""
+    turn = '<axis xyz="0 0 1"/><limit lower="-1" upper="1"/>'
+    slide = ("slide", "prismatic", "arm", "slider", '<axis xyz="1 0 0"/>')
+    joints = [("turn", "revolute", "base", "arm", turn), slide]
+    joints += [("end", "revolute", "slider", "tip", turn)]
+    ball = '<sphere radius="0.1"/>'
+    links = {"base": "", "arm": ball, "slider": "", "tip": ""}
+    names = ["turn", "slide", "end"]
+    found = robot(links, joints)
+    assert np.isfinite(CollisionEngine(found, SCENE, names).bounds).all()
+    assert find_pairs(found, samples=5).always == ()
+    for below in ("slider", "tip"):
+        with pytest.raises(SettingsError, match=f"'slide' slides without limits.* '{below}'"):
+            CollisionEngine(robot({**links, below: ball}, joints), SCENE, names)
+        thing = {"type": "box", "link": below, "xyz": [0, 0, 0], "size": [0.1, 0.1, 0.1]}
+        around = parse_scene({"margin": 0.01, "attached": {"cube": thing}}, "s", None)
+        with pytest.raises(SettingsError, match="'slide' slides without limits.* 'cube'"):
+            CollisionEngine(found, around, names)
 
 
 def test_joints_that_carry_both_bodies_do_not_count():

@@ -18,7 +18,8 @@ from gr00t_ros.collide.window import WindowCheck  # noqa: E402
 from gr00t_ros.errors import SceneError, SettingsError  # noqa: E402
 from gr00t_ros.graph.collision_model import of_tools  # noqa: E402
 from gr00t_ros.robot.rotation import Pose  # noqa: E402
-from gr00t_ros.robot.urdf_chain import urdf_chain, urdf_root  # noqa: E402
+from gr00t_ros.robot.urdf.chain import urdf_chain  # noqa: E402
+from gr00t_ros.robot.urdf.text import urdf_root  # noqa: E402
 
 HAND = ToolLink("hand", "tip", "base")
 JOINTS = ("shoulder", "elbow")

@@ -106,10 +106,33 @@ def test_a_joint_that_the_description_holds_fixed_is_missing(heard):
     assert name in heard(f'<robot><joint name="{name}" type="fixed"/></robot>').missing()
 
 
-def test_what_is_no_xml_is_unreadable_and_a_later_one_counts(heard):
-    """The newest description is the robot's."""
-    assert "no XML" in heard("<robot").unreadable
-    assert not heard("<robot", described()).unreadable
+@pytest.mark.parametrize(
+    ("unreadable", "says"),
+    [
+        ("<robot", "no XML"),
+        ("<robot><xacro:arm/></robot>", "a xacro that was not expanded"),
+        (described().replace(FRANKA.limits.names[1], FRANKA.limits.names[0]), "two joints are na"),
+    ],
+)
+def test_a_description_that_cannot_be_read_is_a_problem_until_another_comes(
+    heard, unreadable, says
+):
+    """It may allow less than the file. The newest description is the robot's."""
+    for limits in (heard(unreadable), heard(described(), unreadable)):
+        assert says in limits.unreadable
+        (problem,) = limits.problems()
+        assert problem.startswith("/robot_description: ")
+        assert says in problem and "publish a description that can be read" in problem
+    limits = heard(unreadable, described())
+    assert not limits.unreadable and limits.problems() == []
+
+
+def test_a_contradiction_is_found_whatever_else_stands_in_the_description(heard):
+    """A robot_state_publisher took it, so it describes the robot that is driven."""
+    less = described(fr3_joint3=(-1.0, 1.0, 9.0))
+    for odd in ("<!-- ---- arm ---- -->", "<gazebo><sensor:camera/></gazebo>", "<a b='c&d'/>"):
+        (problem,) = heard(less.replace("<robot>", f"<robot>{odd}")).problems()
+        assert problem.startswith("limits.fr3_joint3.position")
 
 
 def test_the_chains_of_a_description_are_used_and_kept_while_active():

@@ -41,6 +41,24 @@ def test_each_joint_that_moves_has_what_is_stated_of_it():
     }
 
 
+@pytest.mark.parametrize("parent", ["gazebo", "transmission", "ros2_control", "link", "joint"])
+@pytest.mark.parametrize("first", [True, False])
+def test_only_joints_of_the_robot_itself_have_limits(parent, first):
+    """One of the same name that stands deeper says nothing of it, before or after."""
+    own = '<joint name="j" type="revolute"><limit lower="-1" upper="1" velocity="2"/></joint>'
+    for other in ('<joint name="j" type="revolute"/>', own.replace("1", "3")):
+        deeper = f"<{parent}>{other}</{parent}>"
+        text = f"<robot>{deeper}{own}</robot>" if first else f"<robot>{own}{deeper}</robot>"
+        assert joint_ranges(text) == {"j": JointRange(-1.0, 1.0, 2.0)}
+
+
+def test_two_joints_of_one_name_have_no_limits():
+    """Neither the wider nor the narrower ones: which joint they are of would be a guess."""
+    joint = '<joint name="j" type="revolute"><limit lower="-{0}" upper="{0}"/></joint>'
+    with pytest.raises(SettingsError, match="two joints are named 'j', in lines 1 and 2"):
+        joint_ranges(f"<robot>{joint.format(1)}\n{joint.format(3)}</robot>")
+
+
 def test_what_is_no_xml_is_refused():
     """With the parser's words."""
     with pytest.raises(SettingsError, match="robot_description: no XML"):
@@ -50,7 +68,7 @@ def test_what_is_no_xml_is_refused():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("<robot><xacro:macro name='arm'/></robot>", "it has <xacro: elements"),
+        ("<robot><xacro:macro name='arm'/></robot>", "it has an element xacro:macro"),
         (
             "<robot xmlns:xacro='http://wiki.ros.org/xacro'><xacro:include filename='a'/></robot>",
             "an element xacro:include",

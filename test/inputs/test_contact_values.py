@@ -112,12 +112,21 @@ def test_a_description_without_masses_is_refused(mass, error):
         InverseDynamics(PENDULUM.replace('value="2"', f'value="{mass}"'), "it")
 
 
+def test_only_the_robots_own_links_have_masses():
+    """Not those that a simulator finds inside of <gazebo>."""
+    extra = '<gazebo><link name="arm"><inertial><mass value="9"/></inertial></link></gazebo>'
+    text = PENDULUM.replace('value="2"', 'value="0"').replace("</robot>", f"{extra}</robot>")
+    with pytest.raises(SettingsError, match="it: got links of 0 kg in all"):
+        InverseDynamics(text, "it")
+
+
 @pytest.mark.parametrize(
     "extra",
     [
         '<transmission name="t"><joint name="swing"/></transmission>',
         '<ros2_control name="c" type="system"><joint name="swing"/></ros2_control>',
         '<gazebo reference="arm"><mu1>0.2</mu1></gazebo>',
+        '<gazebo><sensor:camera name="a&b"/></gazebo>',
         '<material name="grey"><color rgba="0 0 0 1"/></material>',
     ],
 )

@@ -38,7 +38,7 @@ def refusal(rig):
 def test_a_robot_is_commanded_by_nobody_else(rig):
     """A second publisher refuses the activation by its name, a second reader does not.
 
-    So does a robot whose own description allows less than the file.
+    So does a robot whose own description allows less than the file, or cannot be read.
     """
     rig.start_robot()
     rig.start_server()
@@ -54,6 +54,9 @@ def test_a_robot_is_commanded_by_nobody_else(rig):
     description.publish(String(data=URDF.format(limit=1)))
     rig.wait_for_reason("limits.fr3_joint1.position: ", "more than /robot_description allows")
     assert "limits.fr3_joint1.position" in refusal(rig)
+    description.publish(String(data=URDF.format(limit=1) + "<!--"))
+    rig.wait_for_reason("/robot_description: no XML: line 1", "publish a description that can be")
+    assert "/robot_description: no XML" in refusal(rig)
     description.publish(String(data=URDF.format(limit=9)))
     rig.wait_for_mode("ready")
     assert rig.change("activate"), "with a recorder beside the controller"

@@ -10,7 +10,7 @@ from gr00t_ros.errors import ObservationError
 from gr00t_ros.observe.readings import JointReading, encode
 from gr00t_ros.robot.described import described, while_active
 from gr00t_ros.robot.embodiment import parse
-from gr00t_ros.robot.urdf_chain import urdf_root
+from gr00t_ros.robot.urdf.text import urdf_root
 
 WHERE = "/robot_description"
 ROBOT = parse(VALID, "robot.yaml")

@@ -292,7 +292,7 @@ def test_what_the_subscription_of_a_command_topic_offers_is_told(patient):
     [
         ('lower="-1" upper="1" velocity="9"', "fail", ("fr3_joint1.position", "[-1, 1]")),
         ('lower="-9" upper="9" velocity="1"', "fail", ("fr3_joint1.velocity", "2.62")),
-        (None, "warn", ("/robot_description", "no XML")),
+        (None, "fail", ("/robot_description", "no XML", "publish a description")),
     ],
 )
 def test_limits_beyond_the_robots_description_are_named(patient, description, level, words):

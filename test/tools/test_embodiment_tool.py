@@ -11,6 +11,7 @@ from ros_fixtures import wait_until
 
 from gr00t_ros.robot.field import FILL_IN
 from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.tools import embodiment as module
 from gr00t_ros.tools.embodiment import main
 
 KNUCKLE = "robotiq_85_left_knuckle_joint"
@@ -169,6 +170,44 @@ def test_validate_compares_the_limits_with_the_running_robot(processes, ros_node
         "limits.lift: it is at 1.7900, limits -0.9500 to 1.7500 (margin 0.05 of -1 to 1.8): move "
         "the joint inside, or give it a smaller margin" in said
     )
+
+
+def surveyed(urdf):
+    """What a survey of a robot with this description has found: it, and where the joints are."""
+    from sensor_msgs.msg import JointState
+    from std_msgs.msg import String
+
+    from gr00t_ros.graph.traffic import Seen, Survey
+
+    survey = Survey(None)
+    for topic, message in (
+        ("/robot_description", String(data=urdf)),
+        ("/joint_states", JointState(name=["pan", "lift"], position=[0.0, 9.0])),
+    ):
+        survey.seen[topic] = Seen(type(message), count=1, message=message)
+    return survey.known()
+
+
+def test_a_description_that_cannot_be_read_takes_nothing_else_away(
+    dataset, tmp_path, capsys, monkeypatch
+):
+    """`new` fills in the rest and says why limits are open; `validate` names it with the rest."""
+    pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+    monkeypatch.setattr(module, "_look", lambda _: surveyed(URDF + "<!--"))
+    file = tmp_path / "mine.yaml"
+    new = ["new", "--dataset", str(dataset), "--topics", "--output", str(file)]
+    assert main(new) == 0
+    begun = yaml.safe_load(file.read_text())
+    assert begun["state"]["arm"]["topic"] == "/joint_states"
+    assert begun["limits"] == FILL_IN
+    assert "/robot_description: no XML: line 1: '<!--'" in file.read_text()
+
+    mapping = Path(load_embodiment("desk6").source).read_text()
+    file.write_text(mapping.replace("desk6_joint1", "pan").replace("desk6_joint2", "lift"))
+    assert main(["validate", str(file), "--topics"]) == 1
+    said = capsys.readouterr().err
+    assert "- limits.lift: it is at 9.0000" in said
+    assert "- /robot_description: no XML: line 1: '<!--'" in said
 
 
 def test_validate_names_what_is_open(dataset, tmp_path, capsys):

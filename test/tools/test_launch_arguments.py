@@ -1,13 +1,19 @@
 """A launch file refuses what it does not know; included, what is probably meant for it."""
 
+import importlib.util
 import re
+import sys
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gr00t_ros.errors import SettingsError
+from gr00t_ros.robot import files
+from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.tools.launch import MOTION, OF_LAUNCH, refuse_misspelt, refuse_unknown, starts
 
 FOLDER = Path(__file__).resolve().parents[2] / "launch"
@@ -15,6 +21,10 @@ FILES = sorted(FOLDER.glob("*.launch.py"))
 POLICY = """
     embodiment settled host port execute_steps instruction velocity_scale shadow sidecar profile
     params_file namespace remaps use_sim_time command_streamer autostart log_level
+""".split()
+LAUNCH = """
+    launch launch.actions launch.launch_description_sources
+    launch_ros launch_ros.actions launch_ros.substitutions
 """.split()
 WRONG = [
     ("shadwo", "shadow"),
@@ -50,6 +60,23 @@ OTHERS = """
     velocity_control velocity_limits verbose visual_params warehouse_host world x_pose xacro_args
     yaw
 """.split()
+
+
+@pytest.mark.parametrize("commands", [0, 1])
+@pytest.mark.parametrize("poses", [0, 1])
+def test_the_simulation_starts_the_streamer_for_whatever_that_plays(monkeypatch, commands, poses):
+    """Else no activation would ever be accepted; launch itself is replaced, as it is not needed."""
+    for name in LAUNCH:
+        monkeypatch.setitem(sys.modules, name, MagicMock())
+    robot = load_embodiment("franka_droid")
+    robot = replace(robot, commands=(object(),) * commands, poses=(object(),) * poses)
+    monkeypatch.setattr(files, "load_embodiment", lambda _: robot)
+    spec = importlib.util.spec_from_file_location("simulation", FOLDER / "simulation.launch.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module._policy(dict.fromkeys([*POLICY, *module.ARGUMENTS], "x"))
+    given = dict(module.IncludeLaunchDescription.call_args.kwargs["launch_arguments"])
+    assert given["command_streamer"] == str(bool(commands or poses))
 
 
 @pytest.mark.parametrize(("name", "meant"), WRONG)

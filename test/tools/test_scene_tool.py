@@ -100,6 +100,17 @@ def test_check_measures_the_posture_that_is_asked_for(files, capsys):
     assert re.search(r"scene.yaml:3: .*did you mean 'size'", capsys.readouterr().err)
 
 
+@pytest.mark.parametrize("verb", ["check", "show", "pairs"])
+def test_the_option_of_the_urdf_is_named_to_who_guesses_it(verb, files, capsys):
+    """Not --srdf, which is only spelled alike."""
+    scene = [] if verb == "pairs" else [str(files / "scene.yaml")]
+    with pytest.raises(SystemExit) as ended:
+        main([verb, *scene, "--urdf", str(files / "r.urdf")])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "unknown option --urdf: the URDF is given with --robot" in said
+
+
 def test_show_draws_robot_and_scene(files, monkeypatch):
     """A PNG with two views that differ from each other and from an empty room."""
     monkeypatch.setenv("MUJOCO_GL", "egl")

@@ -1,8 +1,7 @@
-"""Parses the text of a URDF within bounds, and builds the chain between two of its links.
+"""The chain of joints between two links of a URDF.
 
-A URDF may come from anybody. So its size, depth and number of elements are bounded, a document type
-is refused (entities could expand without bound), and its numbers must be finite. Source of the
-rules: the URDF specification of `joint` (wiki.ros.org/urdf/XML/joint).
+A URDF may come from anybody, so its numbers must be finite and small. Source of the rules: the URDF
+specification of `joint` (wiki.ros.org/urdf/XML/joint).
 """
 
 from __future__ import annotations
@@ -10,80 +9,17 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
-from xml.etree import ElementTree
+from typing import Final
 
 import numpy as np
 
 from gr00t_ros.errors import SettingsError
-from gr00t_ros.robot.data_file import MAX_DEPTH, MAX_DIGITS
+from gr00t_ros.robot.data_file import MAX_DIGITS
 from gr00t_ros.robot.rotation import MOST_M, Chain, ChainLink, Floats, from_rpy
+from gr00t_ros.robot.urdf.text import Element
 
-Element = ElementTree.Element
-
-MAX_BYTES: Final = 16 * 1024 * 1024
-"""Largest text of a URDF; that of a humanoid with hands has 0.2 MB."""
-
-_MAX_ELEMENTS: Final = 200_000  # the URDF of a humanoid with hands has 3,000
 _MAX_RPY_RAD: Final = 4 * math.pi  # a larger value is in degrees
 _MOVING: Final = ("revolute", "continuous", "prismatic")
-_UNEXPANDED: Final = (
-    "{}: a xacro that was not expanded ({}): publish what the program xacro makes of it"
-)
-
-
-def urdf_root(text: str, where: str) -> Element:
-    """The root element of a URDF; `where` is its name in messages.
-
-    Raises SettingsError for a text that is not XML or exceeds the bounds, and for a xacro that was
-    not expanded: macros or expressions are left in it.
-    """
-    if len(text) > MAX_BYTES:
-        raise SettingsError(f"{where}: {len(text)} characters, expected {MAX_BYTES} at most")
-    parser = ElementTree.XMLParser(target=_Bounded(where))
-    try:
-        parser.feed(text)
-        root: Element = parser.close()
-    except (ElementTree.ParseError, UnicodeError) as error:
-        if "<xacro:" in text:
-            raise SettingsError(_UNEXPANDED.format(where, "it has <xacro: elements")) from None
-        raise SettingsError(f"{where}: no XML: {error}") from error
-    for element in root.iter():
-        if "xacro" in element.tag.rpartition("}")[0]:
-            name = element.tag.rpartition("}")[2]
-            raise SettingsError(_UNEXPANDED.format(where, f"it has an element xacro:{name}"))
-        if element.tag in _READ:
-            for name, value in element.attrib.items():
-                if "${" in value or "$(" in value:
-                    shown = f'{element.tag} {name}="{value:.60}"'
-                    raise SettingsError(_UNEXPANDED.format(where, shown))
-    return root
-
-
-_READ: Final = frozenset({"link", "joint", "limit", "origin", "axis", "parent", "child", "mimic"})
-
-
-class _Bounded(ElementTree.TreeBuilder):
-    """Builds the tree of elements; raises SettingsError if the text exceeds the bounds."""
-
-    def __init__(self, where: str) -> None:
-        super().__init__()
-        self._where, self._depth, self._count = where, 0, 0
-
-    def start(self, tag: Any, attrs: Any) -> Element:
-        self._depth, self._count = self._depth + 1, self._count + 1
-        if self._depth > MAX_DEPTH:
-            raise SettingsError(f"{self._where}: elements nested more than {MAX_DEPTH} deep")
-        if self._count > _MAX_ELEMENTS:
-            raise SettingsError(f"{self._where}: more than {_MAX_ELEMENTS} elements")
-        return super().start(tag, attrs)
-
-    def end(self, tag: Any) -> Element:
-        self._depth -= 1
-        return super().end(tag)
-
-    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
-        raise SettingsError(f"{self._where}: has a DOCTYPE, expected a URDF without one")
 
 
 def has_links(root: Element) -> bool:
@@ -123,9 +59,6 @@ def urdf_chain(root: Element, base: str, link: str, where: str) -> Chain:
         raise SettingsError(
             f"{where}: only fixed joints between {base!r} and {link!r}, expected one that moves"
         )
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise SettingsError(f"{where}: two joints are named {', '.join(twice)}")
     return Chain(parts, ()).among(names)
 
 
