@@ -85,8 +85,11 @@ class JointPublishers:
     """The publishers of one topic, distinguished by the numbers of their messages."""
 
     def __init__(self, handover_ns: int) -> None:
-        """Another publisher may take over after the owner was silent for `handover_ns`."""
-        self._handover_ns = handover_ns
+        """Another publisher may take over after the owner was silent for `handover_ns`.
+
+        The attribute may be changed at any time.
+        """
+        self.handover_ns = handover_ns
         self._tracks: dict[Keys, list[_Track]] = {}
         self._where: dict[str, _Track] = {}
         self._unnumbered: dict[Keys, int] = {}
@@ -107,7 +110,7 @@ class JointPublishers:
             self._unnumbered_since.setdefault(one, now_ns)
             return True
         tracks = self._tracks.get(one) or self._divide(one, number, now_ns)
-        return all([track.see(number, now_ns, self._handover_ns) for track in tracks])
+        return all([track.see(number, now_ns, self.handover_ns) for track in tracks])
 
     def graph(self, publishers: int) -> None:
         """Take the number of publishers in the graph: a single publisher cannot be in conflict."""
