@@ -242,6 +242,10 @@ def _sources(options: argparse.Namespace) -> tuple[ModalityConfig, Known, list[s
             controllers=seen.controllers,
             ranges=seen.ranges,
             positions=seen.positions,
+            remarks={
+                place: known.remarks.get(place, ()) + seen.remarks.get(place, ())
+                for place in {**known.remarks, **seen.remarks}
+            },
         )
         sources.append("live topics")
     return modality, known, sources
@@ -330,7 +334,8 @@ def _against_the_robot(embodiment: Embodiment, seconds: float) -> str:
     of = embodiment.limits.names
     sources = {"description": known.ranges, "joint states": known.positions}
     counts = (f"{sum(n in has for n in of)} in the {name}" for name, has in sources.items())
-    return f"of {len(of)} joints: {', '.join(counts)}; all inside their limits"
+    compared = f"of {len(of)} joints: {', '.join(counts)}; all inside their limits"
+    return "\n".join((compared, *(line for lines in known.remarks.values() for line in lines)))
 
 
 if __name__ == "__main__":
