@@ -20,7 +20,7 @@ from gr00t_ros.collide.dynamics import InverseDynamics
 from gr00t_ros.command_line import DONE, JSON_HELP, NO, number
 from gr00t_ros.errors import ObservationError, SettingsError
 from gr00t_ros.graph.limits import TOPIC
-from gr00t_ros.inputs.contact import MESSAGES, values_of
+from gr00t_ros.inputs.contact import MESSAGES, ContactReader
 from gr00t_ros.robot.contact.sources import ContactSource
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.ros.pulled import graph_name
@@ -73,14 +73,15 @@ def propose(
     bag: Bag, source: ContactSource, margin: float, dynamics: InverseDynamics | None
 ) -> Proposal:
     """Thresholds from all messages of a source in a bag."""
-    motion = FreeMotion(source)
+    motion, read = FreeMotion(source), ContactReader(source)
     for message, time_ns in _messages(bag, source):
         try:
-            values, _ = values_of(source, message, dynamics)
+            found = read(message, dynamics)
         except ObservationError as error:
             motion.refuse(str(error))
         else:
-            motion.take(time_ns, values)
+            if found is not None:
+                motion.take(time_ns, found.values, found.columns)
     return motion.propose(margin)
 
 

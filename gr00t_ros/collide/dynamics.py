@@ -6,7 +6,7 @@ payload and accelerations are not in it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from xml.etree import ElementTree
 
 import numpy as np
@@ -45,6 +45,11 @@ class InverseDynamics:
         self._data = mujoco.MjData(self._model)
         joints = [self._model.joint(number) for number in range(self._model.njnt)]
         self._joints = {one.name: (int(one.qposadr[0]), int(one.dofadr[0])) for one in joints}
+
+    @property
+    def joints(self) -> Collection[str]:
+        """The names of all joints that can move."""
+        return self._joints.keys()
 
     def torques(self, motion: Mapping[str, tuple[float, float]]) -> dict[str, float]:
         """Nm or N of each joint, at position and velocity of the joints in `motion`.

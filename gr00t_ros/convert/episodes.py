@@ -227,7 +227,7 @@ class _Reading:
         found = inputs.observe(now_ns)
         why = ""
         if not isinstance(found, Observation):
-            problems = [inputs.problem(gap.topic) for gap in found]
+            problems = [inputs.problem(gap) for gap in found]
             why = "; ".join(
                 f"{gap}" + (f" ({problem})" if problem else "")
                 for gap, problem in zip(found, problems, strict=True)

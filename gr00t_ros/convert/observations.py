@@ -33,7 +33,7 @@ from gr00t_ros.inputs.readings import (
 )
 from gr00t_ros.inputs.source import History, JointSource, Source
 from gr00t_ros.observe.joint_states import JointPublishers
-from gr00t_ros.observe.observation import Gaps, Observation, ObservationSettings, assemble
+from gr00t_ros.observe.observation import Gap, Gaps, Observation, ObservationSettings, assemble
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.streams import StateStream, Stream, VideoStream
 
@@ -190,9 +190,10 @@ class BagInputs:
         }
         return assemble(self.embodiment, buffers, now_ns, now_ns, self._settings)
 
-    def problem(self, topic: str) -> str:
-        """Why the newest message of a topic was not used; empty if it was."""
-        return self._sources[topic].problem
+    def problem(self, gap: Gap) -> str:
+        """Why the newest message of a gap's topic was not used for its stream; empty if it was."""
+        stream = next(one for one in self.embodiment.streams if one.key == gap.stream)
+        return self._sources[gap.topic].problem_of(stream)
 
     def _pull_transforms(self, now_ns: int) -> None:
         for topic, source in self._sources.items():

@@ -6,6 +6,7 @@ rate, losses (from the publishers' sequence numbers), stamps, publishers. Both o
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
 from collections import deque
@@ -30,6 +31,7 @@ from gr00t_ros.inputs.compressed import size as compressed_size
 from gr00t_ros.inputs.contact import MESSAGES
 from gr00t_ros.inputs.images import Frame
 from gr00t_ros.inputs.readings import READS, STATE_TYPES, Read, kind
+from gr00t_ros.observe.joint_states import JointStates
 from gr00t_ros.observe.readings import JointReading
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.known import Known, KnownCamera, KnownController
@@ -45,13 +47,35 @@ _GAP = 1000  # a sequence number further ahead belongs to another publisher
 
 @dataclass(slots=True)
 class Seen:
-    """What came on one topic: number of messages, time of the first and last (s), the newest."""
+    """What came on one topic: number of messages, time of the first and last (s), the newest.
+
+    joints: of joint states the newest value of each joint, which may be in different messages.
+    """
 
     kind: Any
     count: int = 0
     first_s: float = 0.0
     last_s: float = 0.0
     message: Any = field(default=None)
+    joints: JointStates = field(default_factory=JointStates)
+
+    def take(self, message: Any, now_ns: int) -> None:
+        """Take one message, received at the steady time `now_ns`."""
+        now_s = now_ns / 1e9
+        self.first_s = self.first_s if self.count else now_s
+        self.count, self.last_s, self.message = self.count + 1, now_s, message
+        if self.kind is JointState:
+            reading = JointReading(tuple(message.name), np.array(message.position))
+            with contextlib.suppress(ObservationError):  # the node cannot use such a message either
+                self.joints.take(now_ns, now_ns, reading)
+
+    @property
+    def positions(self) -> Mapping[str, float]:
+        """The newest position of each joint."""
+        newest = self.joints.sample(())
+        if newest is None or not isinstance(newest.value, JointReading):
+            return {}
+        return dict(zip(newest.value.names, newest.value.position.tolist(), strict=True))
 
     @property
     def rate_hz(self) -> float:
@@ -68,15 +92,22 @@ class Survey:
         self._node = node
         self.seen: dict[str, Seen] = {}
         self._kinds = {type_name(k): k for k in (Image, CompressedImage, JointState, *STATE_TYPES)}
+        self._several: dict[str, str] = {}  # topics that have several types -> what to do
 
     def look(self) -> None:
         """Subscribe to the topics that the graph has now and that are not subscribed yet."""
         for topic, types in self._node.get_topic_names_and_types():
-            kind = self._kinds.get(types[0])
-            if topic == "/robot_description" and types == ["std_msgs/msg/String"]:
-                self._subscribe(topic, String, qos.STATUS)  # latched by robot_state_publisher
-            elif kind is not None:
-                self._subscribe(topic, kind, qos_profile_sensor_data)
+            latched = topic == "/robot_description"  # by robot_state_publisher
+            kinds = {type_name(String): String} if latched else self._kinds
+            kind = next((kinds[name] for name in types if name in kinds), None)
+            if kind is None:
+                continue
+            if len(types) > 1:
+                self._several[topic] = (
+                    f"{topic} has several types, {' and '.join(types)}: {type_name(kind)} is read; "
+                    "give each a topic of its own"
+                )
+            self._subscribe(topic, kind, qos.STATUS if latched else qos_profile_sensor_data)
 
     def known(self) -> Known:
         """What has been received, topics in the order of their names."""
@@ -91,7 +122,7 @@ class Survey:
         return Known(
             cameras=tuple(filter(None, (_camera(topic, seen) for topic, seen in received.items()))),
             joint_topics={
-                t: tuple(s.message.name) for t, s in received.items() if s.kind is JointState
+                t: tuple(s.positions) for t, s in received.items() if s.kind is JointState
             },
             controllers=tuple(
                 _controller(t, s) for t, s in received.items() if s.kind in STATE_TYPES
@@ -100,24 +131,18 @@ class Survey:
             description=description,
             unreadable=unreadable,
             positions={
-                name: position
-                for s in received.values()
-                if s.kind is JointState
-                for name, position in zip(s.message.name, s.message.position, strict=False)
+                name: position for s in received.values() for name, position in s.positions.items()
             },
+            remarks={"": tuple(self._several.values())} if self._several else {},
         )
 
     def _subscribe(self, topic: str, kind: Any, profile: Any) -> None:
         if topic in self.seen:
             return
         seen = self.seen[topic] = Seen(kind)
-
-        def take(message: Any) -> None:
-            now_s = time.monotonic()
-            seen.first_s = seen.first_s if seen.count else now_s
-            seen.count, seen.last_s, seen.message = seen.count + 1, now_s, message
-
-        self._node.create_subscription(kind, topic, take, profile)
+        self._node.create_subscription(
+            kind, topic, lambda message: seen.take(message, time.monotonic_ns()), profile
+        )
 
 
 def survey(seconds: float, ros_arguments: Sequence[str] | None = None) -> Known:

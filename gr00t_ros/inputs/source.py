@@ -1,7 +1,8 @@
 """One topic that is pulled: its subscription, its buffer and what is wrong with it.
 
 Not thread-safe: Inputs holds the lock. Stamps are ROS time, `now_ns` is steady time. A message that
-cannot be used is not stored; its error becomes `problem`, which the next good message clears.
+cannot be used is not stored; its error becomes `problem`, which the next good message clears. On a
+topic of joint states a message concerns the streams whose joints it names, and no other stream.
 Messages of a second publisher are not used; `mixed` names the joints concerned. CameraWatch
 compares images outside the lock of Inputs, under its own lock.
 """
@@ -168,6 +169,10 @@ class Source:
         """The samples for this stream of the topic."""
         return self.buffer
 
+    def problem_of(self, stream: Stream | Output) -> str:
+        """Why the newest message for this stream cannot be used; empty if it can."""
+        return self.problem
+
     def mixed(self, now_ns: int) -> tuple[str, ...]:
         """The joints that two publishers send at the same time; ("",) means the whole topic."""
         return self.joint_publishers.mixed(now_ns) if self.joint_publishers is not None else ()
@@ -316,7 +321,11 @@ class JointSource(Source):
         period_ns: int,
         publishers: JointPublishers,
     ) -> None:
-        """Keep samples for each of `streams`; `mixed` reports only their joints and `commanded`."""
+        """Keep samples for each of `streams`.
+
+        `mixed` and `problem` report only their joints and `commanded`. Messages about other joints
+        are merged too, for those who ask for them, or counted if they cannot be used.
+        """
         super().__init__(subscription, Joints(), history, period_ns, publishers=publishers)
         self.joints = JointStates()
         self._views = {
@@ -325,11 +334,27 @@ class JointSource(Source):
             if isinstance(stream, StateStream)
         }
         self._matter = {name for names in self._views for name in names} | set(commanded)
+        self._problems: dict[str, str] = {}  # of the joints that matter, by name
+        self._heard_ns: int | None = None  # when the newest message came, usable or not
 
     def buffer_of(self, stream: Stream | Output) -> StampedBuffer:
         """The samples of this stream, with the stamps of its own joints."""
         assert isinstance(stream, StateStream)
         return self._views[stream.names]
+
+    def problem_of(self, stream: Stream | Output) -> str:
+        """Why the newest message about one of its joints cannot be used; empty if each can."""
+        assert isinstance(stream, StateStream)
+        return next((self._problems[name] for name in stream.names if name in self._problems), "")
+
+    def behind(self, names: Sequence[str], allowed_ns: int) -> tuple[str, ...]:
+        """Those of `names` whose last message came more than `allowed_ns` before the newest one.
+
+        Those that never came if others did, whether or not the messages of these can be used.
+        """
+        if self._heard_ns is None:
+            return ()
+        return self.joints.older(names, self._heard_ns - allowed_ns)
 
     def mixed(self, now_ns: int) -> tuple[str, ...]:
         """The joints of our streams and outputs that two publishers send at the same time."""
@@ -343,9 +368,12 @@ class JointSource(Source):
                 if message is None:
                     break
                 self.received += 1
-                self._merge(message, now_ns)
-            except ObservationError as error:
-                self._refuse(str(error))
+                stamp_ns, reading = self._read(message)
+            except ObservationError as error:  # of which joints it is cannot be known
+                self._note(self._matter, str(error))
+                continue
+            assert isinstance(reading, JointReading)
+            self._merge(stamp_ns, reading, now_ns)
         for names, buffer in self._views.items():
             sample = self.joints.sample(names)
             if sample is not None:
@@ -354,19 +382,33 @@ class JointSource(Source):
     def clear(self) -> None:
         """Drop all joints and samples."""
         self.joints.clear()
+        self._heard_ns = None
         for buffer in self._views.values():
             buffer.clear()
 
-    def _merge(self, message: Any, now_ns: int) -> None:
-        stamp_ns, reading = self._read(message)
-        assert isinstance(reading, JointReading)
+    def _merge(self, stamp_ns: int, reading: JointReading, now_ns: int) -> None:
+        self._heard_ns = now_ns
         if self._foreign(reading.names, now_ns):
             return
-        if stamp_ns <= 0:
-            self._refuse(NO_STAMP)
-            return
-        self.joints.take(stamp_ns, now_ns, reading)
-        self.problem = ""
+        about = self._matter.intersection(reading.names)
+        try:
+            if stamp_ns <= 0:
+                raise ObservationError(NO_STAMP)
+            self.joints.take(stamp_ns, now_ns, reading)
+        except ObservationError as error:
+            self._note(about, str(error))
+        else:
+            self._note(about, "")
+
+    def _note(self, about: Collection[str], why: str) -> None:
+        """Note of the joints that a message is about why it cannot be used; empty if it can."""
+        self.refused += bool(why)
+        for name in about:
+            if why:
+                self._problems[name] = why
+            else:
+                self._problems.pop(name, None)
+        self.problem = next(iter(self._problems.values()), "")
 
 
 def _advance(buffer: StampedBuffer, sample: Sample) -> None:

@@ -92,7 +92,7 @@ def report(
         max_age_ns,
         sum(source.received for source in sources),
         sum(source.refused for source in sources),
-        _problem(sources) or unusable or late,
+        _problem(stream, sources) or unusable or late,
         not unusable,
         next((mixed for source in sources if (mixed := source.mixed(now_ns))), ()),
     )
@@ -100,15 +100,18 @@ def report(
 
 def _late(stream: Stream | Output, source: Source, age: Age | None, max_age_ns: int) -> str:
     """Why a stream is late although its topic still delivers; empty if it is not late."""
-    if age is None or not age.late(max_age_ns):
+    if age is not None and not age.late(max_age_ns):
         return ""
     if isinstance(source, JointSource) and isinstance(stream, StateStream):
-        behind = source.joints.behind(stream.names, max_age_ns // 2)
+        behind = source.behind(stream.names, max_age_ns // 2)
         if behind:
+            comes = "does not come" if age is None else "no longer comes"
             return (
-                f"{', '.join(behind)} no longer comes on {source.subscription.topic}, other joints "
-                "do: let its publisher name it in each message, or start the one that does"
+                f"{', '.join(behind)} {comes} on {source.subscription.topic}, other joints do: let "
+                "its publisher name it in each message, or start the one that does"
             )
+    if age is None:
+        return ""
     behind_ns = age.stamp_ns - age.silent_ns  # age of the stamp when the message arrived
     if behind_ns > max(age.silent_ns, max_age_ns // 2):
         return (
@@ -118,15 +121,11 @@ def _late(stream: Stream | Output, source: Source, age: Age | None, max_age_ns: 
     return ""
 
 
-def _problem(sources: Sequence[Source]) -> str:
+def _problem(stream: Stream | Output, sources: Sequence[Source]) -> str:
     """The problem of the first topic that has one; with the topic's name if there are several."""
     for source in sources:
-        if source.problem:
-            return (
-                source.problem
-                if len(sources) == 1
-                else f"{source.subscription.topic}: " + (source.problem)
-            )
+        if problem := source.problem_of(stream):
+            return problem if len(sources) == 1 else f"{source.subscription.topic}: {problem}"
     return ""
 
 

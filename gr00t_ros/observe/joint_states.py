@@ -85,8 +85,11 @@ class JointPublishers:
     """The publishers of one topic, distinguished by the numbers of their messages."""
 
     def __init__(self, handover_ns: int) -> None:
-        """Another publisher may take over after the owner was silent for `handover_ns`."""
-        self._handover_ns = handover_ns
+        """Another publisher may take over after the owner was silent for `handover_ns`.
+
+        The attribute may be changed at any time.
+        """
+        self.handover_ns = handover_ns
         self._tracks: dict[Keys, list[_Track]] = {}
         self._where: dict[str, _Track] = {}
         self._unnumbered: dict[Keys, int] = {}
@@ -107,7 +110,7 @@ class JointPublishers:
             self._unnumbered_since.setdefault(one, now_ns)
             return True
         tracks = self._tracks.get(one) or self._divide(one, number, now_ns)
-        return all([track.see(number, now_ns, self._handover_ns) for track in tracks])
+        return all([track.see(number, now_ns, self.handover_ns) for track in tracks])
 
     def graph(self, publishers: int) -> None:
         """Take the number of publishers in the graph: a single publisher cannot be in conflict."""
@@ -202,11 +205,6 @@ class JointStates:
         self._merged: JointReading | None = None
         self._known: tuple[tuple[str, ...], frozenset[str]] = ((), frozenset())
 
-    @property
-    def received_ns(self) -> int | None:
-        """When the newest message came; None before the first."""
-        return next((part.received_ns for part in reversed(self._parts.values())), None)
-
     def take(self, stamp_ns: int, received_ns: int, reading: JointReading) -> None:
         """Take one message, of all joints or of some.
 
@@ -243,13 +241,10 @@ class JointStates:
         stamp_ns = min(part.stamp_ns for part in parts)
         return Sample(stamp_ns, min(part.received_ns for part in parts), self._reading())
 
-    def behind(self, names: Sequence[str], allowed_ns: int) -> tuple[str, ...]:
-        """Those of `names` whose last message came more than `allowed_ns` before the newest one."""
-        newest_ns = self.received_ns
-        if newest_ns is None:
-            return ()
+    def older(self, names: Sequence[str], since_ns: int) -> tuple[str, ...]:
+        """Those of `names` whose last message came before `since_ns`, or never."""
         parts = [(name, self._part(name)) for name in names]
-        return tuple(n for n, part in parts if part and newest_ns - part.received_ns > allowed_ns)
+        return tuple(n for n, part in parts if part is None or part.received_ns < since_ns)
 
     def has(self, names: Collection[str]) -> bool:
         """Whether each of `names` was received."""

@@ -58,7 +58,7 @@ class JointRange:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Everything found; `joint_topics` is JointState topic -> the joints it names.
+    """Everything found; `joint_topics` is JointState topic -> joints with positions.
 
     `sizes` (height, width in pixels), `state_names` and `action_names` are a dataset's, by
     modality key; its names need not be the robot's. `robot`: its name, `tag`: its embodiment tag,

@@ -147,7 +147,10 @@ def _scale_remark(key: str, names: tuple[str, ...], known: Known) -> Iterator[st
 
 
 def _topics(known: Known) -> str:
-    seen = "; ".join(f"{topic} has {listed(has)}" for topic, has in known.joint_topics.items())
+    every = known.joint_topics.items()
+    seen = "; ".join(
+        f"{topic} has {listed(has) if has else 'no positions'}" for topic, has in every
+    )
     return f"  # joint states: {seen}" if seen else ""
 
 

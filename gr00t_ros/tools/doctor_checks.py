@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from rclpy.node import Node
 from rclpy.qos import ReliabilityPolicy
 from rclpy.topic_endpoint_info import TopicEndpointInfo
+from sensor_msgs.msg import JointState
 
 from gr00t_ros.errors import ClosedError, Gr00tError, ObservationError, UnreachableError
 from gr00t_ros.graph.collision import Collision
@@ -33,6 +34,7 @@ from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.streams import VideoStream
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.parameters import AUTO, LOCAL, SHOW, Parameters
+from gr00t_ros.ros.pulled import graph_name
 from gr00t_ros.wire.address import shown
 from gr00t_ros.wire.link import Check, PolicyLink
 
@@ -241,7 +243,10 @@ def contacts(
     rows = [DoctorRow(FAIL, "contact", "", text) for text in (unable(embodiment, values),) if text]
     for source in embodiment.contacts:
         shown = f"{source.name} on {node.resolve_topic_name(source.topic)}"
-        wrong = _contact_problem(node, source, topics[source.topic], values.contact_silence_s)
+        publishers = node.get_publishers_info_by_topic(node.resolve_topic_name(source.topic))
+        wrong = _contact_problem(source, publishers, topics[source.topic], values.contact_silence_s)
+        if several := _without_joints(publishers):
+            rows.append(DoctorRow(WARN, "contact", shown, several))
         if wrong:
             reacts = values.contact != SHOW and source.reacts
             rows.append(DoctorRow(FAIL if reacts else WARN, "contact", shown, wrong))
@@ -258,14 +263,25 @@ def contacts(
     return rows
 
 
-def _contact_problem(node: Node, source: ContactSource, topic: Topic, silence_s: float) -> str:
+def _without_joints(publishers: Sequence[TopicEndpointInfo]) -> str:
+    """Why several publishers cannot share a topic; empty if they can: each may have its joints."""
+    joints = graph_name(JointState)
+    nodes = sorted(info.node_name for info in publishers if info.topic_type != joints)
+    if len(nodes) < 2:
+        return ""
+    return (
+        f"{len(nodes)} publishers at once ({', '.join(nodes)}): if both send, an activation is "
+        "refused where contacts stop the arm: stop one of them"
+    )
+
+
+def _contact_problem(
+    source: ContactSource, publishers: Sequence[TopicEndpointInfo], topic: Topic, silence_s: float
+) -> str:
     """Why the messages of a source cannot be used, empty if they can."""
-    publishers = node.get_publishers_info_by_topic(node.resolve_topic_name(source.topic))
     if not publishers:
         return "nobody publishes it: start its publisher, or take the source out of the file"
-    kinds = [
-        f"{kind.__module__.split('.')[0]}/msg/{kind.__name__}" for kind in MESSAGES[source.type]
-    ]
+    kinds = [graph_name(kind) for kind in MESSAGES[source.type]]
     sent = sorted({info.topic_type for info in publishers})
     if not set(sent) & set(kinds):
         return f"publishes {', '.join(sent)}, {source.type} expects {' or '.join(kinds)}"

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from gr00t_ros.command_line import (
@@ -242,15 +243,20 @@ def _sources(options: argparse.Namespace) -> tuple[ModalityConfig, Known, list[s
             controllers=seen.controllers,
             ranges=seen.ranges,
             positions=seen.positions,
-            remarks=known.remarks | _not_readable(known, seen),
+            remarks=_all_remarks(known, seen),
         )
         sources.append("live topics")
     return modality, known, sources
 
 
-def _not_readable(known: Known, seen: Known) -> dict[str, tuple[str, ...]]:
-    """The remarks on the whole file, with why the robot's description was not read."""
-    return {"": (*known.remarks.get("", ()), seen.unreadable)} if seen.unreadable else {}
+def _all_remarks(known: Known, seen: Known) -> dict[str, tuple[str, ...]]:
+    """The remarks of both by place; on the whole file also why a description was not read."""
+    unread = {"": (seen.unreadable,)} if seen.unreadable else {}
+    parts = (known.remarks, seen.remarks, unread)
+    return {
+        place: tuple(chain.from_iterable(part.get(place, ()) for part in parts))
+        for place in dict.fromkeys(chain(*parts))
+    }
 
 
 def _not_on_the_server(
@@ -339,7 +345,8 @@ def _against_the_robot(embodiment: Embodiment, seconds: float) -> str:
     of = embodiment.limits.names
     sources = {"description": known.ranges, "joint states": known.positions}
     counts = (f"{sum(n in has for n in of)} in the {name}" for name, has in sources.items())
-    return f"of {len(of)} joints: {', '.join(counts)}; all inside their limits"
+    compared = f"of {len(of)} joints: {', '.join(counts)}; all inside their limits"
+    return "\n".join((compared, *(line for lines in known.remarks.values() for line in lines)))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """The watch on contacts: averages, bias, thresholds; and thresholds from a free motion.
 
-A source gives values in Nm for each joint, a force in N, or a flag. Times of values are those of
-their publisher, `now_ns` is steady time. The watch measures always; the caller decides whether it
-reacts. A value that is not finite is a finding of its own and never hides the values before it.
+A source gives values in Nm for each joint, a force in N, or a flag. One message has all of them or
+some: each value has its own average and its own age. Times of values are those of their publisher,
+`now_ns` is steady time. The watch measures always; the caller decides whether it reacts. A value
+that is not finite is a finding of its own and never hides the values before it.
 """
 
 from __future__ import annotations
@@ -27,19 +28,19 @@ _LEAST = 1.0  # Nm or N, below which a threshold would be noise
 
 
 class Bias:
-    """The mean of the values in free motion, learned once; zero where none is learned."""
+    """The mean of each value in free motion, learned once; zero where none is learned."""
 
     def __init__(self, count: int, learn_ns: int) -> None:
-        """Learn (count,) values over `learn_ns` of motion."""
-        self._learn_ns, self._sum = learn_ns, np.zeros(count)
-        self._samples, self._moved_ns = 0, 0
-        self._last_ns: int | None = None  # of the value before, if it moved too
+        """Learn (count,) values, each over `learn_ns` of motion."""
+        self._learn_ns, self._sums = learn_ns, np.zeros(count)
+        self._samples, self._moved_ns = np.zeros(count, np.int64), np.zeros(count, np.int64)
+        self._last_ns: list[int | None] = [None] * count  # of the value before, if it moved too
         self.value: Floats = np.zeros(count)
 
     @property
     def learned(self) -> bool:
-        """Whether the bias is known."""
-        return self._moved_ns >= self._learn_ns
+        """Whether the bias of each value is known."""
+        return bool((self._moved_ns >= self._learn_ns).all())
 
     @property
     def text(self) -> str:
@@ -47,21 +48,43 @@ class Bias:
         if self.learned:
             return ""
         return (
-            f"learns its bias: {self._moved_ns / 1e9:.1f} of {self._learn_ns / 1e9:.1f} s of free "
-            "motion, finds no contact until then"
+            f"learns its bias: {self._moved_ns.min() / 1e9:.1f} of {self._learn_ns / 1e9:.1f} s of "
+            "free motion, finds no contact until then"
         )
 
-    def take(self, at_ns: int, values: Floats, moving: bool) -> None:
-        """Take values (count,) of the time `at_ns`; those at rest are not used."""
-        last_ns, self._last_ns = self._last_ns, at_ns if moving else None
-        if self.learned or not moving:
-            return
-        self._sum += values
-        self._samples += 1
-        if last_ns is not None and at_ns > last_ns:
-            self._moved_ns += at_ns - last_ns
+    def take(self, at_ns: int, columns: Sequence[int], values: Floats, moving: bool) -> None:
+        """Take the values of these columns at the time `at_ns`; those at rest are not used."""
         if self.learned:
-            self.value = self._sum / self._samples
+            return
+        for column, value in zip(columns, values, strict=True):
+            last_ns, self._last_ns[column] = self._last_ns[column], at_ns if moving else None
+            if not moving:
+                continue
+            self._sums[column] += value
+            self._samples[column] += 1
+            if last_ns is not None and at_ns > last_ns:
+                self._moved_ns[column] += at_ns - last_ns
+        if self.learned:
+            self.value = self._sums / self._samples
+
+
+class _Average:
+    """The newest average of one value, and when that came."""
+
+    def __init__(self, span_ns: int) -> None:
+        self._span_ns = span_ns
+        self._samples: deque[tuple[int, float]] = deque(maxlen=_MOST_SAMPLES)
+        self.level = 0.0
+        self.received_ns: int | None = None
+
+    def take(self, at_ns: int, value: float, now_ns: int) -> None:
+        samples, self.received_ns = self._samples, now_ns
+        if samples and at_ns < samples[-1][0]:
+            samples.clear()  # another publisher, or its clock was set
+        samples.append((at_ns, value))
+        while samples[0][0] < at_ns - self._span_ns:
+            samples.popleft()
+        self.level = sum(sample for _, sample in samples) / len(samples)
 
 
 class ContactWatch:
@@ -70,22 +93,28 @@ class ContactWatch:
     def __init__(self, source: ContactSource, silence_ns: int = default_ns("contact_silence_s")):
         """Nothing was received yet; `silence_ns` is the age from which the source is silent."""
         self.source, self.silence_ns = source, silence_ns
-        count = max(1, len(source.names))
-        self._bias = Bias(count, source.learn_ns)
-        self._samples: deque[tuple[int, Floats]] = deque(maxlen=_MOST_SAMPLES)
-        self._level: Floats | None = None
-        self._received_ns: int | None = None
+        self._names = source.names or ("the flag",)
+        self._bias = Bias(len(self._names), source.learn_ns)
+        self._averages = [_Average(source.average_ns) for _ in self._names]
         self._problem, self._problem_ns = "", 0
         self._found = ""  # a contact since the last call of `findings`, however short
 
-    def take(self, at_ns: int, values: Sequence[float] | Floats, now_ns: int, moving: bool) -> bool:
+    def take(
+        self,
+        at_ns: int,
+        values: Sequence[float] | Floats,
+        now_ns: int,
+        moving: bool,
+        columns: Sequence[int] | None = None,
+    ) -> bool:
         """Take the values of one message; (1,) 0.0 or 1.0 of a flag. moving: the arm moves.
 
-        False for values that cannot be used: they are kept out of the average, and become the
-        problem.
+        columns: which of the source's values these are; None: all. False for values that cannot be
+        used: they are kept out of the averages, and become the problem.
         """
         got = np.asarray(values, dtype=np.float64)
-        names = self.source.names or ("the flag",)
+        which = range(len(self._names)) if columns is None else columns
+        names = [self._names[column] for column in which]
         if len(got) != len(names):
             self.refuse(f"got {len(got)} values, expected {len(names)}: {', '.join(names)}", now_ns)
             return False
@@ -93,14 +122,9 @@ class ContactWatch:
             bad = [f"{names[i]} {got[i]}" for i in np.flatnonzero(~np.isfinite(got))]
             self.refuse(f"got {', '.join(bad)}, expected finite numbers", now_ns)
             return False
-        self._received_ns = now_ns
-        if self._samples and at_ns < self._samples[-1][0]:
-            self._samples.clear()  # another publisher, or its clock was set
-        self._samples.append((at_ns, got))
-        while self._samples[0][0] < at_ns - self.source.average_ns:
-            self._samples.popleft()
-        self._level = np.mean([sample for _, sample in self._samples], axis=0)
-        self._bias.take(at_ns, got, moving)
+        for column, value in zip(which, got.tolist(), strict=True):
+            self._averages[column].take(at_ns, value, now_ns)
+        self._bias.take(at_ns, which, got, moving)
         self._found = self._contact() or self._found
         return True
 
@@ -110,29 +134,32 @@ class ContactWatch:
 
     @property
     def residual(self) -> Floats | None:
-        """(N,) the average less the bias; None before the first message."""
-        return None if self._level is None else self._level - self._bias.value
+        """(N,) the averages less the bias; None until each value was received."""
+        if any(one.received_ns is None for one in self._averages):
+            return None
+        return np.array([one.level for one in self._averages]) - self._bias.value
 
     def findings(
-        self, now_ns: int, fault: bool, awake_ns: AwakeTime = all_awake
+        self, now_ns: int, fault: bool, awake_ns: AwakeTime = all_awake, mixed: str = ""
     ) -> tuple[Finding, ...]:
         """The findings since the last call: a contact, values that cannot be used, silence.
 
         None of a source that cannot find a contact. A contact stops soon. fault: they fault, else
-        they pause. awake_ns: how much of an age this process was awake.
+        they pause. awake_ns: how much of an age this process was awake. mixed: which publishers
+        send the same values at once; it is not known whose are right.
         """
         found, self._found = self._contact() or self._found, ""
         if not self.source.reacts:
             return ()
-        texts = [found, self._unusable(now_ns), self._silent(now_ns, awake_ns)]
+        texts = [found, mixed, self._unusable(now_ns), self._silent(now_ns, awake_ns)]
         contact, *others = (f"{self._label}: {text}" if text else "" for text in texts)
         every = [replace(finding("contact", contact, fault), soon=True)] if contact else []
         every += [reasoned("contact", text, fault) for text in others if text]
         return tuple(every)
 
-    def text(self, now_ns: int) -> str:
+    def text(self, now_ns: int, mixed: str = "") -> str:
         """The state of the source in one line: its largest value beside its threshold."""
-        parts = [self._unusable(now_ns), self._silent(now_ns, all_awake), self._bias.text]
+        parts = [mixed, self._unusable(now_ns), self._silent(now_ns, all_awake), self._bias.text]
         if not self.source.reacts:
             parts.append("no thresholds in the file, only shown")
         return "; ".join(part for part in (self._measured(), *parts) if part)
@@ -203,14 +230,30 @@ class ContactWatch:
         return self._problem if recent else ""
 
     def _silent(self, now_ns: int, awake_ns: AwakeTime) -> str:
-        if self._received_ns is None:
-            return "nothing usable received, expected messages: start its publisher"
-        age_ns = awake_ns(now_ns - self._received_ns)
-        if age_ns <= self.silence_ns:
+        """Which values did not come for longer than is allowed, or never."""
+        came = {
+            name: one.received_ns for name, one in zip(self._names, self._averages, strict=True)
+        }
+        never = [name for name, received_ns in came.items() if received_ns is None]
+        if len(never) == len(came):
+            joints = self.source.type in ("external_torques", "effort")
+            of = f" of {', '.join(never)}" if joints else ""
+            return f"nothing usable received{of}, expected messages: start its publisher"
+        if never:
+            return (
+                f"nothing usable received of {', '.join(never)}, others come: start their "
+                "publisher, or correct names"
+            )
+        ages_ns = {
+            name: awake_ns(now_ns - at_ns) for name, at_ns in came.items() if at_ns is not None
+        }
+        late = [name for name, age_ns in ages_ns.items() if age_ns > self.silence_ns]
+        if not late:
             return ""
+        of = f" of {', '.join(late)}" if len(late) < len(came) else ""
         return (
-            f"last usable message {age_ns / 1e9:.2f} s ago, at most {self.silence_ns / 1e9:.2f} s "
-            "allowed: check its publisher and the network"
+            f"last usable message{of} {max(ages_ns.values()) / 1e9:.2f} s ago, at most "
+            f"{self.silence_ns / 1e9:.2f} s allowed: check its publisher and the network"
         )
 
 
@@ -248,9 +291,9 @@ class FreeMotion:
         self._rows: list[Floats] = []
         self._unusable = ""
 
-    def take(self, at_ns: int, values: Floats) -> None:
-        """Take the values of one message."""
-        taken = self._watch.take(at_ns, values, at_ns, False)
+    def take(self, at_ns: int, values: Floats, columns: Sequence[int] | None = None) -> None:
+        """Take the values of one message; columns: which of the source's values, None: all."""
+        taken = self._watch.take(at_ns, values, at_ns, False, columns)
         residual = self._watch.residual
         if taken and residual is not None:
             self._rows.append(residual)
@@ -266,7 +309,10 @@ class FreeMotion:
         source, count = self._source, len(self._rows)
         if count < _LEAST_SAMPLES:
             why = f"got {count} usable messages, expected at least {_LEAST_SAMPLES}"
-            parts = (f"{source.topic}: {why}", self._unusable)
+            parts = (
+                f"{source.topic}: {why}",
+                self._unusable or ("" if count else self._watch.text(0)),
+            )
             return Proposal(source, count, "; ".join(part for part in parts if part))
         every = np.array(self._rows)
         bias = every.mean(axis=0) if source.learn_ns else np.zeros(every.shape[1])

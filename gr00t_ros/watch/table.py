@@ -563,9 +563,10 @@ ARM: tuple[Watch, ...] = (
         _FAULT,
         "with the parameter contact: fault",
         note="the sources are in the embodiment file below contact; without thresholds, or with "
-        "the parameter contact: show, they are only shown. A silent source, and values that are "
-        "not finite or too few, are findings too. The stop begins earlier than others: it leaves "
-        "the committed part of the window. A pause ends by itself when the contact has gone",
+        "the parameter contact: show, they are only shown. A silent source, values that are not "
+        "finite or too few, and two publishers of the same values are findings too; other joints "
+        "on the topic are none. The stop begins earlier than others: it leaves the committed part "
+        "of the window. A pause ends by itself when the contact has gone",
     ),
     Watch(
         "second_publisher",

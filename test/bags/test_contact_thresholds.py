@@ -93,11 +93,22 @@ def test_a_bag_without_enough_messages_is_a_no_with_the_reason(run):
     assert "thresholds: [2.5, 8.5]" in shown.out
 
 
-def test_messages_that_cannot_be_used_are_named(run):
-    """A joint that the messages do not have."""
-    status, shown = run(BLOCK.replace("fr3_joint1", "fr3_joint7"), ("/torques", torques, 120))
+@pytest.mark.parametrize(
+    ("absent", "text"),
+    [
+        ({"fr3_joint1": "fr3_joint7"}, "of fr3_joint7, others come"),
+        ({"fr3_joint1": "fr3_joint7", "fr3_joint2": "fr3_joint6"}, "of fr3_joint6, fr3_joint7"),
+    ],
+)
+def test_joints_that_never_come_are_named(run, absent, text):
+    """Some of the source, or all."""
+    block = BLOCK
+    for name, other in absent.items():
+        block = block.replace(name, other)
+    status, shown = run(block, ("/torques", torques, 120))
     assert status == 1
-    assert "got 0 usable messages, expected at least 100; got no effort of fr3_joint7" in shown.out
+    few = "got 0 usable messages, expected at least 100; nothing usable received"
+    assert f"{few} {text}" in shown.out
 
 
 def test_a_file_without_a_source_could_not_be_run(run):

@@ -6,7 +6,10 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
-from gr00t_ros.graph.traffic import Topic  # noqa: E402
+from sensor_msgs.msg import Image, JointState  # noqa: E402
+from std_msgs.msg import String  # noqa: E402
+
+from gr00t_ros.graph.traffic import Survey, Topic  # noqa: E402
 from gr00t_ros.ros import qos  # noqa: E402
 from gr00t_ros.tools.doctor_checks import (
     WARN,  # noqa: E402
@@ -114,3 +117,75 @@ def test_the_numbers_of_two_publishers_tell_no_loss():
     (text,) = said(two, offer("one"), offer("two"))
     assert text.startswith("2 publishers at once (one, two)")
     assert numbered(*[None] * 9).lost_share == numbered(7, 8, 1, 2).lost_share == 0.0
+
+
+class Graph:
+    """A node that has these topics, each with its types, and delivers what it is told to."""
+
+    def __init__(self, **topics):
+        self.topics = {f"/{name}": list(types) for name, types in topics.items()}
+        self.takes = {}
+
+    def get_topic_names_and_types(self):
+        """As rclpy's node."""
+        return list(self.topics.items())
+
+    def create_subscription(self, kind, topic, take, _profile):
+        """As rclpy's node; one a topic."""
+        assert topic not in self.takes
+        self.takes[topic] = kind, take
+
+
+JOINTS, TEXT = "sensor_msgs/msg/JointState", "std_msgs/msg/String"
+
+
+def surveyed(graph, *messages):
+    """What a survey knows after these messages, by topic."""
+    survey = Survey(graph)
+    survey.look()
+    for topic, message in messages:
+        graph.takes[topic][1](message)
+    return survey.known()
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (0, 2, 1), (2, 1, 0)])
+def test_joints_in_several_messages_are_all_known_whichever_came_last(order):
+    """An arm, its gripper, and wheels without positions, which the node cannot use."""
+    parts = (
+        JointState(name=["j1", "j2"], position=[0.1, 0.2]),
+        JointState(name=["finger"], position=[0.3]),
+        JointState(name=["wheel"], velocity=[1.0]),
+    )
+    old = JointState(name=["j1", "j2"], position=[9.0, 9.0])
+    messages = [("/joint_states", part) for part in (old, *(parts[at] for at in order))]
+    known = surveyed(Graph(joint_states=[JOINTS]), *messages)
+    assert known.positions == {"j1": 0.1, "j2": 0.2, "finger": 0.3}
+    assert {topic: set(has) for topic, has in known.joint_topics.items()} == {
+        "/joint_states": {"j1", "j2", "finger"}
+    }
+    assert known.remarks == {}
+
+
+@pytest.mark.parametrize("types", [[JOINTS, TEXT], [TEXT, JOINTS]])
+def test_a_topic_with_several_types_is_named_and_the_useful_one_is_read(types):
+    """In whatever order the graph has them."""
+    graph = Graph(joint_states=types, robot_description=types, other=[TEXT, "std_msgs/msg/Bool"])
+    known = surveyed(graph, ("/joint_states", JointState(name=["j1"], position=[0.1])))
+    assert known.positions == {"j1": 0.1}
+    assert {topic: kind for topic, (kind, _) in graph.takes.items()} == {
+        "/joint_states": JointState,
+        "/robot_description": String,
+    }
+    assert known.remarks[""] == (
+        f"/joint_states has several types, {' and '.join(types)}: {JOINTS} is read; give each a "
+        "topic of its own",
+        f"/robot_description has several types, {' and '.join(types)}: {TEXT} is read; give each "
+        "a topic of its own",
+    )
+
+
+def test_a_topic_of_one_type_needs_no_remark():
+    """A type that nothing reads is not subscribed to."""
+    graph = Graph(camera=["sensor_msgs/msg/Image"], words=[TEXT])
+    assert surveyed(graph).remarks == {}
+    assert {topic: kind for topic, (kind, _) in graph.takes.items()} == {"/camera": Image}

@@ -11,7 +11,7 @@ from std_msgs.msg import Bool, Float64MultiArray  # noqa: E402
 
 from gr00t_ros.collide.dynamics import InverseDynamics  # noqa: E402
 from gr00t_ros.errors import ObservationError, SettingsError  # noqa: E402
-from gr00t_ros.inputs.contact import values_of  # noqa: E402
+from gr00t_ros.inputs.contact import ContactReader, keys_of  # noqa: E402
 from gr00t_ros.robot.contact.sources import ContactSource  # noqa: E402
 
 TORQUES = ContactSource("t", "external_torques", "/t", ("b", "a"))
@@ -42,11 +42,18 @@ def joints(effort, position=(0.0,), velocity=(0.0,), names=("swing",)):
     )
 
 
+def read(source, message, dynamics=None):
+    """The first message of a source: its values by joint."""
+    found = ContactReader(source)(message, dynamics)
+    names = source.names if found.columns is None else [source.names[at] for at in found.columns]
+    return dict(zip(names, found.values.tolist(), strict=True))
+
+
 def test_torques_come_by_name_or_as_an_array_in_the_files_order():
     """franka_ros2 publishes a JointState."""
-    values, moving = values_of(TORQUES, JointState(name=["a", "b"], effort=[1.0, 2.0]), None)
-    assert (values.tolist(), moving) == ([2.0, 1.0], False)
-    assert values_of(TORQUES, Float64MultiArray(data=[3.0, 4.0]), None)[0].tolist() == [3.0, 4.0]
+    message = JointState(name=["a", "b"], effort=[1.0, 2.0])
+    assert read(TORQUES, message) == {"b": 2.0, "a": 1.0}
+    assert read(TORQUES, Float64MultiArray(data=[3.0, 4.0])) == {"b": 3.0, "a": 4.0}
 
 
 def test_a_force_and_a_flag_are_read():
@@ -54,47 +61,110 @@ def test_a_force_and_a_flag_are_read():
     message = WrenchStamped()
     message.wrench.force.y = -3.0
     source = ContactSource("w", "wrench", "/w", ("x", "y", "z"))
-    assert values_of(source, message, None)[0].tolist() == [0.0, -3.0, 0.0]
-    flag = ContactSource("f", "flag", "/f")
-    assert [values_of(flag, Bool(data=one), None)[0].tolist() for one in (True, False)] == [
-        [1.0],
-        [0.0],
-    ]
+    assert read(source, message) == {"x": 0.0, "y": -3.0, "z": 0.0}
+    flag = ContactReader(ContactSource("f", "flag", "/f"))
+    assert [flag(Bool(data=one), None).values.tolist() for one in (True, False)] == [[1.0], [0.0]]
+
+
+@pytest.mark.parametrize("source", [TORQUES, EFFORT])
+@pytest.mark.parametrize(
+    "message",
+    [
+        joints((), names=("gripper",)),
+        joints((0.1,), velocity=(), names=("gripper",)),
+        joints((), position=(), velocity=(0.1, 0.2), names=("wheel1", "wheel2")),
+        joints((1.0, 1.0), names=("gripper", "gripper")),
+        joints((np.nan,), position=(np.nan,), names=("gripper",)),
+        joints((1.0,), names=()),
+        JointState(),
+    ],
+)
+def test_a_message_without_a_joint_of_the_source_is_no_error(source, message):
+    """Whatever it lacks: it is of a gripper or of wheels on the same topic."""
+    for dynamics in (None, InverseDynamics(PENDULUM, "it")):
+        assert ContactReader(source)(message, dynamics) is None
+
+
+def test_a_message_with_some_joints_gives_their_values():
+    """The others may come in the next message."""
+    assert read(TORQUES, JointState(name=["a"], effort=[1.0])) == {"a": 1.0}
+    message = JointState(name=["gripper", "b"], effort=[0.1, 2.0])
+    assert read(TORQUES, message) == {"b": 2.0}
 
 
 @pytest.mark.parametrize(
     ("source", "message", "error"),
     [
-        (TORQUES, JointState(name=["a", "b"]), "got 0 values of effort for 2 joints, expected one"),
-        (TORQUES, JointState(name=["a"], effort=[1.0]), "got no effort of b"),
+        (TORQUES, JointState(name=["a", "b"]), "got 0 values of effort for 2 joints with b, a"),
+        (TORQUES, JointState(name=["a", "g"], effort=[1.0]), "got 1 values of effort for 2 joints"),
+        (TORQUES, JointState(name=["a", "a"], effort=[1.0, 1.0]), "joints twice .*: a:"),
         (EFFORT, joints((1.0,), velocity=()), "got 0 values of velocity for 1 joints"),
-        (EFFORT, joints((1.0,), names=("other",)), "got no effort of swing"),
     ],
 )
 def test_missing_numbers_are_an_error(source, message, error):
     """With what was got and what was expected."""
     with pytest.raises(ObservationError, match=error):
-        values_of(source, message, InverseDynamics(PENDULUM, "it"))
+        read(source, message, InverseDynamics(PENDULUM, "it"))
+
+
+def test_publishers_are_told_apart_by_the_joints_of_the_source():
+    """Who sends the gripper that stands in the same message does not matter."""
+    assert keys_of(TORQUES, JointState(name=["a", "g"])) == {"a"}
+    assert keys_of(TORQUES, JointState(name=["g", "h"])) == {"g", "h"}
+    assert keys_of(TORQUES, Float64MultiArray()) == keys_of(TORQUES, WrenchStamped()) == {""}
 
 
 def test_efforts_lose_what_weight_and_speed_explain():
     """At any angle: the residual of a drive that only carries the mass is zero."""
-    dynamics = InverseDynamics(PENDULUM, "it")
+    dynamics, read = InverseDynamics(PENDULUM, "it"), ContactReader(EFFORT)
     for angle in (-1.0, 0.0, 0.7):
         carried = -2.0 * 0.5 * G * np.cos(angle)
-        values, moving = values_of(EFFORT, joints((carried + 7.0,), (angle,), (0.0,)), dynamics)
-        assert values.tolist() == pytest.approx([7.0], abs=1e-9)
-        assert not moving
-    assert values_of(EFFORT, joints((0.0,), velocity=(0.2,)), dynamics)[1]
+        found = read(joints((carried + 7.0,), (angle,), (0.0,)), dynamics)
+        assert found.values.tolist() == pytest.approx([7.0], abs=1e-9)
+        assert not found.moving
+    assert read(joints((0.0,), velocity=(0.2,)), dynamics).moving
+
+
+TWO = PENDULUM.replace(
+    "</robot>",
+    """
+  <link name="hand"><inertial>
+    <origin xyz="0.3 0 0"/><mass value="1"/>
+    <inertia ixx="1e-3" iyy="1e-3" izz="1e-3" ixy="0" ixz="0" iyz="0"/>
+  </inertial></link>
+  <joint name="bend" type="continuous">
+    <origin xyz="0.5 0 0"/><parent link="arm"/><child link="hand"/><axis xyz="0 1 0"/>
+  </joint>
+</robot>""",
+)
+
+
+@pytest.mark.parametrize("names", [("swing", "bend"), ("swing",)])
+def test_efforts_of_joints_in_several_messages_are_those_of_one_message(names):
+    """The weight that a joint carries depends on the others, of the source or not."""
+    source, dynamics = ContactSource("e", "effort", "/j", names), InverseDynamics(TWO, "it")
+    whole, parts = ContactReader(source), ContactReader(source)
+    both = joints((1.0, 2.0), (0.3, -0.8), (0.1, 0.2), ("swing", "bend"))
+    expected = whole(both, dynamics).values[:1].tolist()
+    if len(names) == 2:
+        with pytest.raises(ObservationError, match="no position of swing was received yet"):
+            parts(joints((2.0,), (-0.8,), (0.2,), ("bend",)), dynamics)
+    else:
+        assert parts(joints((2.0,), (-0.8,), (0.2,), ("bend",)), dynamics) is None
+    found = parts(joints((1.0,), (0.3,), (0.1,), ("swing",)), dynamics)
+    assert list(found.columns) == [0]
+    assert found.values.tolist() == pytest.approx(expected)
+    parts(joints((2.0,), (np.nan,), (0.2,), ("finger",)), dynamics)
+    assert parts(joints((1.0,), (0.3,), (0.1,)), dynamics).values.tolist() == found.values.tolist()
 
 
 def test_efforts_need_a_description_with_the_joint():
     """Else it is said what is missing."""
     with pytest.raises(ObservationError, match="nothing received on robot_description"):
-        values_of(EFFORT, joints((1.0,)), None)
+        read(EFFORT, joints((1.0,)))
     other = PENDULUM.replace('"swing"', '"other"')
     with pytest.raises(ObservationError, match="robot_description has no joints swing"):
-        values_of(EFFORT, joints((1.0,)), InverseDynamics(other, "it"))
+        read(EFFORT, joints((1.0,)), InverseDynamics(other, "it"))
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,12 @@ from gr00t_ros.inputs.source import (  # noqa: E402
     JointSource,
     Source,
 )
+from gr00t_ros.inputs.stream_report import report  # noqa: E402
 from gr00t_ros.observe.joint_states import (
     REBASE_NS,  # noqa: E402
     JointPublishers,  # noqa: E402
 )
+from gr00t_ros.observe.observation import ObservationSettings  # noqa: E402
 from gr00t_ros.observe.transit import LOOKED_NS  # noqa: E402
 from gr00t_ros.robot.streams import StateStream, VideoStream  # noqa: E402
 
@@ -308,12 +310,22 @@ def _joint_source():
 
 def _told(source, now_ms, *messages):
     """Pull messages, each a number, a stamp in ms, and its joints with their position."""
-    for number, stamp_ms, names, position in messages:
-        stamp_ns = START + stamp_ms * MS
-        message = JointState(name=names, position=[position] * len(names))
-        message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 10**9)
-        source.subscription.waiting.append((number, serialize_message(message)))
+    told = [(n, _state(at, names, [q] * len(names))) for n, at, names, q in messages]
+    _pulled(source, now_ms, *told)
+
+
+def _pulled(source, now_ms, *messages):
+    """Pull messages, each a number and bytes."""
+    source.subscription.waiting += messages
     source.pull(START + now_ms * MS)
+
+
+def _state(stamp_ms, names, position=(), velocity=()):
+    """The bytes of a JointState, stamped at START plus this; None: without a stamp."""
+    message = JointState(name=names, position=position, velocity=velocity)
+    stamp_ns = 0 if stamp_ms is None else START + stamp_ms * MS
+    message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 10**9)
+    return serialize_message(message)
 
 
 def test_all_that_waits_is_taken_and_each_stream_has_its_own_samples():
@@ -373,3 +385,71 @@ def test_a_joint_twice_in_a_message_is_a_problem_until_the_next_good_one():
     assert "joints twice in one message: l1" in source.problem
     _told(source, 20, (2, 20, ("l1", "l2"), 0.0))
     assert (source.problem, source.refused) == ("", 1)
+
+
+def _arm(stamp_ms):
+    return _state(stamp_ms, ("l1", "l2"), (1.0, 2.0))
+
+
+UNUSABLE = {
+    "wheels without positions": lambda k: _state(k, ("w1", "w2"), (), (1.0, 2.0)),
+    "no stamp": lambda k: _state(None, ("x",), (0.3,)),
+    "a joint twice": lambda k: _state(k, ("x", "x"), (0.3, 0.3)),
+    "no joints": lambda k: _state(k, (), (0.3,)),
+    "the same stamp": lambda k: _state(0, ("x",), (0.3,)),
+    "another stream's, no stamp": lambda k: _state(None, ("g",), (0.3,)),
+}
+
+
+def _report(source, now_ms):
+    """Of the arm, which is late after 100 ms."""
+    settings = ObservationSettings(100 * MS, 100 * MS, 100 * MS)
+    now_ns = START + now_ms * MS
+    return report("state.left", LEFT, [source], now_ns, now_ns, settings)
+
+
+@pytest.mark.parametrize("other", UNUSABLE.values(), ids=UNUSABLE.keys())
+def test_messages_about_other_joints_are_never_a_streams_problem(other):
+    """Of another publisher, or the same; and when the arm ends, the reason is that it ended."""
+    source = _joint_source()
+    _pulled(source, 0, (5000, other(0)), (1, _arm(0)))
+    for k in range(1, 20):
+        _pulled(source, 20 * k, (1 + k, _arm(20 * k)), (5000 + k, other(20 * k)))
+        found = _report(source, 20 * k)
+        assert (found.problem, found.fresh, found.usable) == ("", True, True)
+    assert source.refused >= 19
+    for k in range(20, 40):
+        _pulled(source, 20 * k, (5000 + k, other(20 * k)))
+    found = _report(source, 800)
+    assert found.problem.startswith("l1, l2 no longer comes on /joints, other joints do")
+
+
+@pytest.mark.parametrize("other", UNUSABLE.values(), ids=UNUSABLE.keys())
+def test_an_arm_that_never_comes_is_missed_by_its_joints(other):
+    """Not by what is wrong with the messages of others."""
+    source = _joint_source()
+    for k in range(3):
+        _pulled(source, 20 * k, (5000 + k, other(20 * k)))
+    found = _report(source, 40)
+    assert "l1, l2 does not come on /joints" in found.problem or "missing: l1, l2" in found.problem
+
+
+def test_good_messages_about_other_joints_end_no_streams_problem():
+    """Each joint's own messages do."""
+    source = _joint_source()
+    for k in range(3):
+        bad, good = _state(None, ("l1", "l2"), (1.0, 2.0)), _state(20 * k, ("g",), (0.5,))
+        _pulled(source, 20 * k, (1 + k, bad), (5000 + k, good))
+        assert "header stamp is zero" in source.problem_of(LEFT)
+        assert source.problem_of(GRIP) == ""
+    _pulled(source, 60, (4, _arm(60)))
+    assert (source.problem_of(LEFT), source.problem) == ("", "")
+
+
+def test_bytes_that_are_no_message_may_be_about_any_joint():
+    """Until a good message about it."""
+    source = _joint_source()
+    _pulled(source, 0, (1, b"junk"))
+    assert source.problem_of(LEFT) and source.problem_of(GRIP)
+    _pulled(source, 20, (2, _arm(20)))
+    assert source.problem_of(LEFT) == "" != source.problem_of(GRIP)

@@ -12,6 +12,7 @@ from ros_fixtures import call, wait_for_discovery, wait_until
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 import numpy as np  # noqa: E402
+import rclpy  # noqa: E402
 from geometry_msgs.msg import WrenchStamped  # noqa: E402
 from rcl_interfaces.msg import ParameterType  # noqa: E402
 from rcl_interfaces.srv import SetParameters  # noqa: E402
@@ -102,7 +103,7 @@ def test_silence_wrong_values_and_contacts_are_reasons_to_wait(rig, file):
     rig.start_policy(embodiment=file, contact="pause")
     assert rig.change("configure")
     rig.wait_for_reason(
-        "contact torques on /torques: nothing usable received",
+        "contact torques on /torques: nothing usable received of fr3_joint1, fr3_joint2, expected",
         "contact robot on /collision_detected: nothing usable received",
     )
     assert "contact wrist" not in rig.statuses[-1].reason  # it has no threshold
@@ -155,3 +156,26 @@ def test_the_reaction_needs_a_source_with_thresholds(rig, file):
     value.value.string_value = "pause"
     answer = call(rig.node, SetParameters, "/gr00t_policy/set_parameters", request)
     assert "expected show, or such a source" in answer.results[0].reason
+
+
+def test_two_publishers_of_the_same_values_refuse_an_activation(rig, file):
+    """Both nodes are named: the values of one would hide what the other's show."""
+    rig.start_policy(embodiment=file, contact="fault")
+    assert rig.change("configure")
+    own = rig.node.create_publisher(Float64MultiArray, "/torques", qos.SENSOR)
+    node = rclpy.create_node("second_driver", context=rig.node.context)
+    try:
+        other = node.create_publisher(Float64MultiArray, "/torques", qos.SENSOR)
+        wait_for_discovery(other.get_subscription_count, "a subscription of the second driver")
+        silent = Float64MultiArray(data=[0.0, 0.0])
+
+        def found():
+            other.publish(silent)
+            return "two publishers at once of /torques" in rig.statuses[-1].reason
+
+        repeat(rig, own, Float64MultiArray(data=[1.0, 1.0]), found, "both publishers")
+        reason = rig.statuses[-1].reason
+        assert rig.node.get_name() in reason and "second_driver" in reason
+        assert not rig.change("activate")
+    finally:
+        node.destroy_node()

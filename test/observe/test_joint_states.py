@@ -52,8 +52,8 @@ def test_a_joint_that_no_longer_comes_ages_and_is_named(joints):
     told(joints, 100, ("a1",), 1.5)
     assert (age(joints, ("a1",)), age(joints, ARM)) == (100, 5)
     assert select(ARM, joints.sample(ARM).value).tolist() == [1.5, 2.0]
-    assert joints.behind(ARM, 50 * MS) == ("a2",)
-    assert joints.behind(ARM, 95 * MS) == ()
+    assert joints.older((*ARM, "never"), START + 6 * MS) == ("a2", "never")
+    assert joints.older(ARM, START + 5 * MS) == ()
 
 
 def test_a_joint_that_never_came_is_for_the_reader_to_refuse(joints):

@@ -26,7 +26,7 @@ from rcl_interfaces.srv import SetParameters  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
 from sensor_msgs.msg import CompressedImage, Image, JointState  # noqa: E402
-from std_msgs.msg import String  # noqa: E402
+from std_msgs.msg import Bool, String  # noqa: E402
 from std_srvs.srv import SetBool  # noqa: E402
 from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 from visualization_msgs.msg import MarkerArray  # noqa: E402
@@ -428,6 +428,11 @@ def test_the_sources_of_contacts_are_examined(clinic, tmp_path):
     with admitted(clinic.domain, embodiment=file) as doctor:
         found(doctor, "pass", "contact torques on /franka", "only shown")
         found(doctor, "warn", "contact sensor on /bumper: nobody publishes it")
+        bumpers = [clinic.node.create_publisher(Bool, "/bumper", 1) for _ in range(2)]
+        name = clinic.node.get_name()
+        found(doctor, "warn", f"contact sensor on /bumper: 2 publishers at once ({name}, {name})")
+        for one in bumpers:
+            clinic.node.destroy_publisher(one)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from ros_fixtures import wait_until
 
 from gr00t_ros.robot.field import FILL_IN
 from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.robot.known import Known
 from gr00t_ros.tools import embodiment as module
 from gr00t_ros.tools.embodiment import main
 
@@ -184,7 +185,8 @@ def surveyed(urdf):
         ("/robot_description", String(data=urdf)),
         ("/joint_states", JointState(name=["pan", "lift"], position=[0.0, 9.0])),
     ):
-        survey.seen[topic] = Seen(type(message), count=1, message=message)
+        survey.seen[topic] = Seen(type(message))
+        survey.seen[topic].take(message, 0)
     return survey.known()
 
 
@@ -208,6 +210,22 @@ def test_a_description_that_cannot_be_read_takes_nothing_else_away(
     said = capsys.readouterr().err
     assert "- limits.lift: it is at 9.0000" in said
     assert "- /robot_description: no XML: line 1: '<!--'" in said
+
+
+def test_what_is_odd_about_the_topics_is_said(dataset, monkeypatch, capsys):
+    """As a comment of the begun file, beside the dataset's own remarks, and by validate."""
+    pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+    odd = "/joint_states has several types"
+    known = Known(joint_topics={"/joint_states": (), "/arm": ("pan",)}, remarks={"": (odd,)})
+    monkeypatch.setattr("gr00t_ros.graph.traffic.survey", lambda _seconds: known)
+    modality = dataset / "meta" / "modality.json"
+    modality.write_text(json.dumps(json.loads(modality.read_text()) | {"tactile": {}}))
+    assert main(["new", "--dataset", str(dataset), "--topics"]) == 0
+    said = capsys.readouterr().out
+    assert f'# "{odd}"' in said and "modality.json has tactile too" in said
+    assert "/joint_states has no positions" in said and '/arm has ["pan"]' in said
+    assert main(["validate", "franka_droid", "--topics"]) == 0
+    assert odd in capsys.readouterr().out
 
 
 def test_validate_names_what_is_open(dataset, tmp_path, capsys):

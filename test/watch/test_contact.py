@@ -225,3 +225,51 @@ def test_a_flag_needs_no_threshold() -> None:
     (found,) = watch.findings(2, True)
     assert "the robot reports a contact" in found.reason
     assert watch.text(2) == "contact"
+
+
+@settings(max_examples=examples(100), deadline=None)
+@given(
+    st.lists(st.sampled_from([(0,), (1,), (0, 1), (1, 0)]), min_size=20, max_size=60),
+    st.sampled_from([0, 1]),
+    st.floats(1e-3, 1e3),
+)
+def test_values_in_several_messages_are_found_as_those_of_one(
+    parts: list[tuple[int, ...]], joint: int, above: float
+) -> None:
+    """Each has an average of its own, by the clock of its own publisher."""
+    feed = Feed(torques())
+    feed(1.0, 1.0)
+    values = [1.0, 1.0]
+    values[joint] = LIMITS[joint] + above
+    for columns in [*parts, *[(joint,)] * 11]:
+        feed.now_ns += STEP_NS
+        at_ns = feed.now_ns + (7 * 10**9 if columns == (0,) else 0)
+        feed.watch.take(at_ns, [values[one] for one in columns], feed.now_ns, False, columns)
+    (reason,) = feed.found()
+    assert NAMES[joint] in reason
+
+
+def test_only_the_values_that_do_not_come_are_silent() -> None:
+    """Named, whether they came once or never."""
+    feed = Feed(torques())
+    feed.watch.take(1, [1.0], feed.now_ns, False, [0])
+    assert "nothing usable received of wrist, others come" in feed.found()[0]
+    feed.watch.take(1, [1.0], feed.now_ns, False, [1])
+    assert feed.found() == []
+    feed.now_ns += 201 * MS
+    feed.watch.take(2, [1.0], feed.now_ns, False, [0])
+    (reason,) = feed.found()
+    assert "last usable message of wrist 0.20 s ago, at most 0.20 s allowed" in reason
+
+
+def test_two_publishers_are_a_finding_that_hides_no_contact() -> None:
+    """With the reaction of a contact; only shown of a source that finds none."""
+    feed = Feed(torques())
+    feed(50.0, 0.0, count=20)
+    found = feed.watch.findings(feed.now_ns, True, mixed="two publishers at once (a, b)")
+    assert [one.reaction for one in found] == [Reaction.FAULT] * 2
+    assert "at most 20 allowed" in found[0].reason
+    assert found[1].reason == "contact arm on /t: two publishers at once (a, b)"
+    shown = torques(thresholds=())
+    assert shown.findings(0, True, mixed="two publishers at once (a, b)") == ()
+    assert "two publishers at once (a, b)" in shown.text(0, "two publishers at once (a, b)")
