@@ -173,6 +173,17 @@ class PolicyClient:
         reply = self._call(messages.RESET, {"options": options})
         return messages.expect_map(reply, messages.RESET)
 
+    def begin_episode(self) -> None:
+        """Reset the policy, unless the server has no reset.
+
+        Every other error is raised: the policy may still remember the episode before.
+        """
+        try:
+            self.reset()
+        except RemoteError as error:
+            if not messages.has_no_reset(error):
+                raise
+
     def close(self) -> None:
         """Close socket and context at once; unsent data is dropped."""
         self._drop()

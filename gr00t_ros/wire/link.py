@@ -25,7 +25,7 @@ from gr00t_ros.observe.readings import PoseReading, encode
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.streams import POSES
 from gr00t_ros.session.overlap import Overlap
-from gr00t_ros.watch.server import OTHER, Outlook, kind_of, suspects
+from gr00t_ros.watch.server import suspects
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.client import PolicyClient
 from gr00t_ros.wire.handshake import Server
@@ -168,9 +168,10 @@ class PolicyLink:
     ) -> tuple[Filled, Action, int]:
         """Fill a template and send it; return `fill`'s result, the action and the inference ns.
 
-        The server is reset at the first query of an episode. After a failed exchange the next
-        query checks the server again, since it may have been replaced. If the client had to
-        reconnect during this query, the server is checked now, and the answer is dropped
+        The server is reset at the first query of an episode, and nothing is sent before that has
+        worked: a policy with a memory would go on in the episode before. After a failed exchange
+        the next query checks the server again, since it may have been replaced. If the client had
+        to reconnect during this query, the server is checked now, and the answer is dropped
         (UnreachableError).
         """
         self.exchanged = None
@@ -303,14 +304,11 @@ class PolicyLink:
         self._answered = None
         try:
             if self.named is None:
-                self._client.reset()
+                self._client.begin_episode()
             else:
                 self.named.reset()
-        except RemoteError as error:
-            kind = kind_of(error.server_text)
-            if self.named is not None or (kind.outlook is Outlook.PASSES and kind is not OTHER):
-                raise  # busy: not reset; the next query resets it before it sends anything
-            # Other errors: the server has no episodes and needs no reset.
+        except RemoteError:
+            raise  # not reset: the next query asks for it again before it sends anything
         except Gr00tError:
             self.checked = None
             raise

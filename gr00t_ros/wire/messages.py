@@ -161,6 +161,14 @@ def _error_line(text: str, token: Token | None) -> str:
     return one_line(token.redact(line) if token else line, MAX_ERROR_TEXT)
 
 
+def has_no_reset(error: RemoteError) -> bool:
+    """Whether the answer to a reset proves that the server has none: N1.5, some forks (wire.md 3).
+
+    A policy whose reset failed answers any other text, also an empty one.
+    """
+    return error.server_text.startswith("Unknown endpoint")
+
+
 def expect_map(reply: object, endpoint: str) -> dict[str, Any]:
     """Return `reply` if it is a map, else raise `WireError`."""
     if not isinstance(reply, dict):

@@ -369,33 +369,46 @@ def test_a_call_that_keeps_warm_finds_what_has_changed(place, policy, link_to):
     assert link.query(fill, 1)[0] == "filled"
 
 
-def test_a_server_that_cannot_reset_is_queried_all_the_same(place, policy, link_to):
-    """It has nothing to forget; it is not asked again in this episode."""
+def test_a_server_that_has_no_reset_is_queried_all_the_same(place, policy, link_to):
+    """Its answer says so (wire.md 3); it is not asked again in this episode."""
     asked = []
 
-    def refuse(options):
+    def unknown(options):
         asked.append(options)
-        raise ValueError("no episodes here")
+        raise ValueError("Unknown endpoint: reset")
 
-    policy.reset = refuse
+    policy.reset = unknown
     link = link_to(place.address)
     for _ in range(3):
         assert link.query(fill, 1)[0] == "filled"
     assert len(asked) == 1
 
 
-def test_a_server_that_is_too_busy_to_reset_is_reset_before_it_is_queried(place, policy, link_to):
-    """Else a policy with a memory would go on in the episode before."""
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("busy: waited 500 ms for its turn"),
+        RuntimeError("cannot clear the history: CUDA error: unspecified launch failure"),
+        ValueError("no episodes here"),
+        KeyError("history"),
+        NotImplementedError(),
+    ],
+)
+def test_a_reset_that_failed_is_asked_for_again_before_anything_is_sent(
+    place, policy, link_to, error
+):
+    """Whatever its text: a policy with a memory would go on in the episode before."""
     link, reset = link_to(place.address), policy.reset
 
-    def busy(options):
-        raise RuntimeError("busy: waited 500 ms for its turn")
+    def fail(options):
+        raise error
 
     link.check()
-    policy.reset, asked = busy, len(policy.instructions)
+    policy.reset, asked = fail, len(policy.instructions)
     for _ in range(2):
-        with pytest.raises(RemoteError, match="busy"):
+        with pytest.raises(RemoteError) as caught:
             link.query(fill, 1)
+        assert caught.value.server_text == str(error)
     assert len(policy.instructions) == asked
     policy.reset = reset
     assert link.query(fill, 1)[0] == "filled" and policy.resets == 1
