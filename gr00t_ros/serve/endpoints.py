@@ -171,8 +171,9 @@ class Endpoints:
         return [action, info]
 
     def reset(self, options: Any = None) -> object:
-        """Serve reset; the map that the policy returns is the reply."""
-        return self._policy.reset(options)
+        """Serve reset; the map that the policy returns is the reply, an empty one for None."""
+        reply = self._policy.reset(options)
+        return {} if reply is None else reply
 
     def _endpoint_of(self, request: Any) -> str:
         if not isinstance(request, dict):

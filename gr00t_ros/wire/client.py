@@ -167,11 +167,14 @@ class PolicyClient:
         return self._act(template, self._server, timeout_ms)
 
     def reset(self, options: Mapping[str, object] | None = None) -> dict[str, Any]:
-        """Reset the policy's episode and return the reply; N1.5 has no reset: nothing is sent."""
+        """Reset the policy's episode; return the reply, {} if it is no map: any is a success.
+
+        Python's own reset returns nothing. N1.5 has no reset: nothing is sent.
+        """
         if self._server is not None and self._server.generation.is_n15:
             return {}
         reply = self._call(messages.RESET, {"options": options})
-        return messages.expect_map(reply, messages.RESET)
+        return reply if isinstance(reply, dict) else {}
 
     def begin_episode(self) -> None:
         """Reset the policy, unless the server has no reset.

@@ -81,6 +81,7 @@ class PolicyLink:
         now_ns: Callable[[], int] = time.monotonic_ns,
         wants_rtc: bool = False,
         robot_id: str = "",
+        resets: bool = True,
     ) -> None:
         """Take over `client`; nothing is sent before `check` or `query`.
 
@@ -89,9 +90,11 @@ class PolicyLink:
         now_ns: the clock for inference times. It is the clock of the plans: in a simulation at
         half speed an inference counts half of its wall time. robot_id: a server that several robots
         ask must keep an episode for this one under it, or it is refused; "": not asked for.
+        resets: the check resets the policy too; False for one that must disturb nobody's episode.
         """
         self._client, self._embodiment, self._token = client, embodiment, token
         self._strict, self._now_ns, self._wants_rtc = strict, now_ns, wants_rtc
+        self._resets = resets
         self.named = NamedEpisode(client, robot_id) if robot_id else None
         """What is known of this server's episode for `robot_id`; None without an id."""
         self._answered: Action | None = None
@@ -316,8 +319,11 @@ class PolicyLink:
 
     def _look(self, server: Server) -> None:
         self._compare(server)
+        # Before an observation, which must not be another robot's, as an episode's first one is.
         if self.named is not None:
-            self.named.find(server)  # before an observation, which must not be another robot's
+            self.named.find(server)
+        elif self._resets and not server.generation.is_n15:
+            self._client.begin_episode()
 
     def _probe(self, server: Server) -> RequestTemplate:
         template = self._template(server)

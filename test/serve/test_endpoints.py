@@ -121,6 +121,14 @@ def test_a_policy_whose_action_breaks_its_own_config_is_an_error_reply(
     assert reply == {"error": "Action key 'joints's horizon must be 4. Got 3"}
 
 
+@pytest.mark.parametrize("returned", [None, {}, {"episode_index": 3}])
+def test_a_reset_s_reply_is_the_policy_s_map_and_an_empty_one_for_nothing(golden_policy, returned):
+    """Python's own reset returns nothing, and clients of GR00T's expect a map."""
+    golden_policy.reset = lambda options: returned
+    request = {"endpoint": "reset", "data": {"options": None}}
+    assert _ask(_endpoints(golden_policy), request) == (returned or {})
+
+
 def test_the_policy_sees_what_was_sent_and_the_options(golden_policy, golden_observation):
     """Arrays, language and options pass unchanged."""
     _ask(_endpoints(golden_policy), _get_action(golden_observation, options={"seed": 3}))

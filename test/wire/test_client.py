@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from gr00t_ros.errors import (
 from gr00t_ros.wire import client as client_module
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.client import ClientCounts, PolicyClient
+from gr00t_ros.wire.codec import encode
 from gr00t_ros.wire.messages import Generation
 from gr00t_ros.wire.template import RequestTemplate
 
@@ -105,6 +107,28 @@ def test_generation_codec_and_key_style_are_found_and_an_action_comes_back(
     action = client.get_action(probe(server))
     expected = np.array(TABLE["expected_action"]["joints"]["values"], np.float32)
     np.testing.assert_array_equal(action["joints"], expected)
+
+
+@pytest.mark.parametrize("content", [None, {}, [], [1], 7, "done", True])
+def test_a_reset_is_done_whatever_is_replied_unless_it_is_an_error(
+    serve, golden_policy, client_of, content
+):
+    """A foreign server sends what its policy returns, and Python's own reset returns nothing."""
+
+    class Foreign:
+        def __init__(self, inner):
+            self.refuse, self._inner = inner.refuse, inner
+
+        def answer(self, frame, max_bytes):
+            answer = self._inner.answer(frame, max_bytes)
+            is_reset = answer.endpoint == "reset"
+            return replace(answer, frame=encode(content, "npy")) if is_reset else answer
+
+    server = serve(golden_policy, around=Foreign)
+    client = client_of(int(server.address.rpartition(":")[2]), key_style="nested")
+    client.connect()
+    assert client.reset() == {}
+    assert client.counts.errors == client.counts.invalid == 0
 
 
 def test_a_configured_key_style_needs_no_probe(start_peer, client_of):

@@ -330,16 +330,40 @@ def test_a_restarted_server_that_is_busy_is_no_misfit(place, policy, link_to, em
 
 
 def test_the_server_is_reset_once_an_episode(place, policy, link_to):
-    """Before its first query, and again after a new check."""
+    """Before its first query, and at each check."""
     link = link_to(place.address)
     link.check()
-    assert policy.resets == 0
-    for episode, resets in ((1, 1), (1, 1), (2, 2), (2, 2), (5, 3), (1, 4)):
+    assert policy.resets == 1
+    for episode, resets in ((1, 2), (1, 2), (2, 3), (2, 3), (5, 4), (1, 5)):
         link.query(fill, episode)
         assert policy.resets == resets
     link.check()
+    assert policy.resets == 6
     link.query(fill, 1)
-    assert policy.resets == 5
+    assert policy.resets == 7
+
+
+@pytest.mark.parametrize("generation", ["B3", "A1", "A0"])
+def test_a_server_that_cannot_reset_does_not_pass_the_check(place, policy, embodiment, generation):
+    """Nothing is inferred; N1.5 has no reset, and who must disturb nobody does not ask for one."""
+
+    def fail(options):
+        raise RuntimeError("no such history")
+
+    policy.reset = fail
+    place.restart(policy, generation=generation)
+    port, has_reset = int(place.address.rpartition(":")[2]), generation != "A0"
+    for resets in (True, False):
+        with closing(
+            PolicyLink(PolicyClient("127.0.0.1", port), embodiment, None, resets=resets)
+        ) as link:
+            if resets and has_reset:
+                with pytest.raises(RemoteError, match="no such history"):
+                    link.check()
+                assert not policy.instructions
+            else:
+                link.check()
+                assert policy.instructions
 
 
 def test_a_call_that_keeps_warm_is_forgotten(place, policy, link_to):
@@ -370,7 +394,7 @@ def test_a_call_that_keeps_warm_finds_what_has_changed(place, policy, link_to):
 
 
 def test_a_server_that_has_no_reset_is_queried_all_the_same(place, policy, link_to):
-    """Its answer says so (wire.md 3); it is not asked again in this episode."""
+    """Its answer says so (wire.md 3): asked at the check, and once in this episode."""
     asked = []
 
     def unknown(options):
@@ -381,7 +405,7 @@ def test_a_server_that_has_no_reset_is_queried_all_the_same(place, policy, link_
     link = link_to(place.address)
     for _ in range(3):
         assert link.query(fill, 1)[0] == "filled"
-    assert len(asked) == 1
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize(
@@ -404,14 +428,14 @@ def test_a_reset_that_failed_is_asked_for_again_before_anything_is_sent(
         raise error
 
     link.check()
-    policy.reset, asked = fail, len(policy.instructions)
+    policy.reset, asked, resets = fail, len(policy.instructions), policy.resets
     for _ in range(2):
         with pytest.raises(RemoteError) as caught:
             link.query(fill, 1)
         assert caught.value.server_text == str(error)
     assert len(policy.instructions) == asked
     policy.reset = reset
-    assert link.query(fill, 1)[0] == "filled" and policy.resets == 1
+    assert link.query(fill, 1)[0] == "filled" and policy.resets == resets + 1
 
 
 # Losses and failures.
@@ -452,7 +476,7 @@ def test_a_server_restarted_as_itself_loses_one_answer_and_is_reset(
         link.query(fill, episode=1)
     assert link.checked is not None and link.checked is not before
     assert link.query(fill, episode=1)[0] == "filled"
-    assert fresh.resets == 1
+    assert fresh.resets == 2, "at the check, and before the query"
 
 
 def test_a_restarted_server_that_speaks_another_generation_is_spoken_to_in_it(
@@ -481,7 +505,7 @@ def test_a_failed_exchange_is_followed_by_a_new_check(place, policy, link_to):
     asked = len(policy.instructions)
     link.query(fill, episode=1)
     assert policy.instructions[asked] == ""
-    assert link.checked is not None and policy.resets == 2
+    assert link.checked is not None and policy.resets == 4, "two checks, twice the episode"
 
 
 def test_an_error_answer_needs_no_new_check(place, policy, link_to):
