@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zmq
 from raw_peer import RawPeer
 
 from gr00t_ros.errors import (
@@ -24,6 +25,7 @@ from gr00t_ros.errors import (
     UnreachableError,
     WireError,
 )
+from gr00t_ros.serve.front import Wake
 from gr00t_ros.wire import client as client_module
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.client import ClientCounts, PolicyClient
@@ -229,10 +231,27 @@ def test_a_peer_that_speaks_another_protocol_is_a_wire_error(start_peer, client_
 def test_a_peer_that_speaks_another_protocol_first_is_a_wire_error(
     start_peer, client_of, monkeypatch
 ):
-    """Also if its bytes come before the request could be sent, as on a busy machine."""
+    """Also if its bytes come before the request could be sent, as on a busy machine.
+
+    libzmq takes them for a message of ZeroMQ's first protocol, here for one that is too long.
+    """
     monkeypatch.setattr(client_module.Connection, "_sent", lambda self, message: False)
     _, port = start_peer("http")
     with pytest.raises(WireError, match="does not speak ZeroMQ"):
+        client_of(port, max_reply_bytes=50).ping()
+
+
+def test_bytes_that_libzmq_takes_for_a_message_are_no_reply(start_peer, client_of, monkeypatch):
+    """They were there before the request: no reply has more right to be taken for an answer."""
+    send = client_module.Connection._sent
+
+    def late(connection, message):
+        assert connection._socket.poll(round(LIMIT_S * 1e3))
+        return send(connection, message)
+
+    monkeypatch.setattr(client_module.Connection, "_sent", late)
+    _, port = start_peer("http")
+    with pytest.raises(WireError, match="the peer is no policy server"):
         client_of(port).ping()
 
 
@@ -347,6 +366,67 @@ def test_a_late_reply_is_never_taken_for_the_next_answer(start_peer, client_of):
         client.ping()
     client._timeout_ms = PATIENT_MS
     assert client.connect().modality["video"].keys == ("cam_a", "cam_b")
+
+
+@pytest.fixture
+def twice():
+    """A ROUTER server, as forks have it, that answers with `frames(old, new)`; its port and log.
+
+    old: the answer before, of whichever request; new: this one's. All are sent at once.
+    """
+    stack = contextlib.ExitStack()
+
+    def start(frames):
+        context = zmq.Context()
+        server, wake = context.socket(zmq.ROUTER), Wake()
+        port, seen = server.bind_to_random_port("tcp://127.0.0.1"), []
+
+        def serve():
+            poller, old = zmq.Poller(), None
+            poller.register(server, zmq.POLLIN)
+            poller.register(wake.reader, zmq.POLLIN)
+            while not wake.asked:
+                if server not in dict(poller.poll()):
+                    continue
+                peer, *message = server.recv_multipart()
+                seen.append(message)
+                new = encode({"status": "ok", "number": len(seen)}, "npy")
+                for reply in frames(old, new):
+                    server.send_multipart([peer, b"", reply])
+                old = new
+            server.close(linger=0)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        stack.callback(context.term)
+        stack.callback(thread.join, LIMIT_S)
+        stack.callback(wake.set)
+        return port, seen
+
+    with stack:
+        yield start
+
+
+@pytest.mark.parametrize(
+    ("frames", "requests"),
+    [
+        (lambda old, new: [new, new], 1),
+        (lambda old, new: [new] if old is None else [old, new], 2),
+    ],
+    ids=["twice", "the one before first"],
+)
+def test_whoever_answers_a_request_twice_is_refused_at_the_next(twice, client_of, frames, requests):
+    """Before it is sent: from then on each answer could be that to the observation before."""
+    port, seen = twice(frames)
+    client = client_of(port)
+    for _ in range(requests):
+        client.ping()
+    assert client._connection._socket.poll(round(LIMIT_S * 1e3)), "the answer that is too much"
+    with pytest.raises(RefusedError, match="a second time, expected one answer to each"):
+        client.ping()
+    assert len(seen) == requests
+    client.ping()  # on a new connection, where nothing waits
+    assert all(message == [b"", encode({"endpoint": "ping"}, "npy")] for message in seen)
 
 
 def test_a_server_that_restarts_between_calls_is_found_again(start_peer, client_of):
