@@ -118,7 +118,8 @@ class PolicyClient:
         if timeout_ms <= 0:
             raise SettingsError(f"timeout_ms is {timeout_ms}, expected a positive number")
         self._timeout_ms = timeout_ms
-        self._token = token
+        self.token = token
+        """Sent with each request from now on, except those that are laid out as a template."""
         self._key_style = key_style
         self._max_reply_bytes = max_reply_bytes
         self._curve = curve
@@ -215,7 +216,7 @@ class PolicyClient:
         return action
 
     def _call(self, endpoint: str, data: Mapping[str, object] | None = None) -> Any:
-        token = None if self._token is None else self._token.reveal()
+        token = None if self.token is None else self.token.reveal()
         return self._exchange(encode(messages.request(endpoint, data, token), "npy"), endpoint)
 
     def _exchange(
@@ -228,7 +229,7 @@ class PolicyClient:
         self.counts.requests += 1
         try:
             data = self._ask(frame, where, deadline_ns)
-            reply = messages.read_reply(data, endpoint, self._max_reply_bytes, self._token)
+            reply = messages.read_reply(data, endpoint, self._max_reply_bytes, self.token)
         except Gr00tError as error:
             self.counts.note(error)
             raise

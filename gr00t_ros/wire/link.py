@@ -18,7 +18,14 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-from gr00t_ros.errors import Gr00tError, RefusedError, RemoteError, UnreachableError, WireError
+from gr00t_ros.errors import (
+    Gr00tError,
+    RefusedError,
+    RemoteError,
+    SettingsError,
+    UnreachableError,
+    WireError,
+)
 from gr00t_ros.motion.chunk import from_reply
 from gr00t_ros.observe.modality import Difference, ModalityRow, compare, fit, wrong_rows
 from gr00t_ros.observe.readings import PoseReading, encode
@@ -82,6 +89,7 @@ class PolicyLink:
         wants_rtc: bool = False,
         robot_id: str = "",
         resets: bool = True,
+        read_token: Callable[[], Token | None] | None = None,
     ) -> None:
         """Take over `client`; nothing is sent before `check` or `query`.
 
@@ -91,10 +99,12 @@ class PolicyLink:
         half speed an inference counts half of its wall time. robot_id: a server that several robots
         ask must keep an episode for this one under it, or it is refused; "": not asked for.
         resets: the check resets the policy too; False for one that must disturb nobody's episode.
+        read_token: each check takes the token that this returns, as a token may be renewed. It may
+        raise SettingsError: the token before is kept then.
         """
         self._client, self._embodiment, self._token = client, embodiment, token
         self._strict, self._now_ns, self._wants_rtc = strict, now_ns, wants_rtc
-        self._resets = resets
+        self._resets, self._read_token = resets, read_token
         self.named = NamedEpisode(client, robot_id) if robot_id else None
         """What is known of this server's episode for `robot_id`; None without an id."""
         self._answered: Action | None = None
@@ -129,7 +139,16 @@ class PolicyLink:
                 f"{error} (state as it was sent: {sent})", error.server_text
             ) from None
 
+    def _renew_token(self) -> None:
+        if self._read_token is None:
+            return
+        try:
+            self._token = self._client.token = self._read_token()
+        except SettingsError as error:
+            _LOG.warning("%s: the token that was read before is used", error)
+
     def _check(self) -> Check:
+        self._renew_token()
         self.checked = self._probed_ns = self._answered = None
         server = self._client.connect(self._probe, self._look)
         found_ns = self._now_ns()

@@ -46,6 +46,16 @@ def test_extra_keys_beside_the_envelope_are_ignored(golden_policy):
     assert reply == {"status": "ok", "message": "Server is running"}
 
 
+@pytest.mark.parametrize("place", range(3))
+def test_extra_keys_do_not_hide_the_token(golden_policy, place):
+    """Wherever they stand: a right token counts, and a wrong one too."""
+    for token, answer in (("secret", "status"), ("wrong", "error")):
+        items = [("endpoint", "ping"), ("api_token", token)]
+        items.insert(place, ("request_id", {"number": [7, "seven"]}))
+        reply = _ask(_endpoints(golden_policy, token=Token("secret")), dict(items))
+        assert answer in reply
+
+
 @pytest.mark.parametrize(
     ("data", "text"),
     [

@@ -521,11 +521,15 @@ def test_hosts_become_zeromq_addresses(host, address):
 
 
 @pytest.mark.parametrize(
-    ("host", "port"), [("", 5555), ("*", 5555), ("a b", 1), ("h", 0), ("h", 65536)]
+    ("host", "port"),
+    [
+        *(("", 5555), ("*", 5555), ("a b", 1), ("h", 0), ("h", 65536)),
+        *(("gpu:5555", 5555), ("[::1]:5555", 5555), ("tcp://gpu", 5555), ("ffff::1::2", 5)),
+    ],
 )
 def test_hosts_and_ports_that_cannot_be_are_refused(host, port):
-    """At construction, not at the first call."""
-    with pytest.raises(SettingsError):
+    """At construction, not at the first call, where a port in a host is an unknown name."""
+    with pytest.raises(SettingsError, match="expected a name or an address without a port"):
         PolicyClient(host, port)
 
 

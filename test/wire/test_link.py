@@ -16,6 +16,7 @@ from gr00t_ros.errors import (
     ObservationError,
     RefusedError,
     RemoteError,
+    SettingsError,
     UnreachableError,
 )
 from gr00t_ros.observe.modality import ModalityEntry
@@ -121,10 +122,10 @@ def link_to(embodiment):
     """Make links; closed afterwards."""
     made = []
 
-    def make(address, timeout_ms=20_000, token=None, robot=embodiment):
+    def make(address, timeout_ms=20_000, token=None, robot=embodiment, **settings):
         port = int(address.rpartition(":")[2])
         client = PolicyClient("127.0.0.1", port, timeout_ms, token)
-        made.append(PolicyLink(client, robot, token))
+        made.append(PolicyLink(client, robot, token, **settings))
         return made[-1]
 
     yield make
@@ -297,6 +298,34 @@ def test_a_token_goes_with_every_request_and_a_wrong_one_is_refused(policy, link
                 link_to(place.address, token=token).check()
     finally:
         place.end()
+
+
+def test_each_check_takes_the_token_that_there_is_now(place, policy, link_to, caplog):
+    """A token is renewed on both sides; what cannot be read leaves the one before as it is."""
+    tokens, now = {}, "old"
+
+    def read():
+        if now not in tokens:
+            raise SettingsError(f"api token file {now}: No such file or directory")
+        return tokens[now]
+
+    tokens["old"] = Token("s3cret-0ld")
+    link = link_to(place.address, token=tokens["old"], read_token=read)
+    place.restart(policy, token=tokens["old"])
+    assert link.query(fill, 1)[0] == "filled"
+    tokens["new"] = Token("s3cret-n3w")
+    place.restart(policy, token=tokens["new"])
+    with pytest.raises(RefusedError, match="Unauthorized"):
+        link.query(fill, 1)
+    now = "missing"
+    with pytest.raises(RefusedError, match="Unauthorized"):
+        link.check()
+    assert "api token file missing: No such file" in caplog.text
+    now = "new"
+    assert link.query(fill, 1)[0] == "filled"
+    now = "missing"
+    link.check()
+    assert link.query(fill, 1)[0] == "filled"
 
 
 def test_a_width_that_upstream_does_not_name_is_told_with_the_keys_that_have_it(
