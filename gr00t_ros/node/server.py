@@ -69,6 +69,11 @@ class Access:
     origins: str
     _values: Parameters = field(repr=False)
 
+    def read_token(self) -> Token | None:
+        """Return the token that there is now: its file may have another one. SettingsError."""
+        path = self._values.api_token_file
+        return read_token(path) if path else self.token
+
     def client(self) -> PolicyClient:
         """Return a client, not yet connected."""
         values = self._values
@@ -274,6 +279,7 @@ class PolicyConnection:
         self.link = PolicyLink(
             *(client, embodiment, access.token, values.strict, now_ns, values.rtc == AUTO),
             robot_id=values.robot_id,
+            read_token=access.read_token,
         )
         self.check = ServerCheck(address, embodiment, values, sidecar)
         self._report = ServerReport(

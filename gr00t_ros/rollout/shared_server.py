@@ -17,12 +17,11 @@ from gr00t_ros.errors import RefusedError, RemoteError
 from gr00t_ros.evaluate.servers import Access
 from gr00t_ros.wire.address import shown
 from gr00t_ros.wire.client import PolicyClient
+from gr00t_ros.wire.messages import has_no_reset
 from gr00t_ros.wire.robot_id import ROBOT_ID, Standing, named, standing
 
 PROBE: Final = "eval-probe"
 """The id of each question: one place at a server, and no episode."""
-NO_RESET: Final = "Unknown endpoint"
-"""What a server without a reset answers (wire.md 3)."""
 
 
 def new_id() -> str:
@@ -42,7 +41,7 @@ def standing_of(host: str, port: int, access: Access) -> Standing:
         try:
             return standing(client.reset(named(None, PROBE)), PROBE)
         except RemoteError as error:
-            if error.server_text.startswith(NO_RESET):  # N1.5: nothing is reset
+            if has_no_reset(error):
                 return Standing.SHARED
             raise
 

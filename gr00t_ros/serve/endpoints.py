@@ -23,7 +23,7 @@ from gr00t_ros.wire import codec, messages
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.arrays import ArrayCodec
 from gr00t_ros.wire.codec import MODALITY_MARKERS
-from gr00t_ros.wire.envelope import read_envelope
+from gr00t_ros.wire.envelope import read_token
 from gr00t_ros.wire.messages import Generation
 
 _OLD_MARKER, _NEW_MARKER = MODALITY_MARKERS
@@ -171,8 +171,9 @@ class Endpoints:
         return [action, info]
 
     def reset(self, options: Any = None) -> object:
-        """Serve reset; the map that the policy returns is the reply."""
-        return self._policy.reset(options)
+        """Serve reset; the map that the policy returns is the reply, an empty one for None."""
+        reply = self._policy.reset(options)
+        return {} if reply is None else reply
 
     def _endpoint_of(self, request: Any) -> str:
         if not isinstance(request, dict):
@@ -185,14 +186,14 @@ class Endpoints:
     def _check_token(self, frame: bytes) -> None:
         """Raise before anything is decoded, so that an unknown client costs little time.
 
-        A frame without a valid envelope counts as a request without a token: the reply to an
-        unknown client says no more than that.
+        Keys that servers ignore are no hindrance. A frame without a valid envelope counts as a
+        request without a token: the reply to an unknown client says no more than that.
         """
         token = self._terms.token
         if token is None:
             return
         try:
-            given = read_envelope(frame).token
+            given = read_token(frame)
         except WireError:
             given = None
         if not token.matches(given):

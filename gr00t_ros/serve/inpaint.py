@@ -126,7 +126,7 @@ class Inpainting:
             info = {**info, APPLIED: applies, REANCHORED: applies}
         return action, info
 
-    def reset(self, options: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    def reset(self, options: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
         """Forget the chunk before, and the policy's episode."""
         self._before = None
         return self._policy.reset(options)

@@ -43,8 +43,8 @@ class Policy(Protocol):
         exception is sent to the client as an error reply.
         """
 
-    def reset(self, options: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """Forget the episode; the returned map is the reply (Gr00tPolicy's is empty)."""
+    def reset(self, options: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        """Forget the episode; the returned map is the reply (Gr00tPolicy's is empty), or None."""
 
 
 # Text, not imports: the scripted policy belongs to its simulated robot, and this room must not

@@ -62,7 +62,7 @@ class Robots:
         self._keep(robot_id, robot.policy)
         return robot.policy(observation, options)
 
-    def reset(self, options: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    def reset(self, options: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
         """Reset the robot's policy; the reply has the id besides the policy's own reply.
 
         Raises SettingsError for a robot that finds no place.

@@ -125,10 +125,10 @@ class PolicyServer:
 
     def serve_forever(self) -> None:
         """Answer one request after the other until `stop`, or a kill request where allowed."""
-        poller = zmq.Poller()
-        self._front.register(poller)
-        poller.register(self._wake.reader, zmq.POLLIN)
         while not self._wake.asked:
+            poller = zmq.Poller()
+            self._front.register(poller)
+            poller.register(self._wake.reader, zmq.POLLIN)
             if self._front.has_message(dict(poller.poll())):
                 self._serve_one()
 

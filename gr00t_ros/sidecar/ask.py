@@ -1,8 +1,8 @@
 """gr00t sidecar ping, check, bench, infer and describe: commands that question any policy server.
 
 - ping: which generation, codec and keys a server has; nothing is inferred.
-- check: the modality config key by key, then two inferences with a zero observation, and up to five
-  more that ask whether the server continues its chunks (RTC).
+- check: the modality config key by key, then a reset where the server has one, and two inferences
+  with a zero observation; up to five more ask whether the server continues its chunks (RTC).
 - bench: round trip and inference times, after the check has warmed the server up.
 - infer: one inference with an observation from a numpy archive: ``video.<key>`` (T, H, W, 3) uint8,
   ``state.<key>`` (T, D) float32 and ``instruction``; nothing is unpickled.

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.errors import RemoteError, UnreachableError, WireError
+from gr00t_ros.errors import UnreachableError, WireError
 from gr00t_ros.wire import messages
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.arrays import ArrayCodec
@@ -96,8 +95,7 @@ def ask_for_action(
     Raises UnreachableError if the connection was lost since `connect`: another server may be there.
     """
     connection = client.counts.connections
-    with suppress(RemoteError):  # a server without episodes
-        client.reset()
+    client.begin_episode()
     frame = observation.request(server, token)
     started_ns = time.monotonic_ns()
     client.get_action(frame)

@@ -8,6 +8,7 @@ License) and of nvidia/GR00T-N1.7-3B (NVIDIA Open Model License), read in 2026.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -16,7 +17,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -85,19 +86,27 @@ def terms_of(version: str) -> LicenseTerms:
     return _KNOWN.get(version, unknown)
 
 
-def strictest_terms(profile_version: str, model_path: str) -> LicenseTerms:
+def folder_of(profile: Profile) -> Path:
+    """Return the folder in which the server runs; relative paths of a profile begin there."""
+    return Path(profile.working_directory or os.getcwd()).expanduser()
+
+
+def strictest_terms(profile_version: str, model_path: str, folder: Path) -> LicenseTerms:
     """Return the strictest terms of the versions named by the profile and by the checkpoint."""
-    versions = [profile_version, *versions_of(model_path)]
+    versions = [profile_version, *versions_of(model_path, folder)]
     found = [terms_of(version) for version in versions]
     return next((terms for terms in found if terms.non_commercial), found[0])
 
 
-def versions_of(model_path: str) -> tuple[str, ...]:
-    """Return the versions that a checkpoint names: in its path, and in a local config.json."""
+def versions_of(model_path: str, folder: Path) -> tuple[str, ...]:
+    """Return the versions that a checkpoint names: in its path, and in a local config.json.
+
+    folder: where the server runs.
+    """
     return tuple(
         dict.fromkeys(
             f"N{of_gr00t or bare}" + (f".{minor}" if minor else "")
-            for text in (model_path, _declared(model_path))
+            for text in (model_path, _declared(model_path, folder))
             for of_gr00t, bare, minor in _VERSION.findall(text)
         )
     )
@@ -120,10 +129,10 @@ def acknowledged(found: LicenseTerms, accepted: bool, environment: Mapping[str, 
     )
 
 
-def _declared(model_path: str) -> str:
+def _declared(model_path: str, folder: Path) -> str:
     """Return model_type and architectures of a local checkpoint's config.json, or an empty text."""
     try:
-        with (Path(model_path).expanduser() / "config.json").open("rb") as file:
+        with (folder / Path(model_path).expanduser() / "config.json").open("rb") as file:
             content = json.loads(file.read(_MAX_CONFIG_BYTES))
     except (OSError, ValueError, RuntimeError):
         return ""
@@ -146,19 +155,27 @@ def free_port(host: str) -> int:
     raise LaunchError(f"{host}: no free port found from {_FREE_PORTS.start} to {_FREE_PORTS.stop}")
 
 
+def port_of(profile: Profile) -> int:
+    """Return the profile's port, else one that is free now; raises LaunchError as `free_port`."""
+    with _naming(profile):
+        return profile.port or free_port(profile.host)
+
+
 def prepare(profile: Profile, port: int, environment: Mapping[str, str] = os.environ) -> Spec:
     """Return what to start.
 
     Raises LaunchError for what is missing, with the command that installs it. Raises
     UnreachableError for what may pass before the next try: a port in use, docker not answering.
     """
-    if _taken(profile.host, port):
+    with _naming(profile):
+        is_taken = _taken(profile.host, port)
+    if is_taken:
         raise UnreachableError(
             f"{client_host(profile)}:{port} is taken by another process: end it, use sidecar.mode "
             "existing, or port 0 for a free one"
         )
     own = server_environment(profile, environment)
-    folder = Path(profile.working_directory or os.getcwd()).expanduser()
+    folder = folder_of(profile)
     container = f"gr00t_ros_{profile.name}_{os.getpid()}_{secrets.token_hex(4)}"
     command = _command(profile, folder, port, container)
     _check(profile, folder, command, own)
@@ -258,8 +275,11 @@ def _missing_file(
         if part.endswith(".py") and not (folder / part).is_file():
             return f"its script {folder / part} is not there"
     path = _local(profile.model_path)
-    if path.startswith("/") and not Path(path).exists():
-        raise LaunchError(f"sidecar profile {profile.name}: model_path {path} is not there")
+    # Others without these may be names of the hub, such as nvidia/GR00T-N1.7-3B.
+    if path.startswith(("/", "./", "../")) and not (folder / path).exists():
+        raise LaunchError(
+            f"sidecar profile {profile.name}: model_path {folder / path} is not there"
+        )
     return ""
 
 
@@ -288,9 +308,28 @@ def _local(model_path: str) -> str:
     return str(Path(model_path).expanduser()) if model_path.startswith("~") else model_path
 
 
+@contextlib.contextmanager
+def _naming(profile: Profile) -> Iterator[None]:
+    """Put the profile in front of a LaunchError."""
+    try:
+        yield
+    except LaunchError as error:
+        raise LaunchError(f"sidecar profile {profile.name}: {error}") from None
+
+
 def _taken(host: str, port: int) -> bool:
-    """Whether a bind would fail; with SO_REUSEADDR, as in ZeroMQ, TIME_WAIT does not count."""
-    found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    """Whether a bind would fail; with SO_REUSEADDR, as in ZeroMQ, TIME_WAIT does not count.
+
+    Raises LaunchError for a host that cannot be looked up.
+    """
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:  # UnicodeError: a label that is empty or too long
+        why = error.strerror if isinstance(error, OSError) else "no host name"
+        raise LaunchError(
+            f"host {host!r:.80}: {why}; expected an address of this machine to listen on, such as "
+            "127.0.0.1, or 0.0.0.0 for all"
+        ) from None
     family, _, _, _, address = found[0]
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -168,7 +168,14 @@ def _checked(profile: Profile, *filled: str) -> Profile:
 
 
 def _placeholders(profile: Profile, part: str) -> set[str]:
+    where = f"{profile.source}: command: {part!r}"
     try:
-        return {name for _, name, _, _ in string.Formatter().parse(part) if name is not None}
+        found = [field for field in string.Formatter().parse(part) if field[1] is not None]
     except ValueError as error:
-        raise ProfileError(f"{profile.source}: command: {part!r}: {error}") from None
+        raise ProfileError(f"{where}: {error}") from None
+    for _, name, form, conversion in found:
+        if form or conversion:
+            raise ProfileError(
+                f"{where}: got a format or conversion behind {name}, expected {{{name}}} alone"
+            )
+    return {name for _, name, _, _ in found if name is not None}

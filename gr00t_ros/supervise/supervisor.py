@@ -24,8 +24,9 @@ from gr00t_ros.serve.front import RateLimit, Wake
 from gr00t_ros.supervise.launcher import (
     acknowledged,
     client_host,
-    free_port,
+    folder_of,
     listens_beyond,
+    port_of,
     prepare,
     redactor,
     strictest_terms,
@@ -143,14 +144,16 @@ class Supervisor:
 
         `log` is called on the supervisor's thread. `after`: a stopped supervisor whose server must
         end first, because two servers do not fit on one GPU. Raises ProfileError, and LaunchError
-        if the license of the weights needs an acknowledgement that is missing.
+        if the license of the weights needs an acknowledgement that is missing, or if its host
+        cannot be looked up.
         """
         self._profile = (overrides or Overrides()).apply(profile)
-        found = strictest_terms(self._profile.model_version, self._profile.model_path)
+        folder = folder_of(self._profile)
+        found = strictest_terms(self._profile.model_version, self._profile.model_path, folder)
         recorded = acknowledged(found, accept_noncommercial, environment)
         self._log, self._restarts, self._after = log, restarts or Restarts(), after
         self._environment = dict(environment)
-        port = self._profile.port or free_port(self._profile.host)
+        port = port_of(self._profile)
         self._state = SidecarState(
             self._profile.name,
             client_host(self._profile),

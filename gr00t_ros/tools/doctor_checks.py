@@ -173,7 +173,8 @@ def server(embodiment: Embodiment, values: Parameters) -> list[DoctorRow]:
             access.token,
             values.strict,
             wants_rtc=values.rtc == AUTO,
-        )  # without robot_id: nothing is reset, and no robot's own episode is asked
+            resets=False,
+        )  # without robot_id too: no robot's own episode is asked
     except Gr00tError as error:
         return [DoctorRow(FAIL, "server", address, str(error))]
     try:

@@ -28,8 +28,12 @@ def server_address(host: str, port: int) -> str:
     Raises `SettingsError` for an invalid host or port.
     """
     bare = host.removeprefix("[").removesuffix("]")
-    if not bare or any(c in bare for c in _FORBIDDEN) or not 1 <= port <= 65535:
-        raise SettingsError(f"policy server {host!r} port {port}: expected a host and 1 to 65535")
+    is_host = bare and not any(c in bare for c in _FORBIDDEN)
+    if not is_host or (":" in bare and not _is_literal(bare)) or not 1 <= port <= 65535:
+        raise SettingsError(
+            f"policy server {host!r:.80} port {port}: expected a name or an address without a port "
+            "behind it, and a port from 1 to 65535"
+        )
     return _address(bare, port)
 
 
@@ -59,9 +63,10 @@ def listen_address(host: str, port: int) -> str:
 def parse_place(text: str, lowest_port: int) -> tuple[str, int]:
     """Return host and port of HOST:PORT or [IPv6]:PORT; raise `SettingsError` for anything else.
 
-    ZeroMQ itself would take any port modulo 65536.
+    ``tcp://`` in front is left out: servers print their address with it. ZeroMQ itself would take
+    any port modulo 65536.
     """
-    host, _, port = text.rpartition(":")
+    host, _, port = text.removeprefix(_TCP).rpartition(":")
     is_port = port.isascii() and port.isdigit() and len(port) < 6
     if not host or not is_port or not lowest_port <= int(port) <= 65_535:
         expected = f"HOST:PORT with a port from {lowest_port} to 65535"

@@ -1,8 +1,11 @@
-"""The client of a GR00T policy server: one REQ socket with a deadline on every call.
+"""The client of a GR00T policy server: one socket with a deadline on every call.
 
 Every call ends by its deadline, send and receive together, with the reply or an error of
 errors.py. After any failure the socket is closed with LINGER 0 and the next call makes a new one.
-So a stale reply is never taken for an answer, and the process can always exit. After a failure
+So a stale reply is never taken for an answer, and the process can always exit. The socket is a
+DEALER that sends what a REQ would: a REQ hides a reply that nobody waits for, and takes one that
+comes after the next request for its answer. Request ids (REQ_CORRELATE) would tell them apart, but
+a server with a ROUTER may not expect the frame that they add. After a failure
 ZeroMQ may still use a frame that was sent without a copy: its owner must not write it again
 (`template.RequestBuffers.drop`). Use a client from one thread. On the client's side only this file
 and curve.py import zmq.
@@ -115,7 +118,8 @@ class PolicyClient:
         if timeout_ms <= 0:
             raise SettingsError(f"timeout_ms is {timeout_ms}, expected a positive number")
         self._timeout_ms = timeout_ms
-        self._token = token
+        self.token = token
+        """Sent with each request from now on, except those that are laid out as a template."""
         self._key_style = key_style
         self._max_reply_bytes = max_reply_bytes
         self._curve = curve
@@ -167,11 +171,25 @@ class PolicyClient:
         return self._act(template, self._server, timeout_ms)
 
     def reset(self, options: Mapping[str, object] | None = None) -> dict[str, Any]:
-        """Reset the policy's episode and return the reply; N1.5 has no reset: nothing is sent."""
+        """Reset the policy's episode; return the reply, {} if it is no map: any is a success.
+
+        Python's own reset returns nothing. N1.5 has no reset: nothing is sent.
+        """
         if self._server is not None and self._server.generation.is_n15:
             return {}
         reply = self._call(messages.RESET, {"options": options})
-        return messages.expect_map(reply, messages.RESET)
+        return reply if isinstance(reply, dict) else {}
+
+    def begin_episode(self) -> None:
+        """Reset the policy, unless the server has no reset.
+
+        Every other error is raised: the policy may still remember the episode before.
+        """
+        try:
+            self.reset()
+        except RemoteError as error:
+            if not messages.has_no_reset(error):
+                raise
 
     def close(self) -> None:
         """Close socket and context at once; unsent data is dropped."""
@@ -198,7 +216,7 @@ class PolicyClient:
         return action
 
     def _call(self, endpoint: str, data: Mapping[str, object] | None = None) -> Any:
-        token = None if self._token is None else self._token.reveal()
+        token = None if self.token is None else self.token.reveal()
         return self._exchange(encode(messages.request(endpoint, data, token), "npy"), endpoint)
 
     def _exchange(
@@ -211,7 +229,7 @@ class PolicyClient:
         self.counts.requests += 1
         try:
             data = self._ask(frame, where, deadline_ns)
-            reply = messages.read_reply(data, endpoint, self._max_reply_bytes, self._token)
+            reply = messages.read_reply(data, endpoint, self._max_reply_bytes, self.token)
         except Gr00tError as error:
             self.counts.note(error)
             raise
@@ -269,7 +287,7 @@ class NotConnectedError(UnreachableError):
 
 
 class Connection:
-    """One REQ socket, and the monitor that reports the state of its one connection.
+    """One socket, and the monitor that reports the state of its one connection.
 
     ZeroMQ's own reconnecting is off: a lost connection is replaced by a new object. So the
     monitor's queue, which would block ZeroMQ's thread when full, holds a few events at most.
@@ -290,7 +308,7 @@ class Connection:
         self._descriptor: int | None = None  # of ZeroMQ's TCP socket
         self._ending: _Ending | None = None
         self._frames: deque[tuple[memoryview, zmq.Frame]] = deque(maxlen=_FRAMES)
-        self._socket = context.socket(zmq.REQ)
+        self._socket = context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.RCVHWM, 0)  # as front.py: a lost peer must not abort libzmq
         self._socket.setsockopt(zmq.MAXMSGSIZE, cap)
@@ -313,6 +331,7 @@ class Connection:
 
     def exchange(self, frame: memoryview | bytes, where: str, deadline_ns: int) -> bytes:
         """Send one frame, return the one frame of the reply."""
+        self._refuse_unasked(where)
         self._ending = self._watch_ending()
         try:
             message = self._known(frame) if isinstance(frame, memoryview) else frame
@@ -324,10 +343,7 @@ class Connection:
                 self._note_past_events(where)
             self.sent_ns = time.monotonic_ns()
             self._await(self._readable, deadline_ns, where)
-            reply = self._socket.recv(zmq.NOBLOCK, copy=False)
-            if reply.more:
-                raise WireError(f"{where}: reply of several frames, expected one")
-            return reply.bytes
+            return self._received(where)
         finally:
             if self._ending is not None:
                 self._ending.forget()
@@ -343,12 +359,35 @@ class Connection:
         while int(self._monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             self._note(False, where)
 
+    def _refuse_unasked(self, where: str) -> None:
+        """Raise RefusedError if a reply is there that nobody asked for since the last one."""
+        if self.sent_ns and int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+            raise RefusedError(
+                f"{where}: the server has answered the request before this one a second time, "
+                "expected one answer to each: which answer belongs to which observation cannot be "
+                "told; use a server that answers once (docs/sidecar.md)"
+            )
+
     def _sent(self, message: zmq.Frame | bytes) -> bool:
         try:
+            self._socket.send(b"", zmq.NOBLOCK | zmq.SNDMORE)  # the delimiter, as from a REQ
             self._socket.send(message, zmq.NOBLOCK)
-        except zmq.Again:
+        except zmq.Again:  # ZeroMQ takes the delimiter back
             return False
         return True
+
+    def _received(self, where: str) -> bytes:
+        """Return the one frame of the reply that is there."""
+        delimiter = self._socket.recv(zmq.NOBLOCK, copy=False)
+        if len(delimiter) or not delimiter.more:
+            raise WireError(
+                f"{where}: reply without the empty frame that a REP puts in front: the peer is no "
+                "policy server"
+            )
+        reply = self._socket.recv(zmq.NOBLOCK, copy=False)
+        if reply.more:
+            raise WireError(f"{where}: reply of several frames, expected one")
+        return reply.bytes
 
     def _known(self, data: memoryview) -> zmq.Frame:
         """Return ZeroMQ's handle for a template's memory; kept, since making one costs 16 us."""

@@ -13,6 +13,7 @@ Two codecs write arrays; `decode` reads both by default:
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Collection, Sequence
@@ -31,7 +32,10 @@ from gr00t_ros.wire.arrays import (
     read_npy,
 )
 
-__all__ = ["MAX_BYTES", "MODALITY_MARKERS", "ArrayCodec", "ModalityConfigMap", "decode", "encode"]
+__all__ = [
+    *("MAX_BYTES", "MODALITY_MARKERS", "ArrayCodec", "ModalityConfigMap"),
+    *("decode", "decode_action", "encode"),
+]
 
 Form = Literal["text", "map"]
 
@@ -39,6 +43,7 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 MAX_CONTAINER: Final = 4096  # entries of one map or list: msgpack allocates them up front
 MAX_ITEMS: Final = 65536  # entries of all maps and lists: one wire byte can cost 64 in memory
 MAX_DEPTH: Final = 32
+MAX_INFO_BYTES: Final = 4096  # of one entry of info, where entries are read one by one
 MAX_NESTED_TEXT: Final = 65536  # characters of all JSON texts in a message; real ones have 400
 
 MODALITY_MARKERS: Final = ("__ModalityConfig_class__", "__ModalityConfig__")
@@ -120,6 +125,55 @@ def decode(
         raise WireError(f"decode: no valid msgpack message of {size} bytes: {error}") from error
     _check_tree(message, MAX_DEPTH)
     return message
+
+
+def decode_action(data: bytes | bytearray | memoryview, max_bytes: int = MAX_BYTES) -> Any:
+    """Return the reply to a get_action, as `decode` does.
+
+    Where the whole cannot be decoded, entries of info are not the reason that the action is lost:
+    in ``[action, info]`` those that cannot be decoded alone, or are long, are left out.
+    """
+    try:
+        return decode(data, max_bytes)
+    except TooLargeError:
+        raise
+    except WireError:
+        parts = _action_and_entries(memoryview(data))
+        if parts is None:
+            raise
+    action, info = decode(parts[0], max_bytes), dict[Any, Any]()
+    for entry in parts[1]:
+        with contextlib.suppress(WireError):
+            info |= decode(b"\x81" + entry, MAX_INFO_BYTES)  # a map of one entry
+    return [action, info]
+
+
+def _action_and_entries(data: memoryview) -> tuple[memoryview, list[bytes]] | None:
+    """Return the bytes of the action and of each entry of info; None if there are no such two."""
+    unpacker = msgpack.Unpacker(max_buffer_size=len(data))
+    unpacker.feed(data)
+    try:
+        if unpacker.read_array_header() != 2:
+            return None
+        start = unpacker.tell()
+        unpacker.skip()
+        action, entries = data[start : unpacker.tell()], list[bytes]()
+        if not _begins_map(data[unpacker.tell()]):
+            unpacker.skip()
+            return (action, []) if unpacker.tell() == len(data) else None
+        for _ in range(unpacker.read_map_header()):
+            start = unpacker.tell()
+            unpacker.skip()
+            unpacker.skip()
+            if unpacker.tell() - start < MAX_INFO_BYTES and len(entries) < MAX_CONTAINER:
+                entries.append(bytes(data[start : unpacker.tell()]))
+    except (ValueError, IndexError, msgpack.UnpackException):
+        return None
+    return (action, entries) if unpacker.tell() == len(data) else None
+
+
+def _begins_map(first: int) -> bool:
+    return 0x80 <= first < 0x90 or first in (0xDE, 0xDF)
 
 
 class _Reader:

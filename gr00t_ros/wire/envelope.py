@@ -25,6 +25,7 @@ ENDPOINT: Final = "endpoint"
 DATA: Final = "data"
 API_TOKEN: Final = "api_token"
 _KEYS: Final = (ENDPOINT, DATA, API_TOKEN)
+_FURTHER: Final = 16  # keys besides these that `read_token` ignores
 
 MAX_TEXT_BYTES: Final = 16_384  # of a key, an endpoint or a token: four times the longest token
 # Values in one request: each costs a step here before the token is checked. An observation of
@@ -136,10 +137,22 @@ def read_envelope(frame: Bytes) -> Envelope:
     return Envelope(data, GET_ACTION if endpoint is None else endpoint, token, places)
 
 
-def _fields(data: memoryview) -> dict[str, tuple[int, int, int]]:
-    """Return key -> (start of the key, start of the value, end of the value)."""
+def read_token(frame: Bytes) -> str | None:
+    """Return the token of a request, which may have keys that servers ignore (wire.md 3).
+
+    Raises `WireError` as `read_envelope` does for everything else.
+    """
+    data = memoryview(frame)
+    return _text(data, _fields(data, _FURTHER), API_TOKEN)
+
+
+def _fields(data: memoryview, further: int = 0) -> dict[str, tuple[int, int, int]]:
+    """Return key -> (start of the key, start of the value, end of the value).
+
+    further: how many unknown keys are left out; with one more it is no request.
+    """
     count, each, at = _head(data, 0)
-    if each != 2 or count > len(_KEYS):
+    if each != 2 or count > len(_KEYS) + further:
         raise WireError(f"request: no map of {', '.join(_KEYS)}, expected one")
     fields: dict[str, tuple[int, int, int]] = {}
     walked = 0
@@ -147,12 +160,13 @@ def _fields(data: memoryview) -> dict[str, tuple[int, int, int]]:
         start = at
         at, _ = _skip(data, start, len(_KEYS))
         key = _unpack(data[start:at])
-        if not isinstance(key, str) or key not in _KEYS or key in fields:
+        if not isinstance(key, str) or key in fields or not (key in _KEYS or further):
             raise WireError(f"request: key {key!r:.80}, expected each of {', '.join(_KEYS)} once")
         value = at
         at, values = _skip(data, value, MAX_VALUES - walked)
         walked += values
-        fields[key] = (start, value, at)
+        if key in _KEYS:
+            fields[key] = (start, value, at)
     if at != len(data):
         raise WireError("request: bytes after the message's end, expected one value")
     return fields

@@ -18,14 +18,21 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-from gr00t_ros.errors import Gr00tError, RefusedError, RemoteError, UnreachableError, WireError
+from gr00t_ros.errors import (
+    Gr00tError,
+    RefusedError,
+    RemoteError,
+    SettingsError,
+    UnreachableError,
+    WireError,
+)
 from gr00t_ros.motion.chunk import from_reply
 from gr00t_ros.observe.modality import Difference, ModalityRow, compare, fit, wrong_rows
 from gr00t_ros.observe.readings import PoseReading, encode
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.streams import POSES
 from gr00t_ros.session.overlap import Overlap
-from gr00t_ros.watch.server import OTHER, Outlook, kind_of, suspects
+from gr00t_ros.watch.server import suspects
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.client import PolicyClient
 from gr00t_ros.wire.handshake import Server
@@ -81,6 +88,8 @@ class PolicyLink:
         now_ns: Callable[[], int] = time.monotonic_ns,
         wants_rtc: bool = False,
         robot_id: str = "",
+        resets: bool = True,
+        read_token: Callable[[], Token | None] | None = None,
     ) -> None:
         """Take over `client`; nothing is sent before `check` or `query`.
 
@@ -89,9 +98,13 @@ class PolicyLink:
         now_ns: the clock for inference times. It is the clock of the plans: in a simulation at
         half speed an inference counts half of its wall time. robot_id: a server that several robots
         ask must keep an episode for this one under it, or it is refused; "": not asked for.
+        resets: the check resets the policy too; False for one that must disturb nobody's episode.
+        read_token: each check takes the token that this returns, as a token may be renewed. It may
+        raise SettingsError: the token before is kept then.
         """
         self._client, self._embodiment, self._token = client, embodiment, token
         self._strict, self._now_ns, self._wants_rtc = strict, now_ns, wants_rtc
+        self._resets, self._read_token = resets, read_token
         self.named = NamedEpisode(client, robot_id) if robot_id else None
         """What is known of this server's episode for `robot_id`; None without an id."""
         self._answered: Action | None = None
@@ -126,7 +139,16 @@ class PolicyLink:
                 f"{error} (state as it was sent: {sent})", error.server_text
             ) from None
 
+    def _renew_token(self) -> None:
+        if self._read_token is None:
+            return
+        try:
+            self._token = self._client.token = self._read_token()
+        except SettingsError as error:
+            _LOG.warning("%s: the token that was read before is used", error)
+
     def _check(self) -> Check:
+        self._renew_token()
         self.checked = self._probed_ns = self._answered = None
         server = self._client.connect(self._probe, self._look)
         found_ns = self._now_ns()
@@ -168,9 +190,10 @@ class PolicyLink:
     ) -> tuple[Filled, Action, int]:
         """Fill a template and send it; return `fill`'s result, the action and the inference ns.
 
-        The server is reset at the first query of an episode. After a failed exchange the next
-        query checks the server again, since it may have been replaced. If the client had to
-        reconnect during this query, the server is checked now, and the answer is dropped
+        The server is reset at the first query of an episode, and nothing is sent before that has
+        worked: a policy with a memory would go on in the episode before. After a failed exchange
+        the next query checks the server again, since it may have been replaced. If the client had
+        to reconnect during this query, the server is checked now, and the answer is dropped
         (UnreachableError).
         """
         self.exchanged = None
@@ -303,14 +326,11 @@ class PolicyLink:
         self._answered = None
         try:
             if self.named is None:
-                self._client.reset()
+                self._client.begin_episode()
             else:
                 self.named.reset()
-        except RemoteError as error:
-            kind = kind_of(error.server_text)
-            if self.named is not None or (kind.outlook is Outlook.PASSES and kind is not OTHER):
-                raise  # busy: not reset; the next query resets it before it sends anything
-            # Other errors: the server has no episodes and needs no reset.
+        except RemoteError:
+            raise  # not reset: the next query asks for it again before it sends anything
         except Gr00tError:
             self.checked = None
             raise
@@ -318,8 +338,11 @@ class PolicyLink:
 
     def _look(self, server: Server) -> None:
         self._compare(server)
+        # Before an observation, which must not be another robot's, as an episode's first one is.
         if self.named is not None:
-            self.named.find(server)  # before an observation, which must not be another robot's
+            self.named.find(server)
+        elif self._resets and not server.generation.is_n15:
+            self._client.begin_episode()
 
     def _probe(self, server: Server) -> RequestTemplate:
         template = self._template(server)

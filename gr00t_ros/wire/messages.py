@@ -20,7 +20,7 @@ from gr00t_ros.observe.modality import MODALITIES, ModalityConfig, ModalityEntry
 from gr00t_ros.text_table import one_line
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.arrays import ArrayCodec
-from gr00t_ros.wire.codec import MODALITY_MARKERS, ModalityConfigMap, decode
+from gr00t_ros.wire.codec import MODALITY_MARKERS, ModalityConfigMap, decode, decode_action
 
 KeyStyle = Literal["nested", "flat"]
 _T = TypeVar("_T")
@@ -143,7 +143,7 @@ def read_reply(
     """
     if bytes(data[:2]) == b"PK" or bytes(data[:6]) == b"ERROR":
         raise RefusedError(f"{endpoint}: {TORCH_REFUSAL}")
-    reply = decode(data, max_bytes)
+    reply = (decode_action if endpoint == GET_ACTION else decode)(data, max_bytes)
     if not (isinstance(reply, dict) and "error" in reply):
         return reply
     text = reply["error"]
@@ -159,6 +159,14 @@ def _error_line(text: str, token: Token | None) -> str:
     """Return a server's text as one line, redacted before the cut: a cut token would not match."""
     line = one_line(text, 4 * MAX_ERROR_TEXT)
     return one_line(token.redact(line) if token else line, MAX_ERROR_TEXT)
+
+
+def has_no_reset(error: RemoteError) -> bool:
+    """Whether the answer to a reset proves that the server has none: N1.5, some forks (wire.md 3).
+
+    A policy whose reset failed answers any other text, also an empty one.
+    """
+    return error.server_text.startswith("Unknown endpoint")
 
 
 def expect_map(reply: object, endpoint: str) -> dict[str, Any]:
@@ -271,14 +279,17 @@ def parse_action(
 def read_info(reply: object, generation: Generation) -> dict[str, bool | int | float | str]:
     """Return the info map of a get_action reply: its plain values, at most MAX_INFO; N1.5 has none.
 
-    Texts become one short printable line each. An info that is no map counts as empty: it says
-    nothing, and the action beside it may be good.
+    A scalar of numpy is the plain value that it holds, as is an array without axes. Texts become
+    one short printable line each. An info that is no map counts as empty: it says nothing, and the
+    action beside it may be good.
     """
     info = reply[1] if not generation.is_n15 and isinstance(reply, list) else None
     found: dict[str, bool | int | float | str] = {}
     for name, value in info.items() if isinstance(info, dict) else ():
         if len(found) == MAX_INFO:
             break
+        if isinstance(value, np.generic | np.ndarray) and value.ndim == 0:
+            value = value.item()
         if isinstance(name, str) and isinstance(value, bool | int | float | str):
             plain = one_line(value, MAX_KEY_TEXT) if isinstance(value, str) else value
             found[one_line(name, MAX_KEY_TEXT)] = plain

@@ -72,6 +72,21 @@ def test_a_token_file_wins_over_ours_and_ours_over_the_others(tmp_path):
         assert not any(s in repr(access) for s in ("of-the-file", "of-ours", SECRET))
 
 
+def test_a_token_is_read_again_from_its_file(tmp_path):
+    """Whoever renews it does not configure the node anew; a variable cannot change."""
+    file = tmp_path / "token"
+    file.touch(0o600)
+    file.write_text("first")
+    access = read_access(replace(DEFAULTS, api_token_file=str(file)), ENVIRONMENT)
+    file.write_text("second")
+    assert access.read_token().reveal() == "second"
+    assert read_access(DEFAULTS, ENVIRONMENT).read_token().reveal() == SECRET
+    assert read_access(DEFAULTS, {}).read_token() is None
+    file.unlink()
+    with pytest.raises(SettingsError, match=f"api token file {file}"):
+        access.read_token()
+
+
 def test_keys_come_in_pairs(tmp_path):
     """The secret one is read, and neither shown nor asked for without the server's."""
     for name in ("server", "arm1"):

@@ -21,7 +21,7 @@ import zmq
 from raw_peer import LIMIT_S, RawPeer
 
 from gr00t_ros.errors import ClosedError, Gr00tError, SettingsError
-from gr00t_ros.serve.front import MAX_FRAMES, Front, Resident
+from gr00t_ros.serve.front import MAX_FRAMES, MAX_READ, Front, Resident
 from gr00t_ros.serve.front import __file__ as front_file
 from gr00t_ros.watch.server import Outlook, outlook_of
 from gr00t_ros.wire.access import Token
@@ -179,14 +179,18 @@ def test_every_server_of_ours_answers_on_after_strangers_vanished(
 
 
 def test_nothing_else_of_ours_listens_for_others():
-    """A second ROUTER or REP socket would need the same care; ZAP's is within the process."""
+    """A second ROUTER or REP socket would need the same care; ZAP's is within the process.
+
+    The client's DEALER connects, and has no bound that stops reading either.
+    """
     room = Path(front_file).parents[1]
     makers = {
         path.name
         for path in room.rglob("*.py")
         if any(f"zmq.{kind})" in path.read_text() for kind in ("ROUTER", "REP", "DEALER", "PULL"))
     }
-    assert makers == {"front.py", "curve.py"}
+    assert makers == {"front.py", "curve.py", "client.py"}
+    assert ".bind(" not in (room / "wire" / "client.py").read_text()
 
 
 CLIENT = """
@@ -273,19 +277,82 @@ def test_a_peer_whose_cable_is_out_is_found_by_tcp(front):
     events.close(linger=0)
 
 
-def test_of_a_message_of_many_frames_few_are_kept(front):
-    """And the next message is the next peer's."""
+def frames(count):
+    """A message of so many frames, as a REQ's peer sends it: a delimiter, empty frames, a body.
+
+    One of them is the address that the ROUTER itself puts in front.
+    """
+    return b"\x01\x00" * (count - 2) + b"\x00\x01x"
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """How many frames are read, call by call."""
+    counts, receive = [], zmq.Socket.recv
+
+    def counting(self, *args, **settings):
+        frame = receive(self, *args, **settings)
+        counts[-1] += 1
+        return frame
+
+    monkeypatch.setattr(zmq.Socket, "recv", counting)
+    return counts
+
+
+@pytest.mark.parametrize("count", [MAX_READ + 1, 50_000])
+def test_the_work_for_one_message_is_bounded_however_many_frames_it_has(
+    front, reads, caplog, count
+):
+    """It is not read to its end: its sender and all others are disconnected and may come again."""
+    address, other, peer = front.address, RawPeer(front.address), RawPeer(front.address)
+    peer.socket.sendall(frames(count))
+    assert front.socket.poll(round(LIMIT_S * 1e3))
+    reads.append(0)
+    assert front.receive() is None and reads == [MAX_READ]
+    assert f"127.0.0.1 sent a message of more than {MAX_READ} frames" in caplog.text
+    for cut_off in (other, peer):
+        with contextlib.suppress(ConnectionResetError):
+            assert cut_off.socket.recv(1) == b""
+        cut_off.socket.close()
+    again = RawPeer(address)
+    again.requests(1)
+    assert front.socket.poll(round(LIMIT_S * 1e3))
+    reads.append(0)
+    assert [frame.bytes for frame in front.receive().body] == [b"x"]
+    again.socket.close()
+
+
+def test_of_a_message_of_many_frames_few_are_kept(front, reads):
+    """Within the bound nobody is disconnected, and the next message is the next peer's."""
     peer = RawPeer(front.address)
-    peer.socket.sendall(b"\x01\x00" + b"\x01\x01x" * 5_000 + b"\x00\x01x")
+    peer.socket.sendall(b"\x01\x00" + b"\x01\x01x" * (MAX_READ - 3) + b"\x00\x01x")
     peer.socket.sendall(b"\x01\x00\x00\x01y")
     assert front.socket.poll(round(LIMIT_S * 1e3))
+    reads.append(0)
     first, second = front.receive(), None
+    assert reads == [MAX_READ]
     while second is None:
         second = front.receive()
     assert len(first.route) == 2 and 1 < len(first.body) <= MAX_FRAMES
     assert [frame.bytes for frame in second.body] == [b"y"]
     assert front.receive() is None
     peer.socket.close()
+
+
+@pytest.mark.parametrize("server", ["hold", "proxy"])
+def test_every_server_of_ours_answers_on_after_a_message_of_many_frames(
+    start_sidecar, connect, server
+):
+    """Whoever sent it is disconnected; whoever asks afterwards is answered."""
+    sidecar = start_sidecar(*SERVERS[server])
+    for count in (MAX_READ + 1, 100_000):
+        stranger = RawPeer(sidecar.address)
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+            stranger.socket.sendall(frames(count))
+            assert stranger.socket.recv(1) == b""
+        stranger.socket.close()
+        assert connect(sidecar.address).ask(PING)
+    assert sidecar.process.poll() is None
 
 
 def test_whom_a_front_without_memory_cuts_off_knows_that_it_passes():

@@ -46,6 +46,16 @@ def test_extra_keys_beside_the_envelope_are_ignored(golden_policy):
     assert reply == {"status": "ok", "message": "Server is running"}
 
 
+@pytest.mark.parametrize("place", range(3))
+def test_extra_keys_do_not_hide_the_token(golden_policy, place):
+    """Wherever they stand: a right token counts, and a wrong one too."""
+    for token, answer in (("secret", "status"), ("wrong", "error")):
+        items = [("endpoint", "ping"), ("api_token", token)]
+        items.insert(place, ("request_id", {"number": [7, "seven"]}))
+        reply = _ask(_endpoints(golden_policy, token=Token("secret")), dict(items))
+        assert answer in reply
+
+
 @pytest.mark.parametrize(
     ("data", "text"),
     [
@@ -119,6 +129,14 @@ def test_a_policy_whose_action_breaks_its_own_config_is_an_error_reply(
     golden_policy.action = {"joints": np.zeros((1, 3, 3), np.float32)}
     reply = _ask(_endpoints(golden_policy), _get_action(golden_observation))
     assert reply == {"error": "Action key 'joints's horizon must be 4. Got 3"}
+
+
+@pytest.mark.parametrize("returned", [None, {}, {"episode_index": 3}])
+def test_a_reset_s_reply_is_the_policy_s_map_and_an_empty_one_for_nothing(golden_policy, returned):
+    """Python's own reset returns nothing, and clients of GR00T's expect a map."""
+    golden_policy.reset = lambda options: returned
+    request = {"endpoint": "reset", "data": {"options": None}}
+    assert _ask(_endpoints(golden_policy), request) == (returned or {})
 
 
 def test_the_policy_sees_what_was_sent_and_the_options(golden_policy, golden_observation):

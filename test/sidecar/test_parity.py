@@ -315,6 +315,28 @@ def test_nobody_there_and_a_server_that_answers_an_error(ask, dumped, hold, tmp_
     assert ask("parity", path, "--server", server, "--token-file", str(token))[0] == 0
 
 
+@pytest.mark.parametrize("verb", ["parity", "dump"])
+@pytest.mark.parametrize("text", ["busy: later", "CUDA error: launch failure"])
+def test_nothing_is_asked_of_a_policy_that_was_not_reset(
+    ask, dumped, serve, robot, tmp_path, verb, text
+):
+    """Its answer would be one of the episode before; a server without a reset is asked."""
+
+    class Stubborn(HoldPolicy):
+        def reset(self, options):
+            raise RuntimeError(text)
+
+    words = {
+        "parity": ("parity", dumped()),
+        "dump": ("dump", *ROBOT, "--random", "--observation", str(tmp_path / "new.npz")),
+    }[verb]
+    address = serve(Stubborn(robot)).address.removeprefix("tcp://")
+    status, out, err = ask(*words, "--server", address)
+    assert (status, out) == (1, "") and text in err
+    text = "Unknown endpoint: reset"
+    assert ask(*words, "--server", address)[0] == 0
+
+
 def test_the_golden_bytes_of_both_codecs_are_equal_to_their_own_answer(
     ask, serve, golden_policy, golden_observation, golden_bytes, tmp_path
 ):

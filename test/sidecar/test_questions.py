@@ -146,6 +146,18 @@ def test_check_shows_the_rows_also_where_the_inference_fails(ask, hold, fault, t
     assert status == 1 and "matches" in out and "inference failed" in out and text in out
 
 
+def test_check_of_a_server_that_cannot_be_reset_is_a_problem(ask, serve, robot):
+    """Else the robot's first episode would show it."""
+
+    class Stubborn(HoldPolicy):
+        def reset(self, options):
+            raise RuntimeError("no such history")
+
+    address = serve(Stubborn(robot)).address.removeprefix("tcp://")
+    status, out, _ = ask("check", *ROBOT, "--server", address)
+    assert status == 1 and "matches" in out and "no such history" in out
+
+
 def test_strict_counts_what_a_server_would_tolerate(ask, hold, robot, monkeypatch):
     """A camera that nobody looks at costs bandwidth; by option or by the others' name."""
     policy = HoldPolicy(robot)

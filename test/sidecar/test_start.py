@@ -61,6 +61,10 @@ def test_what_cannot_run_is_status_two_with_the_reason(start_sidecar, monkeypatc
         (("n99",), "'n99': no such file"),
         (("n16", "--embodiment", "franka_droid_n16"), "GR00T_ACCEPT_NONCOMMERCIAL=1"),
         (("hold", "--port", "70000"), "70000"),
+        (
+            ("hold", "--embodiment", "franka_droid", "--host", "nosuch.invalid"),
+            "sidecar profile hold: host 'nosuch.invalid': ",
+        ),
     ):
         sidecar = start_sidecar("start", *words)
         status, log = sidecar.wait()

@@ -2,6 +2,7 @@
 
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from gr00t_ros.errors import LaunchError, UnreachableError
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.supervise.launcher import free_port, listens_beyond, prepare, server_environment
 from gr00t_ros.supervise.profile import Overrides, load_profile, parse
+from gr00t_ros.supervise.supervisor import Supervisor
 
 DROID = load_embodiment("franka_droid")
 SERVING = {name: load_profile(name).serving(DROID) for name in ("n17", "n17_nf4")}
@@ -107,6 +109,28 @@ def test_a_missing_folder_or_checkpoint_is_named(groot):
     given = Overrides(working_directory=str(groot), model_path="/no/such/checkpoint")
     with pytest.raises(LaunchError, match="model_path /no/such/checkpoint is not there$"):
         prepare(given.apply(SERVING["n17"]), 5556)
+
+
+def test_a_checkpoint_beside_the_script_is_there_and_no_other(groot, monkeypatch):
+    """A relative path begins where the server runs; other words may be names of the hub."""
+    monkeypatch.chdir("/")
+    (groot / "checkpoints").mkdir()
+    given = Overrides(working_directory=str(groot))
+    for path in ("./checkpoints", "gr00t/../checkpoints", "nvidia/GR00T-N1.7-3B"):
+        prepare(replace(given, model_path=path).apply(SERVING["n17"]), 5556)
+    for path in ("./tmp", "../checkpoints"):
+        with pytest.raises(LaunchError, match=f"model_path {groot / path} is not there$"):
+            prepare(replace(given, model_path=path).apply(SERVING["n17"]), 5556)
+
+
+@pytest.mark.parametrize("port", [0, 5556])
+@pytest.mark.parametrize("host", ["nosuch.invalid", "a..b", "x" * 300])
+def test_a_host_that_cannot_be_looked_up_is_named_with_the_profile(host, port):
+    """Whether a port is chosen for it or given."""
+    profile = profile_of("x.py", host=host, port=port)
+    with pytest.raises(LaunchError, match=rf"^sidecar profile test: host '{host[:60]}"):
+        Supervisor(profile)
+        prepare(profile, port)
 
 
 def of_image(image):

@@ -61,10 +61,16 @@ def test_what_cannot_be_bound_is_refused(names, host, port):
 
 @pytest.mark.parametrize(
     ("text", "place"),
-    [("thor:5555", ("thor", 5555)), ("[::1]:0", ("[::1]", 0)), ("*:5556", ("*", 5556))],
+    [
+        ("thor:5555", ("thor", 5555)),
+        ("[::1]:0", ("[::1]", 0)),
+        ("*:5556", ("*", 5556)),
+        ("tcp://thor:5555", ("thor", 5555)),
+        ("tcp://[::1]:5555", ("[::1]", 5555)),
+    ],
 )
 def test_a_place_is_host_and_port(text, place):
-    """IPv6 in its brackets."""
+    """IPv6 in its brackets; as a server prints it too."""
     assert address.parse_place(text, 0) == place
 
 

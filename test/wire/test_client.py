@@ -7,10 +7,12 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import zmq
 from raw_peer import RawPeer
 
 from gr00t_ros.errors import (
@@ -23,9 +25,11 @@ from gr00t_ros.errors import (
     UnreachableError,
     WireError,
 )
+from gr00t_ros.serve.front import Wake
 from gr00t_ros.wire import client as client_module
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.client import ClientCounts, PolicyClient
+from gr00t_ros.wire.codec import encode
 from gr00t_ros.wire.messages import Generation
 from gr00t_ros.wire.template import RequestTemplate
 
@@ -105,6 +109,28 @@ def test_generation_codec_and_key_style_are_found_and_an_action_comes_back(
     action = client.get_action(probe(server))
     expected = np.array(TABLE["expected_action"]["joints"]["values"], np.float32)
     np.testing.assert_array_equal(action["joints"], expected)
+
+
+@pytest.mark.parametrize("content", [None, {}, [], [1], 7, "done", True])
+def test_a_reset_is_done_whatever_is_replied_unless_it_is_an_error(
+    serve, golden_policy, client_of, content
+):
+    """A foreign server sends what its policy returns, and Python's own reset returns nothing."""
+
+    class Foreign:
+        def __init__(self, inner):
+            self.refuse, self._inner = inner.refuse, inner
+
+        def answer(self, frame, max_bytes):
+            answer = self._inner.answer(frame, max_bytes)
+            is_reset = answer.endpoint == "reset"
+            return replace(answer, frame=encode(content, "npy")) if is_reset else answer
+
+    server = serve(golden_policy, around=Foreign)
+    client = client_of(int(server.address.rpartition(":")[2]), key_style="nested")
+    client.connect()
+    assert client.reset() == {}
+    assert client.counts.errors == client.counts.invalid == 0
 
 
 def test_a_configured_key_style_needs_no_probe(start_peer, client_of):
@@ -205,10 +231,27 @@ def test_a_peer_that_speaks_another_protocol_is_a_wire_error(start_peer, client_
 def test_a_peer_that_speaks_another_protocol_first_is_a_wire_error(
     start_peer, client_of, monkeypatch
 ):
-    """Also if its bytes come before the request could be sent, as on a busy machine."""
+    """Also if its bytes come before the request could be sent, as on a busy machine.
+
+    libzmq takes them for a message of ZeroMQ's first protocol, here for one that is too long.
+    """
     monkeypatch.setattr(client_module.Connection, "_sent", lambda self, message: False)
     _, port = start_peer("http")
     with pytest.raises(WireError, match="does not speak ZeroMQ"):
+        client_of(port, max_reply_bytes=50).ping()
+
+
+def test_bytes_that_libzmq_takes_for_a_message_are_no_reply(start_peer, client_of, monkeypatch):
+    """They were there before the request: no reply has more right to be taken for an answer."""
+    send = client_module.Connection._sent
+
+    def late(connection, message):
+        assert connection._socket.poll(round(LIMIT_S * 1e3))
+        return send(connection, message)
+
+    monkeypatch.setattr(client_module.Connection, "_sent", late)
+    _, port = start_peer("http")
+    with pytest.raises(WireError, match="the peer is no policy server"):
         client_of(port).ping()
 
 
@@ -325,6 +368,67 @@ def test_a_late_reply_is_never_taken_for_the_next_answer(start_peer, client_of):
     assert client.connect().modality["video"].keys == ("cam_a", "cam_b")
 
 
+@pytest.fixture
+def twice():
+    """A ROUTER server, as forks have it, that answers with `frames(old, new)`; its port and log.
+
+    old: the answer before, of whichever request; new: this one's. All are sent at once.
+    """
+    stack = contextlib.ExitStack()
+
+    def start(frames):
+        context = zmq.Context()
+        server, wake = context.socket(zmq.ROUTER), Wake()
+        port, seen = server.bind_to_random_port("tcp://127.0.0.1"), []
+
+        def serve():
+            poller, old = zmq.Poller(), None
+            poller.register(server, zmq.POLLIN)
+            poller.register(wake.reader, zmq.POLLIN)
+            while not wake.asked:
+                if server not in dict(poller.poll()):
+                    continue
+                peer, *message = server.recv_multipart()
+                seen.append(message)
+                new = encode({"status": "ok", "number": len(seen)}, "npy")
+                for reply in frames(old, new):
+                    server.send_multipart([peer, b"", reply])
+                old = new
+            server.close(linger=0)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        stack.callback(context.term)
+        stack.callback(thread.join, LIMIT_S)
+        stack.callback(wake.set)
+        return port, seen
+
+    with stack:
+        yield start
+
+
+@pytest.mark.parametrize(
+    ("frames", "requests"),
+    [
+        (lambda old, new: [new, new], 1),
+        (lambda old, new: [new] if old is None else [old, new], 2),
+    ],
+    ids=["twice", "the one before first"],
+)
+def test_whoever_answers_a_request_twice_is_refused_at_the_next(twice, client_of, frames, requests):
+    """Before it is sent: from then on each answer could be that to the observation before."""
+    port, seen = twice(frames)
+    client = client_of(port)
+    for _ in range(requests):
+        client.ping()
+    assert client._connection._socket.poll(round(LIMIT_S * 1e3)), "the answer that is too much"
+    with pytest.raises(RefusedError, match="a second time, expected one answer to each"):
+        client.ping()
+    assert len(seen) == requests
+    client.ping()  # on a new connection, where nothing waits
+    assert all(message == [b"", encode({"endpoint": "ping"}, "npy")] for message in seen)
+
+
 def test_a_server_that_restarts_between_calls_is_found_again(start_peer, client_of):
     """The link that died in between is replaced."""
     process, port = start_peer("golden", "npy")
@@ -417,11 +521,15 @@ def test_hosts_become_zeromq_addresses(host, address):
 
 
 @pytest.mark.parametrize(
-    ("host", "port"), [("", 5555), ("*", 5555), ("a b", 1), ("h", 0), ("h", 65536)]
+    ("host", "port"),
+    [
+        *(("", 5555), ("*", 5555), ("a b", 1), ("h", 0), ("h", 65536)),
+        *(("gpu:5555", 5555), ("[::1]:5555", 5555), ("tcp://gpu", 5555), ("ffff::1::2", 5)),
+    ],
 )
 def test_hosts_and_ports_that_cannot_be_are_refused(host, port):
-    """At construction, not at the first call."""
-    with pytest.raises(SettingsError):
+    """At construction, not at the first call, where a port in a host is an unknown name."""
+    with pytest.raises(SettingsError, match="expected a name or an address without a port"):
         PolicyClient(host, port)
 
 

@@ -16,6 +16,7 @@ from gr00t_ros.errors import (
     ObservationError,
     RefusedError,
     RemoteError,
+    SettingsError,
     UnreachableError,
 )
 from gr00t_ros.observe.modality import ModalityEntry
@@ -121,10 +122,10 @@ def link_to(embodiment):
     """Make links; closed afterwards."""
     made = []
 
-    def make(address, timeout_ms=20_000, token=None, robot=embodiment):
+    def make(address, timeout_ms=20_000, token=None, robot=embodiment, **settings):
         port = int(address.rpartition(":")[2])
         client = PolicyClient("127.0.0.1", port, timeout_ms, token)
-        made.append(PolicyLink(client, robot, token))
+        made.append(PolicyLink(client, robot, token, **settings))
         return made[-1]
 
     yield make
@@ -299,6 +300,34 @@ def test_a_token_goes_with_every_request_and_a_wrong_one_is_refused(policy, link
         place.end()
 
 
+def test_each_check_takes_the_token_that_there_is_now(place, policy, link_to, caplog):
+    """A token is renewed on both sides; what cannot be read leaves the one before as it is."""
+    tokens, now = {}, "old"
+
+    def read():
+        if now not in tokens:
+            raise SettingsError(f"api token file {now}: No such file or directory")
+        return tokens[now]
+
+    tokens["old"] = Token("s3cret-0ld")
+    link = link_to(place.address, token=tokens["old"], read_token=read)
+    place.restart(policy, token=tokens["old"])
+    assert link.query(fill, 1)[0] == "filled"
+    tokens["new"] = Token("s3cret-n3w")
+    place.restart(policy, token=tokens["new"])
+    with pytest.raises(RefusedError, match="Unauthorized"):
+        link.query(fill, 1)
+    now = "missing"
+    with pytest.raises(RefusedError, match="Unauthorized"):
+        link.check()
+    assert "api token file missing: No such file" in caplog.text
+    now = "new"
+    assert link.query(fill, 1)[0] == "filled"
+    now = "missing"
+    link.check()
+    assert link.query(fill, 1)[0] == "filled"
+
+
 def test_a_width_that_upstream_does_not_name_is_told_with_the_keys_that_have_it(
     place, policy, link_to
 ):
@@ -330,16 +359,40 @@ def test_a_restarted_server_that_is_busy_is_no_misfit(place, policy, link_to, em
 
 
 def test_the_server_is_reset_once_an_episode(place, policy, link_to):
-    """Before its first query, and again after a new check."""
+    """Before its first query, and at each check."""
     link = link_to(place.address)
     link.check()
-    assert policy.resets == 0
-    for episode, resets in ((1, 1), (1, 1), (2, 2), (2, 2), (5, 3), (1, 4)):
+    assert policy.resets == 1
+    for episode, resets in ((1, 2), (1, 2), (2, 3), (2, 3), (5, 4), (1, 5)):
         link.query(fill, episode)
         assert policy.resets == resets
     link.check()
+    assert policy.resets == 6
     link.query(fill, 1)
-    assert policy.resets == 5
+    assert policy.resets == 7
+
+
+@pytest.mark.parametrize("generation", ["B3", "A1", "A0"])
+def test_a_server_that_cannot_reset_does_not_pass_the_check(place, policy, embodiment, generation):
+    """Nothing is inferred; N1.5 has no reset, and who must disturb nobody does not ask for one."""
+
+    def fail(options):
+        raise RuntimeError("no such history")
+
+    policy.reset = fail
+    place.restart(policy, generation=generation)
+    port, has_reset = int(place.address.rpartition(":")[2]), generation != "A0"
+    for resets in (True, False):
+        with closing(
+            PolicyLink(PolicyClient("127.0.0.1", port), embodiment, None, resets=resets)
+        ) as link:
+            if resets and has_reset:
+                with pytest.raises(RemoteError, match="no such history"):
+                    link.check()
+                assert not policy.instructions
+            else:
+                link.check()
+                assert policy.instructions
 
 
 def test_a_call_that_keeps_warm_is_forgotten(place, policy, link_to):
@@ -369,36 +422,49 @@ def test_a_call_that_keeps_warm_finds_what_has_changed(place, policy, link_to):
     assert link.query(fill, 1)[0] == "filled"
 
 
-def test_a_server_that_cannot_reset_is_queried_all_the_same(place, policy, link_to):
-    """It has nothing to forget; it is not asked again in this episode."""
+def test_a_server_that_has_no_reset_is_queried_all_the_same(place, policy, link_to):
+    """Its answer says so (wire.md 3): asked at the check, and once in this episode."""
     asked = []
 
-    def refuse(options):
+    def unknown(options):
         asked.append(options)
-        raise ValueError("no episodes here")
+        raise ValueError("Unknown endpoint: reset")
 
-    policy.reset = refuse
+    policy.reset = unknown
     link = link_to(place.address)
     for _ in range(3):
         assert link.query(fill, 1)[0] == "filled"
-    assert len(asked) == 1
+    assert len(asked) == 2
 
 
-def test_a_server_that_is_too_busy_to_reset_is_reset_before_it_is_queried(place, policy, link_to):
-    """Else a policy with a memory would go on in the episode before."""
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("busy: waited 500 ms for its turn"),
+        RuntimeError("cannot clear the history: CUDA error: unspecified launch failure"),
+        ValueError("no episodes here"),
+        KeyError("history"),
+        NotImplementedError(),
+    ],
+)
+def test_a_reset_that_failed_is_asked_for_again_before_anything_is_sent(
+    place, policy, link_to, error
+):
+    """Whatever its text: a policy with a memory would go on in the episode before."""
     link, reset = link_to(place.address), policy.reset
 
-    def busy(options):
-        raise RuntimeError("busy: waited 500 ms for its turn")
+    def fail(options):
+        raise error
 
     link.check()
-    policy.reset, asked = busy, len(policy.instructions)
+    policy.reset, asked, resets = fail, len(policy.instructions), policy.resets
     for _ in range(2):
-        with pytest.raises(RemoteError, match="busy"):
+        with pytest.raises(RemoteError) as caught:
             link.query(fill, 1)
+        assert caught.value.server_text == str(error)
     assert len(policy.instructions) == asked
     policy.reset = reset
-    assert link.query(fill, 1)[0] == "filled" and policy.resets == 1
+    assert link.query(fill, 1)[0] == "filled" and policy.resets == resets + 1
 
 
 # Losses and failures.
@@ -439,7 +505,7 @@ def test_a_server_restarted_as_itself_loses_one_answer_and_is_reset(
         link.query(fill, episode=1)
     assert link.checked is not None and link.checked is not before
     assert link.query(fill, episode=1)[0] == "filled"
-    assert fresh.resets == 1
+    assert fresh.resets == 2, "at the check, and before the query"
 
 
 def test_a_restarted_server_that_speaks_another_generation_is_spoken_to_in_it(
@@ -468,7 +534,7 @@ def test_a_failed_exchange_is_followed_by_a_new_check(place, policy, link_to):
     asked = len(policy.instructions)
     link.query(fill, episode=1)
     assert policy.instructions[asked] == ""
-    assert link.checked is not None and policy.resets == 2
+    assert link.checked is not None and policy.resets == 4, "two checks, twice the episode"
 
 
 def test_an_error_answer_needs_no_new_check(place, policy, link_to):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgpack
 import numpy as np
 import pytest
 
@@ -318,3 +319,57 @@ def test_n15_gets_the_bare_flat_observation():
     """An N1.6 envelope would be its observation."""
     message = messages.get_action_request({"c": 1}, {"j": 2}, ["l"], "go", Generation.A0, "nested")
     assert message["data"] == {"video.c": 1, "state.j": 2, "l": ["go"]}
+
+
+@pytest.mark.parametrize(
+    "value", [True, np.bool_(True), np.array(True), 3, np.int64(3), np.float32(0.5), np.array(0.5)]
+)
+def test_a_number_in_info_is_read_in_each_form_that_numpy_gives_it(value):
+    """``rtc_applied`` is what a policy computed."""
+    reply = decode(encode([{}, {"said": value}], "msgpack_numpy"))
+    found = messages.read_info(reply, Generation.B3)
+    assert found == {"said": value} and type(found["said"]) in (bool, int, float)
+
+
+BAD_ENTRIES = {
+    "a number as key": {0: 1.0},
+    "a long list": {"latent": [0.0] * 5_000},
+    "a list in a list": {"deep": {7: [[]]}},
+    "an extension": {"when": msgpack.Timestamp(0, 0)},
+    "an array of texts": {"task": {b"nd": True, b"type": "<U4", b"shape": [1], b"data": b"p"}},
+}
+
+
+@pytest.mark.parametrize("bad", BAD_ENTRIES)
+def test_what_cannot_be_read_in_info_is_left_out_and_the_action_is_not(bad):
+    """Wherever it stands; what is said beside it is read."""
+    action = encode({"joints": np.ones((1, 4, 2), np.float32)}, "msgpack_numpy")
+    for info in (
+        BAD_ENTRIES[bad] | {"rtc_applied": True},
+        {"rtc_applied": True} | BAD_ENTRIES[bad],
+    ):
+        reply = messages.read_reply(
+            b"\x92" + action + msgpack.packb(info), messages.GET_ACTION, 1 << 20
+        )
+        rows = messages.parse_action(reply, Generation.B3, "nested")
+        np.testing.assert_array_equal(rows["joints"], np.ones((4, 2)))
+        assert messages.read_info(reply, Generation.B3) == {"rtc_applied": True}
+
+
+def test_an_info_that_cannot_be_read_at_all_says_nothing():
+    """It is no map, or a list without end."""
+    action = encode({"joints": np.ones((1, 4, 2), np.float32)}, "msgpack_numpy")
+    reply = messages.read_reply(
+        b"\x92" + action + msgpack.packb([0] * 5_000), messages.GET_ACTION, 1 << 20
+    )
+    assert set(messages.parse_action(reply, Generation.B3, "nested")) == {"joints"}
+    assert messages.read_info(reply, Generation.B3) == {}
+
+
+@pytest.mark.parametrize(
+    "data", [b"\x92\xc0", b"\x92\x81\x00\x00\x80", b"\x92\x80\x80\x00", b"\x93"]
+)
+def test_an_action_that_cannot_be_read_is_refused_whatever_info_says(data):
+    """Cut, with a number as a key of the action, with bytes behind it."""
+    with pytest.raises(WireError):
+        messages.read_reply(data, messages.GET_ACTION, 1 << 20)

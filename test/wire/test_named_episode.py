@@ -105,11 +105,11 @@ def test_a_server_that_repeats_the_id_is_asked_with_it_always(generation):
 
 
 def test_without_an_id_nothing_is_said_of_one():
-    """As before: null options at a reset, none of the episode's own reset at a check."""
+    """As before: null options at a reset, at the check and at an episode."""
     policy = Told({"robot_id": LEFT})
     with linked(policy, robot_id="") as link:
         link.query(fill, 1)
-    assert link.named is None and policy.resets == [None]
+    assert link.named is None and policy.resets == [None, None]
     assert all(one is None for one in policy.actions)
 
 
