@@ -331,7 +331,7 @@ class Session:
         self._abandonment.begin_if_diverged(now_ns, overdue, held, self.mode)
         settled = self._settled(now_ns, held)
         if self.mode is Mode.STOPPING and settled and self.replay.stop_ramp_left_ns(now_ns) == 0:
-            self.replay.start(now_ns, self.replay.position(now_ns))
+            self.replay.start(now_ns, self.replay.position(now_ns) if held is None else held)
             self.mode = advance(self.mode, self._after_stop)
 
     def _pause_before_obstacle(self, now_ns: int) -> None:
