@@ -23,8 +23,8 @@ Floats = NDArray[np.float64]
 _REPEATS = 25
 # After so many windows at one plan time, a second at 50 Hz, the clock stands still.
 _STANDING = 50
-# Minimum number of zero windows to publish before the session may end: DDS delivers reliably, but a
-# reader may still lose the first.
+# Minimum number of zero windows to publish before the session may end, or one more than may be lost
+# if that is more: DDS delivers reliably, but a reader may still lose the first.
 _REPEATS_TO_REST = 5
 
 
@@ -53,8 +53,11 @@ class Commands:
         horizon_ns: int,
         merge: Merge = "newest",
         fade_ns: int = 0,
+        lost_windows: int = 1,
     ) -> None:
         """horizon_ns: how far a window reaches before its velocities go to zero.
+
+        lost_windows: so many in a row may be lost.
 
         merge, fade_ns: how a new chunk follows the one before, as Reference has them.
         """
@@ -64,6 +67,7 @@ class Commands:
         self._rows: Floats = limits.start[None]
         self._reference = CommandReference(limits.velocity, merge, fade_ns)
         self._repeats_left = 0
+        self._repeats_to_rest = max(_REPEATS_TO_REST, lost_windows + 1)
         self._newest_ns, self._at_newest = 0, 0  # newest plan time, and windows made at it
         self._made: tuple[int, Floats, bool] | None = None  # first knot, rows, chunk is over
 
@@ -86,7 +90,7 @@ class Commands:
     @property
     def at_rest(self) -> bool:
         """Whether no chunk is followed and so many zero windows were sent that one was received."""
-        return not self._reference and self._repeats_left <= _REPEATS - _REPEATS_TO_REST
+        return not self._reference and self._repeats_left <= _REPEATS - self._repeats_to_rest
 
     def window(self, now_ns: int, lag_ns: int) -> CommandWindow | None:
         """The window to send now, or None if nothing is left to send; then call `keep`.

@@ -200,15 +200,18 @@ class Course:
         lag_ns = self.lags_between(first, self.last_knot)
         return replace(self, first_knot=first, rows=rows, lag_ns=lag_ns)
 
-    def window(self, branch_knot: int | None = None) -> Window:
-        """The window of the whole course. branch_knot: where it leaves the course before, if so."""
-        count = len(self.lag_ns)
-        times_ns = np.arange(count, dtype=np.int64) * self.knot_ns
-        same_until_ns = self.end_ns if branch_knot is None else branch_knot * self.knot_ns
+    def window(self, branch_knot: int | None = None, at_least_to: int = 0) -> Window:
+        """The window of the whole course. branch_knot: where it leaves the course before, if so.
+
+        at_least_to: the knot up to which the window holds the rest, if the course ends sooner.
+        """
+        last = max(self.last_knot, at_least_to)
+        times_ns = np.arange(last + 1 - self.first_knot, dtype=np.int64) * self.knot_ns
+        same_until_ns = (last if branch_knot is None else branch_knot) * self.knot_ns
         return Window(
             self.first_knot * self.knot_ns,
             times_ns,
-            *self.rows,
+            *self.rows_between(self.first_knot, last),
             horizon_ns=self.horizon_knot * self.knot_ns,
             same_until_ns=same_until_ns,
         )

@@ -170,12 +170,20 @@ class Planner:
 
         After a gap longer than the commit time, a window that was lost before the gap would make
         the next one a step: what the controllers play is then unknown. Also 0 if no window was due:
-        the motion ended within the commit time, and the last windows' changes still lie ahead.
+        the motion ended within the commit time, and every change was sent often enough.
         """
         gap_ns, commit_ns = now_ns - self._sent_ns, self.sent_commit_ns
-        repeated = now_ns <= min(self._new_from_ns, default=now_ns)
-        ended = repeated and self.course.end_ns <= self._sent_ns + commit_ns  # no window was due
+        ended = not self.repeats_due and self.course.end_ns <= self._sent_ns + commit_ns
         return 0 if self._abandoned or ended or gap_ns <= commit_ns else gap_ns
+
+    @property
+    def repeats_due(self) -> bool:
+        """Whether a change of the motion was sent in so few windows that all of them may be lost.
+
+        Each change, of whatever kind, is sent in at least `lost_windows` + 1 windows.
+        """
+        changes = any(from_ns != sys.maxsize for from_ns in self._new_from_ns)
+        return changes and not self._abandoned
 
     def forget(self, now_ns: int) -> None:
         """Drop what was to follow a course at rest. Its past stays, because windows contain it.
@@ -226,7 +234,8 @@ class Planner:
         """Stop from the next tick's branch knot on, and clear the reference.
 
         soon: from the first knot on that a window of the next tick can reach, inside the committed
-        part. A window that cannot be sent before that knot is not sent, and made anew. A controller
+        part. A window that cannot be sent before that knot is not sent, and made anew. As every
+        change it is sent in `lost_windows` + 1 windows, also if it ends sooner. A controller
         that receives it d seconds after that knot, because the network was slow or the first one
         was lost, makes a step in velocity of at most jerk * d^2: both motions keep the limit of
         jerk and part at that knot.
@@ -237,10 +246,12 @@ class Planner:
         self._soon = soon and self.stop_due
 
     def propose(self, now_ns: int, tolerates_loss: bool = True) -> Window | None:
-        """The window to send now; None if nothing moves and everything was sent.
+        """The window to send now; None if nothing moves and everything was sent often enough.
 
-        Call `keep` once it was sent. tolerates_loss: compute its `same_until_ns` as if the last
-        `lost_windows` windows had been lost; else as if all had arrived.
+        It reaches to the end of the commit time at least, at rest there if the motion ends sooner:
+        a controller rejects a window that has ended when it arrives. Call `keep` once it was sent.
+        tolerates_loss: compute its `same_until_ns` as if the last `lost_windows` windows had been
+        lost; else as if all had arrived.
         """
         self._withdraw()
         course, branch = self.course, self.branch(now_ns)
@@ -263,11 +274,12 @@ class Planner:
                 self.clearance.rate.free()
             course, changed = self._repeated(course, branch, now_ns)
         arrives_ns = now_ns + self._covered_ns(self.sent_commit_ns)
-        if changed is None and course.end_ns < arrives_ns:
+        repeats = self.repeats_due and not self.overdue_ns(now_ns)
+        if changed is None and course.end_ns < arrives_ns and not repeats:
             self._proposed = None
-            return None  # it would arrive after its end, and the controller rejects such a window
+            return None  # all was sent, and it would arrive after the motion has ended
         proposed.proven_in = self.clearance.scene
-        window = course.window(changed)
+        window = course.window(changed, at_least_to=branch)
         proposed.course, proposed.same_until_ns = course, window.same_until_ns
         if changed is not None:
             proposed.new_from_ns = window.same_until_ns

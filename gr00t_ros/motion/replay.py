@@ -94,6 +94,7 @@ class Replay:
             settings.horizon_ns,
             settings.merge_commands,
             settings.fade_ns,
+            settings.lost_windows,
         )
         self._poses = Poses(poses, settings.knot_ns, settings.commit_ns, settings.horizon_ns)
         self._stopped: str | None = None
@@ -256,12 +257,13 @@ class Replay:
         return joints and self._poses.at_rest(now_ns)
 
     def surely_at_rest(self, now_ns: int, held_age_ns: int) -> bool:
-        """Whether all rests at `now_ns`, even if windows of joints were lost before a gap.
+        """Whether all rests at `now_ns`, even if windows of joints were lost.
 
-        held_age_ns: how old the held position of the controllers may be. After a gap it must be of
-        an arm at rest as well.
+        held_age_ns: how old the held position of the controllers may be. After a gap, and where a
+        change was not sent often enough to arrive, it must be of an arm at rest as well.
         """
-        known = not self.overdue_ns(now_ns) or self.stop_ramp_left_ns(now_ns - held_age_ns) == 0
+        unknown = self._planner.repeats_due or self.overdue_ns(now_ns) > 0
+        known = not unknown or self.stop_ramp_left_ns(now_ns - held_age_ns) == 0
         return known and self.at_rest(now_ns)
 
     @property

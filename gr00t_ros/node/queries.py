@@ -85,10 +85,7 @@ class Queries:
 
     def check(self) -> bool:
         """Let the worker check the server; False if it is busy."""
-        if not self._worker.idle:
-            return False
-        self._submit(Job(self._check, "check"))
-        return True
+        return self._submit(Job(self._check, "check"))
 
     def keep_warm(self, idle_s: float) -> bool:
         """Let the worker infer a zero observation if the last request is `idle_s` old.
@@ -97,10 +94,9 @@ class Queries:
         changed, `on_check` is called.
         """
         is_due = time.monotonic() - self._asked_s >= idle_s
-        if not is_due or self._link.checked is None or not self._worker.idle:
+        if not is_due or self._link.checked is None:
             return False
-        self._submit(Job(self._link.warm, "warm"))
-        return True
+        return self._submit(Job(self._link.warm, "warm"))
 
     def ask(self, episode: int, times: QueryTimes | None, followed: Followed | None) -> bool:
         """Let the worker query for `episode`; False if it is busy.
@@ -109,11 +105,8 @@ class Queries:
         and assembles the newest observation then. None: at once. followed: the chunk that the
         answer continues, if the server answered it last and has RTC.
         """
-        if not self._worker.idle:
-            return False
         asked_ns = time.monotonic_ns()
-        self._submit(Job(lambda: self._query(episode, asked_ns, times, followed), "query"))
-        return True
+        return self._submit(Job(lambda: self._query(episode, asked_ns, times, followed), "query"))
 
     def taken(self) -> None:
         """The result that `on_reply` got is known to whoever decides when the next query is due.
@@ -125,18 +118,17 @@ class Queries:
 
     def look(self) -> bool:
         """Let the worker assemble an observation without sending it; False if it is busy."""
-        if not self._worker.idle:
-            return False
-        self._worker.submit(Job(self._observed, "look"))
-        return True
+        return self._worker.submit_if_idle(Job(self._observed, "look"))
 
     def stop(self, timeout_s: float) -> bool:
         """End the worker after its current call, whose timeout limits the wait."""
         return self._worker.stop(timeout_s)
 
-    def _submit(self, job: Job) -> None:
-        self._asked_s = time.monotonic()
-        self._worker.submit(job)
+    def _submit(self, job: Job) -> bool:
+        submitted = self._worker.submit_if_idle(job)
+        if submitted:
+            self._asked_s = time.monotonic()
+        return submitted
 
     def _check(self) -> Check:
         check = self._link.check()

@@ -154,16 +154,14 @@ class ReplayThread:
         """End the thread and wait for it; nothing is published afterwards."""
         self._loop.stop()
 
-    def post(self, action: Callable[[Session, int], Any], soon: bool = False) -> Future[Any]:
-        """Run `action(session, now_ns)` at the start of the next tick.
+    def post(self, action: Callable[[Session, int], Any], soon: bool = False) -> None:
+        """Run `action(session, now_ns)` at the start of the next tick; what it raises is logged.
 
         soon: of an extra tick now, if its window is new from an earlier time than the next one's.
         """
-        future: Future[Any] = Future()
-        self._calls.put((action, future))
+        self._queue(action).add_done_callback(self._tell)
         if soon:
             self._loop.wake()
-        return future
 
     def call(self, action: Callable[[Session, int], Any], stops: bool = False) -> Any:
         """As `post`, but wait for the result; raises what the action raised.
@@ -172,16 +170,28 @@ class ReplayThread:
         command that was reported as failed must not run later (design decision 15). stops: the
         action stops the arm, so it is not cancelled and runs however late.
         """
-        future = self.post(action)
+        future = self._queue(action)
         done, _ = wait([future], _CALL_TIMEOUT_S)
         if not done:
             if not stops and future.cancel():
                 raise StalledError(f"the replay thread does not answer: {_NEVER}", begun=False)
             done, _ = wait([future], _CALL_TIMEOUT_S)
         if not done:
+            future.add_done_callback(self._tell)  # its caller will not know
             what = "this stop is carried out once it does" if stops else _MAYBE
             raise StalledError(f"the replay thread does not answer: {what}", begun=True)
         return future.result()
+
+    def _queue(self, action: Callable[[Session, int], Any]) -> Future[Any]:
+        future: Future[Any] = Future()
+        self._calls.put((action, future))
+        return future
+
+    def _tell(self, future: Future[Any]) -> None:
+        """Log what an action raised whose caller does not wait for it."""
+        error = future.exception()
+        if isinstance(error, Exception):
+            self._loop.tell(error)
 
     def _after_crash(self, error: Exception) -> None:
         """Fault: stop by sending or by the stop ramp, and send zero to outputs without a ramp."""

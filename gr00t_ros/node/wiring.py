@@ -37,7 +37,7 @@ from gr00t_ros.node.answers import ReplyHandler, action_chunk, exchange_message,
 from gr00t_ros.node.operator_watches import OperatorWatches
 from gr00t_ros.node.outputs import Outputs
 from gr00t_ros.node.preview.publisher import Preview
-from gr00t_ros.node.queries import Queries, QueryReply
+from gr00t_ros.node.queries import Queries, QueryReply, error_text
 from gr00t_ros.node.readiness import (
     RobotChecks,
     coverage,
@@ -373,12 +373,12 @@ class Configured:
     def change_instruction(self, text: str) -> int:
         """Start a new episode with the instruction `text`; returns its number.
 
-        Raises StalledError if the replay thread does not answer; the old instruction then stays.
+        If it raises, as StalledError if the replay thread does not answer, the old one stays.
         """
 
         def change(session: Session, now_ns: int) -> int:
-            self.queries.instruction = text
             session.change_instruction(now_ns)
+            self.queries.instruction = text
             return session.episode
 
         return int(self.replay.call(change))
@@ -480,11 +480,17 @@ class Configured:
     def _take(
         self, session: Session, now_ns: int, reply: QueryReply | None, error: Exception | None
     ) -> None:
-        if reply is not None and reply.marks is not None:
-            self.flows.take(reply.marks)
-        self._answers.apply(session, now_ns, reply, error)
-        self.queries.taken()
-        self._delay_p99_ns = session.queries.delay_p99_ns
+        """Take over the result of a query; an error of that counts as a query that failed."""
+        try:
+            if reply is not None and reply.marks is not None:
+                self.flows.take(reply.marks)
+            self._answers.apply(session, now_ns, reply, error)
+        except Exception as crash:
+            session.query_failed(f"internal error: {error_text(crash)}", now_ns, answered=True)
+            raise
+        finally:
+            self.queries.taken()
+            self._delay_p99_ns = session.queries.delay_p99_ns
 
     def _on_look(self, error: Exception | None) -> None:
         """Runs on the worker thread."""

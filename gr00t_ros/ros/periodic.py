@@ -119,6 +119,10 @@ class PeriodicThread:
         """Have `between` called as soon as no call runs; from any thread."""
         self._wakes.put(None)
 
+    def tell(self, error: Exception) -> None:
+        """Log an error of this thread's work that nobody waits for, as one of `call`."""
+        self._crashes.tell(error, time.monotonic_ns())
+
     def stop(self) -> None:
         """End the thread and wait for it; `call` does not run again afterwards."""
         self._stopping = True

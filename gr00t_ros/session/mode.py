@@ -27,7 +27,7 @@ class Mode(str, Enum):
     READY = "ready"  # configured; an activation would be accepted
     BLENDING_IN = "blending_in"  # active; moves from rest into the first chunk of an episode
     REPLAYING = "replaying"  # active; chunks are played
-    STOPPING = "stopping"  # a controlled stop is under way
+    STOPPING = "stopping"  # a controlled stop is under way, or not known to be over
     HOLDING = "holding"  # active, at rest; continues with the next chunk
     PAUSED = "paused"  # active, at rest; continues when the inputs are healthy again
     PAUSED_BY_OPERATOR = "paused_by_operator"  # active, at rest; continues only by ~/resume

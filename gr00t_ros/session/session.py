@@ -117,6 +117,7 @@ class Session:
 
     def merge(self, chunk: ActionChunk, now_ns: int, held: Held) -> Verdict | None:
         """Offer a chunk to the plan; None if it is of an older episode or not wanted now."""
+        self._follow_clock(now_ns, held)
         if chunk.episode != self.episode or not self._takes_chunks():
             self.counts.dropped += 1
             return None
@@ -140,6 +141,7 @@ class Session:
         answered: the server replied, but not with a chunk; such replies count towards the fault.
         passing: the error may pass by itself; the wait before the next query then grows.
         """
+        self._follow_clock(now_ns)
         self.counts.failures += 1
         note = self.queries.put_off if passing else self.queries.failed
         note(reason, now_ns, self.settings)
@@ -180,6 +182,7 @@ class Session:
 
         Keep calling `tick` until `active` is False.
         """
+        self._follow_clock(now_ns)
         self._stop(now_ns, Event.REST_INACTIVE, "deactivating")
 
     def pause(self, now_ns: int) -> str:
@@ -187,6 +190,7 @@ class Session:
 
         Returns an empty string, or the reason why it was refused.
         """
+        self._follow_clock(now_ns)
         now = ends_in(self.mode, self._after_stop)
         if not self.active or graver(now, Event.REST_OPERATOR) is not Event.REST_OPERATOR:
             return f"mode is {self.mode.value}: there is no motion to pause"
@@ -201,6 +205,7 @@ class Session:
         Returns an empty string, or the reason why it was refused; any finding refuses it. Raises
         PlanError for a position that is not finite; the pause then stays.
         """
+        self._follow_clock(now_ns, held)
         if self.mode is not Mode.PAUSED_BY_OPERATOR:
             return f"mode is {self.mode.value}, only a pause by ~/pause can be resumed"
         if findings:
@@ -216,6 +221,7 @@ class Session:
 
         The next query is due at once.
         """
+        self._follow_clock(now_ns)
         if self.mode in (Mode.BLENDING_IN, Mode.REPLAYING):
             self._stop(now_ns, Event.REST_HOLD, "instruction changed")
         self.episode += 1
@@ -223,6 +229,7 @@ class Session:
 
     def fault(self, now_ns: int, reason: str) -> None:
         """Latch a fault, after a controlled stop if the node is active; `reset` ends it."""
+        self._follow_clock(now_ns)
         if self.active:
             self._stop(now_ns, Event.REST_FAULT, reason)
         else:
@@ -236,6 +243,7 @@ class Session:
         finding refuses it. Raises PlanError for a position that is not finite; the fault then
         stays.
         """
+        self._follow_clock(now_ns, held)
         if self.mode not in FAULTED:
             return f"mode is {self.mode.value}, only a fault can be reset"
         if findings:
@@ -260,9 +268,8 @@ class Session:
         everything, and call `keep`. Without `keep` the plan continues from what was published
         before.
         """
-        if self.active and now_ns < self._now_ns:
-            self._after_clock_jump(now_ns, self._abandonment.newest_held(held))
-        elif self.active and self._jumped_ahead(now_ns, findings):
+        self._follow_clock(now_ns, held)
+        if self.active and self._jumped_ahead(now_ns, findings):
             newest = self._abandonment.newest_held(held)
             self._abandonment.begin(self._now_ns, now_ns, newest)
         # Do not publish while plan time is frozen: the robot's own clock may still run and would
@@ -306,6 +313,7 @@ class Session:
 
         Call it in place of `keep`.
         """
+        self._follow_clock(now_ns, held)
         if self.active:
             left_ns = self.replay.motion_left_at_most_ns(now_ns)
             self._abandonment.begin(now_ns, now_ns, held, left_ns=left_ns)
@@ -316,13 +324,14 @@ class Session:
 
         Nothing is published in such a stop.
         """
+        self._follow_clock(now_ns, held)
         # As in a tick: the last window may be lost, and the arm then rests where the held position
         # says.
         overdue = self._abandonment.overdue(now_ns, self.mode)
         self._abandonment.begin_if_diverged(now_ns, overdue, held, self.mode)
         settled = self._settled(now_ns, held)
-        if self.mode is Mode.STOPPING and settled and self.replay.motion_left_ns(now_ns) == 0:
-            self.replay.start(now_ns, self.replay.position(now_ns))
+        if self.mode is Mode.STOPPING and settled and self.replay.stop_ramp_left_ns(now_ns) == 0:
+            self.replay.start(now_ns, self.replay.position(now_ns) if held is None else held)
             self.mode = advance(self.mode, self._after_stop)
 
     def _pause_before_obstacle(self, now_ns: int) -> None:
@@ -360,18 +369,21 @@ class Session:
                 self.replay.commit.doubt(found.reason)
 
     def _settled(self, now_ns: int, held: Held) -> bool:
-        """Whether the controllers rest after their plan was abandoned.
+        """Whether the controllers rest after a stop, and after their plan was abandoned.
 
-        Faults if no controller published its state until the end of the wait.
+        Faults if no controller published its state until the end of the wait. In shadow it is not
+        our plan that moves them.
         """
         settled = self._abandonment.over(now_ns, held)
+        still = self.settings.shadow or self._abandonment.still(now_ns, held)
         if self._abandonment.rest_unknown and self.mode is Mode.STOPPING:
             why = f"{self.reason}; and no controller tells what it holds since: look where it is"
             self._note_stop(Event.REST_FAULT, why)
-        return settled
+        return settled and still
 
     def _all_at_rest(self, now_ns: int) -> bool:
-        return self.replay.at_rest(now_ns) and self.replay.commands_at_rest
+        surely = self.replay.surely_at_rest(now_ns, SETTLED_NS)
+        return surely and self.replay.commands_at_rest
 
     # Stops.
 
@@ -439,6 +451,16 @@ class Session:
         reported = stopping or any(finding.watch == "clock_forward" for finding in findings)
         jumped = now_ns - self._now_ns > _JUMP_NS
         return reported and jumped and self.replay.motion_left_ns(self._now_ns) > 0
+
+    def _follow_clock(self, now_ns: int, held: Held = None) -> None:
+        """Note that plan time ran back before anything uses the new time.
+
+        What is requested between two ticks may be the first that sees it: a stop must not be
+        refused for that.
+        """
+        if self.active and now_ns < self._now_ns:
+            self._after_clock_jump(now_ns, self._abandonment.newest_held(held))
+            self._now_ns = now_ns  # the next tick at this time publishes nothing: no time passed
 
     def _after_clock_jump(self, now_ns: int, held: Held) -> None:
         """Plan time ran back: abandon the plan, whose times are no longer valid, and pause.

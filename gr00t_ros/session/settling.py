@@ -1,8 +1,8 @@
-"""An abandoned plan: when it gets no further window, when the controllers rest, what is next.
+"""When the controllers rest, and an abandoned plan: when it gets no further window, what is next.
 
-The controllers play the stop ramp of the last window that they received, possibly later than the
-plan says, because their own clock did not jump. Only the position that they hold shows where the
-arm rests afterwards. All times are plan time.
+The controllers play the stop ramp of the last window that they received. That may end later than
+the plan says, because their own clock did not jump, and elsewhere, because they missed a window.
+Only the position that they hold shows when and where the arm rests. All times are plan time.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DIVERGED = "reference_against_plan"
 """The watch whose finding means that a controller plays something else than the plan."""
 
 _LATE = "controller_late"
-# Largest difference of the held position from one tick to the next of a controller at rest.
+# Largest difference of the held positions of a controller at rest, however slowly they change.
 _SAME_RAD = 1e-4
 # Longest wait for a controller that has published its state before and is silent now. A longer
 # silence has a watch of its own (controller_silent), and an operator can reset only after the stop.
@@ -38,8 +38,8 @@ _UNKNOWN_NS = 2_000_000_000
 class Abandonment:
     """Whether the plan of a session is abandoned, until when, and where the next plan starts.
 
-    At each tick call `overdue` and `begin_if_diverged`, then `over`; before a new episode call
-    `restart`.
+    At each tick call `overdue` and `begin_if_diverged`, then `over` and `still`; before a new
+    episode call `restart`.
     """
 
     def __init__(self, replay: Replay) -> None:
@@ -50,13 +50,15 @@ class Abandonment:
         self._needs_held = False  # a controller was late: go on only once `held` is known
         self._held: Held = None  # of the last tick: in the tick after a jump all inputs are empty
         self._held_seen = False  # since the activation: every controller publishes its state
+        self._seen: Held = None  # it has moved by less than _SAME_RAD from there since `_moved_ns`
+        self._moved_ns = -SETTLED_NS
         self.rest_unknown = False
         """Set in the tick that ends a wait after a clock jump with no held position known."""
 
     def forget(self) -> None:
         """Forget what was before an activation."""
         self._abandoned = self._needs_held = self._held_seen = False
-        self._held = None
+        self._held = self._seen = None
 
     @property
     def pending(self) -> bool:
@@ -127,6 +129,7 @@ class Abandonment:
         says less.
         """
         self._abandoned, self._on_time = True, on_time
+        self._moved_ns = min(self._moved_ns, now_ns)  # plan time may have run back
         left_ns = max(left_ns, self._replay.stop_ramp_left_ns(old_now_ns))
         # Wait at least until the held position is newer than this moment: it then shows whether the
         # arm still moves.
@@ -144,9 +147,28 @@ class Abandonment:
         """Whether the controllers rest; ask it at each tick. Sets `rest_unknown`."""
         waited, self._held = self.pending, held
         self._held_seen |= held is not None
+        self._note_motion(now_ns, held)
         settled = self._settling.over(now_ns, held)
         self.rest_unknown = waited and self._settling.gave_up and not self._on_time
         return settled
+
+    def _note_motion(self, now_ns: int, held: Held) -> None:
+        if held is None:
+            return
+        if self._seen is None:
+            self._seen = held  # nothing was sent before, or it never told
+        elif _apart(held, self._seen):
+            self._seen, self._moved_ns = held, now_ns
+
+    def still(self, now_ns: int, held: Held) -> bool:
+        """Whether the controllers move no more, by what they tell, not by the plan; after `over`.
+
+        A controller that missed a stop goes on with an earlier window. If one does not tell, they
+        rest once each of the windows that were sent has ended.
+        """
+        if held is None:
+            return self._replay.stop_ramp_left_ns(now_ns) == 0
+        return now_ns - self._moved_ns >= SETTLED_NS
 
     def next_may_begin(self, held: Held) -> bool:
         """Whether a pause may end: the controllers rest, and where is known if it must be."""
@@ -204,9 +226,9 @@ class Settling:
         if held is None:
             self._note_silence(now_ns)
         elif self._may_have_moved(now_ns, held):
-            self._until_ns = max(self._until_ns, now_ns + SETTLED_NS)
+            self._held, self._until_ns = held, max(self._until_ns, now_ns + SETTLED_NS)
         if held is not None:
-            self._held, self._told_by_ns, self._silent_ns = held, now_ns, None
+            self._told_by_ns, self._silent_ns = now_ns, None
         if now_ns < max(self._until_ns, self._told_by_ns):
             return False
         self._until_ns, self.gave_up = None, held is None
@@ -220,7 +242,7 @@ class Settling:
             self._told_by_ns = now_ns + SETTLED_NS
 
     def _may_have_moved(self, now_ns: int, held: NDArray[np.float64]) -> bool:
-        """Whether `held` differs from the position before it, or nobody knows."""
+        """Whether `held` differs from the position at which it stood, or nobody knows."""
         silent = self._silent_ns is not None and now_ns - self._silent_ns > SETTLED_NS
         return self._held is None or silent or _apart(held, self._held)
 

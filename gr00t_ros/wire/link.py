@@ -2,9 +2,9 @@
 
 PolicyLink checks the server once, then queries it often, and checks again after a lost
 connection. It owns the client and the request buffers of one embodiment, and is used from the
-worker's thread. Worker runs one job at a time; a newer job replaces a waiting one. `submit`,
-`idle`, `release` and `stop` may be called from any thread; jobs and `deliver` run on the worker's
-thread. Times are `time.monotonic_ns`.
+worker's thread. Worker runs one job at a time and takes no other meanwhile. `submit_if_idle`,
+`release` and `stop` may be called from any thread; jobs and `deliver` run on the worker's thread.
+Times are `time.monotonic_ns`.
 """
 
 from __future__ import annotations
@@ -426,12 +426,6 @@ class Worker:
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
         self._thread.start()
 
-    @property
-    def idle(self) -> bool:
-        """Whether no job runs or waits; one that was released does not run."""
-        with self._changed:
-            return self._pending is None and self._running is None
-
     def release(self, job: Job) -> None:
         """Do not count `job` as running while the rest of its outcome is delivered.
 
@@ -441,15 +435,18 @@ class Worker:
             if self._running is job:
                 self._running = None
 
-    def submit(self, job: Job) -> Job | None:
-        """Queue `job`; return the waiting job that it replaces, or `job` itself after `stop`."""
+    def submit_if_idle(self, job: Job) -> bool:
+        """Queue `job` if none runs or waits; False if one does, and after `stop`.
+
+        One that was released does not run. Of two threads that submit at once one is refused: no
+        job is dropped without an outcome.
+        """
         with self._changed:
-            if self._stopping:
-                return job
-            replaced = self._pending
+            if self._stopping or self._pending is not None or self._running is not None:
+                return False
             self._pending = (job, time.monotonic_ns())
             self._changed.notify()
-        return replaced[0] if replaced else None
+        return True
 
     def stop(self, timeout_s: float) -> bool:
         """Let the running job end and start no other; return whether the thread has ended.

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws import examples
@@ -10,6 +11,7 @@ from laws import examples
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.commands import Commands
 from gr00t_ros.motion.guard import Verdict, clamp_commands
+from gr00t_ros.motion.replay_settings import ReplaySettings
 from gr00t_ros.robot.limits import CommandLimits, VectorLimit
 
 MS = 1_000_000
@@ -281,6 +283,24 @@ def test_a_stop_of_a_tool_is_a_ramp_and_over_once_enough_windows_were_zero():
         assert not window.values[-1, :3].any()
     np.testing.assert_allclose(speeds[:7], [0.3, 0.26, 0.22, 0.18, 0.14, 0.1, 0.06], atol=1e-9)
     assert speeds[8:] == [0.0] * 5  # 2 m/s^2 of the axis, the tighter one
+
+
+@pytest.mark.parametrize("refresh_ns", [10 * MS, KNOT_NS])
+@pytest.mark.parametrize("lost", range(11))
+def test_every_change_is_sent_once_more_than_windows_may_be_lost(lost, refresh_ns):
+    """The zeros of a stop, and a chunk's last level, before the base counts as at rest."""
+    commands = Commands(LIMITS, KNOT_NS, HORIZON_NS, lost_windows=lost)
+    one = chunk([[0.3, 0.7]] * 10)
+    commands.follow(one, one.commands)
+    chosen = ReplaySettings(refresh_ns=refresh_ns, lost_windows=lost)
+    ticks = range(0, chosen.rounds_ns, refresh_ns)  # at least: the guard refuses what ends sooner
+    windows = [sent(commands, now_ns, 0) for now_ns in ticks]
+    assert not any(commands.at_rest or window is None for window in windows)
+    commands.stop()
+    zeros = 0
+    while not commands.at_rest:
+        zeros += not sent(commands, chosen.rounds_ns + zeros * refresh_ns, 0).values[:, 0].any()
+    assert zeros >= lost + 1
 
 
 def test_a_stop_on_a_clock_that_stands_still_is_zero_a_second_after_the_clock_stopped():

@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from gr00t_ros.errors import PlanError
 from gr00t_ros.motion.pose.course import PoseChunk, PoseCourse, target_at
+from gr00t_ros.motion.replay_settings import ReplaySettings
 from gr00t_ros.robot.rotation import Pose
 
 
@@ -46,6 +47,31 @@ def sent(made, now_ns):
     window = made.window(now_ns)
     made.keep()
     return window
+
+
+@settings(max_examples=examples(60), deadline=None)
+@given(
+    st.sampled_from([10 * MS, 20 * MS, 35 * MS]),
+    st.integers(0, 10),
+    st.sampled_from([0.0, 0.005, 0.05, 0.1]),
+    st.integers(0, 39),
+)
+def test_every_stop_is_sent_once_more_than_windows_may_be_lost(refresh_ns, lost, speed, phase_ms):
+    """Before the end effector counts as at rest, at whatever speed and time it is stopped."""
+    chosen = ReplaySettings(refresh_ns=refresh_ns, lost_windows=lost)
+    commit_ns = max(chosen.rounds_ns + chosen.delivery_ns, 72 * MS)
+    made = PoseCourse(LIMITS, KNOT, commit_ns, commit_ns + 300 * MS)
+    made.start(0, pose())
+    assert made.follow(line(dx=speed * 0.05, count=30), 0) == ""
+    stop_ns, now_ns, count = 400 * MS + phase_ms * MS, 0, 0
+    while now_ns < stop_ns:
+        sent(made, now_ns)
+        now_ns += refresh_ns
+    made.stop()
+    while count == 0 or not made.at_rest(now_ns):
+        count += sent(made, now_ns) is not None
+        now_ns += refresh_ns
+    assert count >= lost + 1
 
 
 def play(made, until_ns, chunks=(), from_ns=0):

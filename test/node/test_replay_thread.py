@@ -234,6 +234,23 @@ def test_a_session_moves_both_outputs_inside_their_limits(rig):
     assert rig.session.counts.windows == len(arm)
 
 
+def test_an_error_is_logged_if_nobody_waits_for_the_action_and_raised_if_somebody_does(rig):
+    """None is lost, and none is told twice."""
+
+    def fails(text):
+        def action(_session, _now_ns):
+            raise ValueError(text)
+
+        return action
+
+    rig.thread.start()
+    rig.thread.post(fails("of a posted action"))
+    with pytest.raises(ValueError, match="of a called action"):
+        rig.thread.call(fails("of a called action"))
+    (said,) = rig.said
+    assert "of a posted action" in said
+
+
 def test_an_extra_tick_for_a_reply_is_lawful_and_leaves_the_grid_alone():
     """With knots of 10 ms a reply between two ticks is new 10 ms earlier; with 20 ms never."""
     rig = Rig(ReplaySettings(knot_ns=10 * MS))

@@ -1,4 +1,4 @@
-"""worker: it runs one job at a time, the newest job wins, and no exception ends its thread."""
+"""worker: it runs one job at a time and refuses others, and no exception ends its thread."""
 
 import queue
 import threading
@@ -40,37 +40,51 @@ def worker(outcomes):
 
 def test_a_job_runs_on_the_workers_thread_and_its_reply_is_delivered(worker, outcomes):
     """With its tag and times in order."""
-    worker.submit(Job(threading.get_ident, tag=3))
+    worker.submit_if_idle(Job(threading.get_ident, tag=3))
     outcome = outcomes.get(timeout=LIMIT_S)
     assert outcome.reply != threading.get_ident()
     assert (outcome.job.tag, outcome.error) == (3, None)
     assert outcome.queued_ns <= outcome.sent_ns <= outcome.received_ns
 
 
-def test_the_newest_waiting_job_replaces_the_older_one(worker, outcomes):
-    """One in flight, one waiting; the replaced one comes back to its owner and never runs."""
-    gate = Gate()
-    worker.submit(Job(gate))
-    assert gate.entered.wait(LIMIT_S)
-    old, new = Job(lambda: "old"), Job(lambda: "new")
-    assert worker.submit(old) is None
-    assert worker.submit(new) is old
-    gate.go.set()
-    assert [outcomes.get(timeout=LIMIT_S).reply for _ in range(2)] == ["gate", "new"]
-
-
-def test_idle_means_neither_running_nor_waiting(worker, outcomes):
-    """It turns true again after the outcome was delivered."""
-    assert worker.idle
-    gate = Gate()
-    worker.submit(Job(gate))
-    assert gate.entered.wait(LIMIT_S)
-    assert not worker.idle
-    gate.go.set()
-    outcomes.get(timeout=LIMIT_S)
+def taken(worker, job):
+    """Submit the job as soon as the worker is idle."""
     limit = time.monotonic() + LIMIT_S
-    while not worker.idle:
+    while not worker.submit_if_idle(job):
         assert time.monotonic() < limit
+
+
+def test_while_a_job_waits_or_runs_no_other_is_taken(worker, outcomes):
+    """The refused one never runs; another is taken after the outcome was delivered."""
+    gate = Gate()
+    assert worker.submit_if_idle(Job(gate))
+    assert not worker.submit_if_idle(Job(lambda: "refused"))
+    assert gate.entered.wait(LIMIT_S)
+    assert not worker.submit_if_idle(Job(lambda: "refused"))
+    gate.go.set()
+    taken(worker, Job(lambda: "next"))
+    assert [outcomes.get(timeout=LIMIT_S).reply for _ in range(2)] == ["gate", "next"]
+
+
+def test_each_job_that_was_taken_has_its_outcome_whoever_submits(worker, outcomes):
+    """Several threads at once, as the executor and the replay thread do: none is dropped."""
+    took = queue.SimpleQueue()
+
+    def submit(name):
+        for number in range(2_000):
+            job = Job(lambda: None, tag=(name, number))
+            if worker.submit_if_idle(job):
+                took.put(job.tag)
+
+    threads = [threading.Thread(target=submit, args=(name,)) for name in range(4)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join(LIMIT_S)
+    tags = [took.get_nowait() for _ in range(took.qsize())]
+    assert tags
+    assert sorted(outcomes.get(timeout=LIMIT_S).job.tag for _ in tags) == sorted(tags)
+    assert outcomes.empty()
 
 
 def test_a_released_job_makes_way_for_the_next_one_which_starts_after_its_delivery():
@@ -85,12 +99,12 @@ def test_a_released_job_makes_way_for_the_next_one_which_starts_after_its_delive
 
     worker = Worker(deliver)
     first, second = (Job(lambda name=name: seen.put(f"{name} runs") or name) for name in "ab")
-    worker.submit(first)
-    assert told.wait(LIMIT_S) and not worker.idle
+    worker.submit_if_idle(first)
+    assert told.wait(LIMIT_S) and not worker.submit_if_idle(second)
     worker.release(first)
-    assert worker.idle and worker.submit(second) is None
+    assert worker.submit_if_idle(second)
     worker.release(first)  # late: it is another's turn
-    assert not worker.idle
+    assert not worker.submit_if_idle(first)
     go.set()
     rest = [seen.get(timeout=LIMIT_S) for _ in range(6)]
     assert rest == [f"{name} {what}" for name in "ab" for what in ("runs", *DELIVERED)]
@@ -103,9 +117,9 @@ def test_an_exception_in_a_job_is_its_outcome_and_the_thread_lives_on(worker, ou
     def fail():
         raise ZeroDivisionError("boom")
 
-    worker.submit(Job(fail))
+    worker.submit_if_idle(Job(fail))
     assert isinstance(outcomes.get(timeout=LIMIT_S).error, ZeroDivisionError)
-    worker.submit(Job(lambda: "alive"))
+    taken(worker, Job(lambda: "alive"))
     assert outcomes.get(timeout=LIMIT_S).reply == "alive"
 
 
@@ -120,25 +134,24 @@ def test_an_exception_while_delivering_is_logged_and_the_thread_lives_on(caplog)
 
     worker = Worker(deliver)
     for reply in ("bad", "good"):
-        worker.submit(Job(lambda reply=reply: reply))
+        taken(worker, Job(lambda reply=reply: reply))
         assert seen.get(timeout=LIMIT_S) == reply
     assert worker.stop(LIMIT_S)
     assert "could not deliver" in caplog.text
 
 
-def test_stop_lets_the_running_job_end_drops_the_waiting_one_and_finishes(outcomes):
+def test_stop_lets_the_running_job_end_takes_no_other_and_finishes(outcomes):
     """What `finish` does, it does on the worker's thread and last."""
     finished = []
     worker = Worker(outcomes.put, finish=lambda: finished.append(threading.get_ident()))
     gate = Gate()
-    worker.submit(Job(gate))
+    worker.submit_if_idle(Job(gate))
     assert gate.entered.wait(LIMIT_S)
-    worker.submit(Job(lambda: "never"))
     assert not worker.stop(0)
-    late = Job(lambda: "late")
-    assert worker.submit(late) is late
+    assert not worker.submit_if_idle(Job(lambda: "late"))
     gate.go.set()
     assert worker.stop(LIMIT_S)
+    assert not worker.submit_if_idle(Job(lambda: "late"))
     assert outcomes.get(timeout=LIMIT_S).reply == "gate"
     assert outcomes.empty()
     assert finished and finished[0] != threading.get_ident()
