@@ -24,9 +24,10 @@ from gr00t_ros.convert.episodes import EpisodeReference
 from gr00t_ros.convert.place import Named, Place
 from gr00t_ros.dataset.contents import Contents
 from gr00t_ros.dataset.embodiment_file import COPY, copy_to
-from gr00t_ros.dataset.staged import read_staged, stage, write_whole
+from gr00t_ros.dataset.staged import read_staged, stage
 from gr00t_ros.dataset.writer import staged_of, write_dataset
 from gr00t_ros.errors import Gr00tError, SettingsError
+from gr00t_ros.folder import write_whole
 from gr00t_ros.robot.data_file import read_json
 from gr00t_ros.robot.embodiment import Embodiment
 
@@ -112,15 +113,32 @@ def convert(
     """Write the dataset `output`; nothing has that name before it is whole.
 
     If an episode fails, nothing is written, and the finished ones stay for `resume`. Raises
-    SettingsError for an output that is there already, and for episodes that do not fit together.
+    SettingsError for an output that is there already or is being converted, and for episodes that
+    do not fit together.
     """
-    place, bags = Place(output), [one.path for one in references]
-    named = place.begin(bags, settings.append, settings.resume)
-    if named is not None:
-        return Result(named_before=named)
+    place = Place(output)
+    try:
+        bags = [one.path for one in references]
+        named = place.begin(bags, settings.append, settings.resume)
+        if named is not None:
+            return Result(named_before=named)
+        return _convert(place, references, embodiment, settings, discarded, progress)
+    finally:
+        place.leave()
+
+
+def _convert(
+    place: Place,
+    references: Sequence[EpisodeReference],
+    embodiment: Embodiment,
+    settings: Settings,
+    discarded: Sequence[str],
+    progress: Callable[[str], None],
+) -> Result:
     staging, made = place.partial / "staged", place.made
     robot_file = _robot_file(embodiment, place.partial, progress)
-    old = staged_of(output, place.partial / "old", settings.form) if settings.append else None
+    folder, form = place.partial / "old", settings.form
+    old = staged_of(place.output, folder, form) if settings.append else None
     jobs = [
         Job(one, staging / f"{number:06d}", settings.codec, settings.gaps)
         for number, one in enumerate(references)
@@ -134,12 +152,11 @@ def convert(
     if old is not None:
         folders, discarded = [*old.folders, *folders], [*old.discarded, *discarded]
     shutil.rmtree(made, ignore_errors=True)
-    result.contents = write_dataset(settings.form, embodiment, folders, made, discarded, robot_file)
+    result.contents = write_dataset(form, embodiment, folders, made, discarded, robot_file)
     if old is not None:
         old.refuse_other(result.contents)
-    contents = result.contents
-    added = [str(bag.resolve()) for bag in bags]
-    place.give_name(Named(added, len(contents.episodes), contents.frames))
+    added = [str(one.path.resolve()) for one in references]
+    place.give_name(added, len(result.contents.episodes), result.contents.frames)
     return result
 
 

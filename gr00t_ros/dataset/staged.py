@@ -7,7 +7,6 @@ folder without it was not finished. Nothing in it depends on other episodes.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from gr00t_ros.dataset.episode import Episode, Pictures
 from gr00t_ros.dataset.stats import levels
 from gr00t_ros.dataset.video_encode import encode
 from gr00t_ros.errors import SettingsError
+from gr00t_ros.folder import write_whole
 from gr00t_ros.robot.data_file import read_json
 
 ROWS: Final = "rows.parquet"
@@ -113,16 +113,6 @@ def parquet() -> Any:
     except ImportError as error:
         raise SettingsError(f"a dataset needs pyarrow ({error}): pip install pyarrow") from error
     return module
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is there with all of its text or not at all; raises OSError."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 class _Watched:

@@ -13,8 +13,9 @@ from gr00t_ros.dataset import groot, lerobot3
 from gr00t_ros.dataset.contents import Contents, contents_of
 from gr00t_ros.dataset.embodiment_file import COPY, difference
 from gr00t_ros.dataset.schema import IMAGES, INDICES, PREDICTED, TIMESTAMP
-from gr00t_ros.dataset.staged import FACTS, ROWS, Staged, parquet, write_whole
+from gr00t_ros.dataset.staged import FACTS, ROWS, Staged, parquet
 from gr00t_ros.errors import SettingsError
+from gr00t_ros.folder import write_whole
 from gr00t_ros.robot.data_file import read_json, read_json_lines
 from gr00t_ros.robot.embodiment import Embodiment
 

@@ -23,6 +23,7 @@ from recorded_bag import by_policy, streams, write_episode, write_recording  # n
 from ros_fixtures import wait_until  # noqa: E402
 
 from gr00t_ros.convert.__main__ import main  # noqa: E402
+from gr00t_ros.convert.place import Place  # noqa: E402
 from gr00t_ros.dataset.lerobot import LeRobotDataset  # noqa: E402
 from gr00t_ros.robot.files import load_embodiment  # noqa: E402
 from gr00t_ros.tools.embodiment import new  # noqa: E402
@@ -150,6 +151,78 @@ def test_an_output_that_is_there_is_refused(recording, tmp_path, capsys):
     output.mkdir()
     assert convert(recording, output) == 2
     assert "is there already" in capsys.readouterr().err and not list(output.iterdir())
+
+
+def while_it_is_made(patch, do):
+    """Call `do` once, when all episodes are converted and the dataset has no name yet."""
+    real = Place.give_name
+
+    def give_name(*args):
+        do()
+        real(*args)
+
+    patch.setattr(Place, "give_name", give_name)
+
+
+@pytest.mark.parametrize("appending", [False, True])
+def test_only_the_dataset_that_is_appended_to_is_ever_replaced(
+    recording, tmp_path, capsys, monkeypatch, appending
+):
+    """What somebody put there meanwhile stays; once it is moved, --resume ends the conversion."""
+    output, mine = tmp_path / "out", tmp_path / "mine"
+    first, second = (recording / f"episode_00000{number}" for number in (0, 1))
+    options = ["--append"] if appending else []
+    if appending:
+        assert convert(first, output) == 0
+
+    def replace():
+        if appending:
+            output.rename(mine)
+        output.mkdir()
+        (output / "precious.txt").write_text("a work of years")
+
+    with monkeypatch.context() as patch:
+        while_it_is_made(patch, replace)
+        assert convert(second, output, *options) == 2
+    told = capsys.readouterr().err
+    assert f"{output}: was made by somebody else" in told and "--resume" in told
+    assert [one.name for one in output.iterdir()] == ["precious.txt"]
+    output.rename(tmp_path / "kept")
+    if appending:
+        mine.rename(output)
+    assert convert(second, output, *options, "--resume") == 0
+    assert "1 of 1 episodes were converted before" in capsys.readouterr().err
+    assert len(LeRobotDataset(output).lengths) == 1 + appending
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept", "out"]
+
+
+def test_a_conversion_without_append_leaves_the_name_of_an_old_dataset_alone(recording, tmp_path):
+    """OUTPUT.before is somebody else's, unless --append has made it."""
+    mine = tmp_path / "out.before"
+    mine.mkdir()
+    assert convert(recording / "episode_000000", tmp_path / "out") == 0 and mine.is_dir()
+
+
+@pytest.mark.parametrize("option", ["--resume", "--append"])
+def test_one_output_is_converted_by_one_process_at_a_time(
+    recording, tmp_path, capsys, monkeypatch, option
+):
+    """The second one names the first, whatever its options, and the first one ends well."""
+    output, episode = tmp_path / "out", recording / "episode_000000"
+    again = []
+    with monkeypatch.context() as patch:
+        while_it_is_made(patch, lambda: again.append(convert(episode, output, option)))
+        assert convert(episode, output) == 0
+    assert again == [2]
+    assert f"{output}: is still converted by process {os.getpid()}" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("output", [".", "..", "/"])
+def test_a_folder_that_can_be_no_new_dataset_is_refused(recording, capsys, output):
+    """In one line."""
+    assert convert(recording, output) == 2
+    assert capsys.readouterr().err.startswith("gr00t dataset convert: ")
 
 
 def test_episodes_are_appended_to_a_dataset(recording, tmp_path, capsys):
