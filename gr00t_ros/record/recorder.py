@@ -126,7 +126,7 @@ class Recorder:
                 text = "the recorder was stopped"
                 self.change(lambda now_ns: self.session.end(now_ns, STOP, text))
         self.writer.close()
-        self.recording.give_reserve()
+        self.recording.release()
 
     def _add(self, time_ns: int, topic: Topic, data: bytes) -> None:
         """Keep a message, and write it if an episode is open."""

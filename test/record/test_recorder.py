@@ -1,5 +1,9 @@
 """What is taken, when an episode cannot go on, and that no message of an episode is forgotten."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
@@ -49,6 +53,7 @@ class Rig:
         self.a, self.b = Queue("/a"), Queue("/b")
         self.status = Queue("/gr00t_policy/status")
         self.recording = Recording(folder, "franka_droid", min_free)
+        self.recording.claim()
         settings = SessionSettings("panda", "/gr00t_policy", by_policy=by_policy)
         self.session = Session(settings, "task", self.recording.next_index)
         writer = EpisodeWriter(10**6, give_room=self.recording.give_reserve)
@@ -218,3 +223,40 @@ def test_closing_ends_the_open_episode_and_frees_the_reserve(tmp_path, capsys):
     text = capsys.readouterr().out
     assert "franka_droid: 2 of 3 episodes kept, 0.0 s" in text
     assert "NOT FINISHED" in text and f"gr00t record recover {folder}" in text
+
+
+def test_a_folder_has_one_recorder_at_a_time(tmp_path):
+    """The second is refused with the first one's process; when that ends, it goes on counting."""
+    folder = tmp_path / "recording"
+    one = Rig(folder)
+    one.start(1000)
+    with pytest.raises(BagError, match=f"{folder}: process {os.getpid()} records to it: stop"):
+        Rig(folder)
+    one.recorder.close()
+    other = Rig(folder)
+    assert other.recording.next_index == 1
+    other.recorder.close()
+
+
+CLAIMS = """
+import sys
+from pathlib import Path
+from gr00t_ros.record.recording import Recording
+recording = Recording(Path(sys.argv[1]), "franka_droid", 0)
+recording.claim()
+print("claimed", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_killed_recorder_holds_nothing(tmp_path):
+    """The kernel lets its folder go."""
+    folder = tmp_path / "recording"
+    command = [sys.executable, "-c", CLAIMS, str(folder)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True) as child:
+        assert child.stdout.readline() == "claimed\n"
+        with pytest.raises(BagError, match=f"process {child.pid} records to it"):
+            Rig(folder)
+        child.kill()
+    Rig(folder).recorder.close()

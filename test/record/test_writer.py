@@ -178,14 +178,19 @@ def test_a_full_disk_ends_the_episode_and_loses_nothing_finished(writers, tmp_pa
 
 
 def test_an_episode_that_cannot_begin_is_a_problem(writers, tmp_path):
-    """Its folder is there already: nothing in it is touched."""
+    """Its folder is there already: nothing is written to it, neither facts nor a later label."""
     folder = tmp_path / "episode_000000"
     folder.mkdir()
-    (folder / "precious").write_text("text")
+    (folder / "episode.json").write_text("another recorder's")
     said: list[str] = []
     writer = writers(10**6, log=said.append)
     writer.open(folder, [message(1)])
     assert writer.wait(30.0)
     assert "episode_000000: cannot be written" in writer.problem
+    assert "File exists" in said[0] and "free the disk" not in said[0]
     assert writer.counts.lost == Counter({"/a": 1})
-    assert [path.name for path in folder.iterdir()] == ["precious"]
+    writer.finish(folder, facts())
+    writer.label(folder, facts())
+    assert writer.wait(30.0)
+    assert [path.name for path in folder.iterdir()] == ["episode.json"]
+    assert (folder / "episode.json").read_text() == "another recorder's"
