@@ -13,6 +13,7 @@ from rclpy.qos import QoSProfile
 from gr00t_ros.bags.bag import METADATA
 from gr00t_ros.bags.message_types import typestore
 from gr00t_ros.bags.record import VERSION, offered
+from gr00t_ros.errors import BagError
 from gr00t_ros.folder import to_disk, write_whole
 from gr00t_ros.record.mcap_file import Channel, McapFile
 
@@ -77,6 +78,21 @@ class EpisodeBag:
 def mcap_path(folder: Path) -> Path:
     """The file of an episode's bag, named as rosbag2 names it."""
     return folder / f"{folder.name}_0.mcap"
+
+
+def bag_file(folder: Path) -> Path | None:
+    """The file of an episode's bag as it lies there, also in a folder that was renamed.
+
+    None without one; BagError if there are several.
+    """
+    path = mcap_path(folder)
+    if path.exists():
+        return path
+    others = sorted(folder.glob("*.mcap"))
+    if len(others) > 1:
+        names = [one.name for one in others]
+        raise BagError(f"{folder}: got {names}, expected {path.name}")
+    return others[0] if others else None
 
 
 def write_metadata(folder: Path, file: McapFile) -> None:

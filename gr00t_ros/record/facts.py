@@ -18,6 +18,8 @@ from gr00t_ros.text_table import one_line
 FILE: Final = "episode.json"
 KEPT: Final = "kept"
 DISCARDED: Final = "discarded"
+EMPTY: Final = "recovered: its bag holds no message"
+"""The problem of an episode that a repair has discarded."""
 
 
 @dataclass(slots=True)

@@ -50,6 +50,7 @@ class Rig:
 
     def __init__(self, folder, min_free=0, by_policy=False):
         self.now_ns = 1000 * MS
+        self.set_ns = 0  # by how much somebody has set the clock
         self.a, self.b = Queue("/a"), Queue("/b")
         self.status = Queue("/gr00t_policy/status")
         self.recording = Recording(folder, "franka_droid", min_free)
@@ -62,6 +63,7 @@ class Rig:
             *(self.recording, self.session, Preroll(100 * MS), writer, topics),
             lambda: self.now_ns,
             lambda event: Message(EVENTS, event.time_ns, bytes(4) + event.name.encode()),
+            lambda: self.now_ns - self.set_ns,
         )
         self.recorder.status_topic = self.status.topic
         self.recorder.read_status = lambda data: Policy(data[4:].decode(), 1, "policy's task")
@@ -165,6 +167,28 @@ def test_a_clock_that_is_set_back_ends_the_episode(rig):
     rig.start(5020)
     rig.stop(5030)
     assert rig.read(1)[0] == ("/a", 5010)
+
+
+@pytest.mark.parametrize("by_s", [2, 3600, 1_795_000_000])
+def test_a_clock_that_is_set_forward_ends_the_episode(rig, by_s):
+    """It ends where it was, with the reason; a clock that only runs on ends none, however late."""
+    rig.at(9000)
+    rig.start(9010)
+    rig.send(rig.a, 9020)
+    rig.at(9020)
+    rig.send(rig.a, 60_000)
+    rig.at(60_000)
+    rig.set_ns = by_s * 1000 * MS
+    later = 60_010 + by_s * 1000
+    rig.send(rig.a, later - 5)
+    rig.at(later)
+    facts = rig.session.last
+    assert rig.session.episode is None and facts is not None
+    assert facts.problem == f"the clock was set forward by {by_s:.1f} s"
+    assert facts.stop_ns == 60_000 * MS
+    rig.start(later + 10)
+    rig.stop(later + 20)
+    assert rig.read(1)[0] == ("/a", later - 5)
 
 
 def test_the_policys_status_begins_and_ends_episodes(tmp_path):
