@@ -99,6 +99,13 @@ class EpisodeReference:
         """The bag's name."""
         return self.path.name
 
+    @property
+    def bag(self) -> dict[str, str | int]:
+        """What tells its bag from every other one, wherever it lies; BagError without one."""
+        with open_bag(self.path) as bag:
+            size = sum(one.stat().st_size for one in bag.files)
+            return {"file": bag.files[0].name, "start_ns": bag.start_ns, "bytes": size}
+
     def load(self) -> Episode:
         """Read the episode; BagError for a gap in its rows, with where and how long."""
         return self.load_whole().episodes[0]

@@ -89,6 +89,11 @@ class Place:
         if self._hold is not None:
             self._hold.release()
 
+    def clear(self) -> None:
+        """Remove what is unfinished."""
+        for one in self.partial.iterdir():
+            shutil.rmtree(one) if one.is_dir() else one.unlink()
+
     def give_name(self, bags: list[str], episodes: int, rows: int) -> None:
         """Put the dataset in `made` where `output` is, and remove all the rest.
 
@@ -135,8 +140,7 @@ class Place:
             self._mark.unlink()
             return None
         if not self.output.exists():  # somebody moved it since
-            for one in self.partial.iterdir():
-                shutil.rmtree(one) if one.is_dir() else one.unlink()
+            self.clear()
             return None
         added = [bag for bag in bags if str(bag.resolve()) in named.bags]
         if added and len(added) < len(bags):

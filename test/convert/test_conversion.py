@@ -234,14 +234,44 @@ def test_episodes_are_appended_to_a_dataset(recording, tmp_path, capsys):
         assert main(["convert", *map(str, bags), *options]) == 0
     assert convert(kept[2], output, "--append") == 0
     assert content(output) == content(whole)
-    assert convert(kept[2], output, "--append", "--keep-size", "--format", "lerobot3") == 2
+    more = write_episode(tmp_path / "more", 3, [*streams(1.0), *by_policy(1.0)], seconds=1.0)
+    assert convert(more, output, "--append", "--keep-size", "--format", "lerobot3") == 2
     own = output / "meta" / "embodiment.yaml"
     own.write_text(own.read_text().replace("[0.0, 0.8]", "[0.0, 0.4]"))
-    refuse_append(kept[2], output, capsys, "action.finger.scale[1] is 0.8, not 0.4")
+    refuse_append(more, output, capsys, "action.finger.scale[1] is 0.8, not 0.4")
     own.unlink()
     info = output / "meta" / "info.json"
     info.write_text(info.read_text().replace("new_embodiment", "gr1"))
-    refuse_append(kept[2], output, capsys, "embodiment_tag of the new episodes")
+    refuse_append(more, output, capsys, "embodiment_tag of the new episodes")
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["with bags", "made earlier"])
+def test_no_episode_is_appended_twice(recording, tmp_path, capsys, known):
+    """Those that are there are named, and the others added; also of a copy, and of a moved one."""
+    output, moved = tmp_path / "out", tmp_path / "another" / "rec"
+    assert convert(recording / "episode_000000", output) == 0
+    if not known:  # an earlier version did not note the bags
+        listed = output / "meta" / "episodes.jsonl"
+        row = json.loads(listed.read_text())
+        del row["bag"]
+        listed.write_text(json.dumps(row) + "\n")
+    shutil.copytree(recording, moved)
+    before = content(output)
+    capsys.readouterr()
+    assert convert(moved / "episode_000000", output, "--append") == 0
+    told = capsys.readouterr().out
+    assert "not added again, it is in it" in told and "episode_000000" in told
+    assert "has all of these episodes already, nothing was added" in told
+    assert content(output) == before
+    assert convert(moved, output, "--append", "--json") == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["episodes"] == 3 and len(figures["there"]) == 1
+    lines = (output / "meta" / "episodes.jsonl").read_text().splitlines()
+    names = [json.loads(line)["recording"] for line in lines]
+    assert names == ["episode_000000", "episode_000001", "episode_000002"]
+    assert convert(recording, output, "--append") == 0
+    assert capsys.readouterr().out.count("not added again") == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["another", "out"]
 
 
 def refuse_append(bag, output, capsys, said):
