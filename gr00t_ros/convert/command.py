@@ -18,6 +18,7 @@ from gr00t_ros.dataset.video_encode import CODECS
 from gr00t_ros.dataset.writer import FORMATS
 from gr00t_ros.errors import BagError, Gr00tError, SettingsError
 from gr00t_ros.record.facts import EpisodeFacts
+from gr00t_ros.robot.data_file import options_problem
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.text_table import one_line, printable_lines
 
@@ -26,6 +27,8 @@ def main(words: Sequence[str]) -> int:
     """Convert; the answer is no if an episode failed, or was left out as its facts are broken."""
     parser = _parser()
     options = parser.parse_args(words)
+    if problem := options_problem(vars(options)):
+        parser.error(problem)
     try:
         return _convert(options)
     except Gr00tError as error:

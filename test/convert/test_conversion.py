@@ -25,6 +25,7 @@ from ros_fixtures import wait_until  # noqa: E402
 from gr00t_ros.convert.__main__ import main  # noqa: E402
 from gr00t_ros.convert.place import Place  # noqa: E402
 from gr00t_ros.dataset.lerobot import LeRobotDataset  # noqa: E402
+from gr00t_ros.record.__main__ import main as record  # noqa: E402
 from gr00t_ros.robot.files import load_embodiment  # noqa: E402
 from gr00t_ros.tools.embodiment import new  # noqa: E402
 
@@ -223,6 +224,32 @@ def test_a_folder_that_can_be_no_new_dataset_is_refused(recording, capsys, outpu
     """In one line."""
     assert convert(recording, output) == 2
     assert capsys.readouterr().err.startswith("gr00t dataset convert: ")
+
+
+def refused(run, words, capsys):
+    """What a command says that ends by its options, as `gr00t` runs it."""
+    try:
+        status = run(words)
+    except SystemExit as ended:
+        status = ended.code
+    assert status == 2
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--instruction", "--output", "--embodiment"])
+def test_a_text_that_is_not_utf_8_is_refused_at_its_option(tmp_path, capsys, option):
+    """A Latin-1 byte of a command line, before anything is read or written."""
+    text = os.fsdecode(b"T\xfcr")
+    bags = ["convert", "none", "--output", str(tmp_path / "out"), option, text]
+    told = refused(main, bags, capsys)
+    assert f"{option[2:]}: got 'T\\udcfcr', half a UTF-16 character" in told
+    if option != "--output":
+        words = [str(tmp_path / "rec"), "--embodiment", "franka_droid", option, text]
+        told = refused(record, [*words, "--no-screen"], capsys)
+        assert f"{option[2:]}: got 'T\\udcfcr', half a UTF-16 character" in told
+    told = refused(record, [text, "--embodiment", "franka_droid"], capsys)
+    assert "folder: got 'T\\udcfcr'" in told
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_episodes_are_appended_to_a_dataset(recording, tmp_path, capsys):
