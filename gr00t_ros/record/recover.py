@@ -173,6 +173,8 @@ def _rebuilt(episode: Path, robot: str, broken: str) -> str:
         facts.interventions[-1] = (facts.interventions[-1][0], facts.stop_ns)
     facts.outcome = labels.get("outcome", facts.outcome)
     facts.success = labels.get("success", facts.success)
+    if found.kept is not None:
+        facts.problem += f"; {found.left_out} damaged bytes of its bag were left out"
     write_facts(episode, facts)
     label_text = f"{facts.outcome}, {_SUCCESS[facts.success]}"
     return f"{episode}: {facts.duration_s:.1f} s recovered; {label_text}{said}"

@@ -279,6 +279,8 @@ def test_a_repair_names_what_it_left_out_and_the_file_that_has_it(tmp_path):
     kept = path.with_name(f"{path.name}.damaged")
     assert " bytes are left out, " in line and kept.name in line
     assert kept.read_bytes() == damaged
+    facts = read_facts(episode)
+    assert facts is not None and "damaged bytes of its bag were left out" in facts.problem
 
 
 def no_event(episode, data):
