@@ -92,7 +92,7 @@ class _Joints:
             return select(self.output.names, reference), self._speed(reference)
         points = self.points.last
         if points is not None:
-            position = np.array(_read(points, Float64MultiArray).data)
+            position = np.array(read_message(points, Float64MultiArray).data)
             if len(position) == len(self.output.names):
                 return position, np.zeros_like(position)
         if self._end_ns >= 0:
@@ -132,7 +132,7 @@ class _Joints:
         """A window in the controller's joint order, or why the controller rejects it."""
         view = self._read(one.data)
         if view is None or view.names != self.output.names or not len(view.times_ns):
-            message = _read(one, JointTrajectory)
+            message = read_message(one, JointTrajectory)
             return parse_trajectory(message, self.output.names, 0)
         fields = view.positions, view.velocities, view.accelerations
         return Trajectory(view.stamp_ns, view.times_ns, *fields)
@@ -162,7 +162,7 @@ class _Joints:
             if now_ns - one.time_ns > CONTROLLER_MAX_AGE_NS or self._state_class is None:
                 return None
             try:
-                _, reading = controller_state(_read(one, self._state_class))
+                _, reading = controller_state(read_message(one, self._state_class))
                 found: JointReading = getattr(reading, part)
                 select(self.output.names, found)
             except ObservationError:
@@ -187,7 +187,7 @@ class _Values:
         for one in reversed(self.windows.kept):
             if one.time_ns <= self._taken_ns:
                 break
-            message = _read(one, JointTrajectory)
+            message = read_message(one, JointTrajectory)
             if self._player.accept(message, 0, one.time_ns, one.time_ns) is None:
                 break
         if self.windows.kept:
@@ -231,14 +231,10 @@ class _Pose:
     def _of_window(self, now_ns: int) -> Floats | None:
         for one in reversed(self.windows.kept):
             player = PosePlayer(self.output.limits)  # a new one goes to its window's pose at once
-            message = _read(one, JointTrajectory)
+            message = read_message(one, JointTrajectory)
             if player.accept(message, 0, one.time_ns, one.time_ns) is None:
                 return player.sample(now_ns, now_ns)
         return None
-
-
-def _read(message: BagMessage, message_class: Any) -> Any:
-    return read_message(message.topic, message.time_ns, message.data, message_class)
 
 
 def _message(output: CommandOutput | PoseOutput) -> Message | None:
@@ -251,7 +247,7 @@ def _commanded(newest: _Newest, output: CommandOutput | PoseOutput) -> Floats | 
     message = _message(output)
     if newest.last is None or message is None:
         return None
-    return np.array(message.values(_read(newest.last, message.kind), len(output.names)))
+    return np.array(message.values(read_message(newest.last, message.kind), len(output.names)))
 
 
 class Commanded:

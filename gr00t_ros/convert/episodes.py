@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from std_msgs.msg import String
 
-from gr00t_ros.bags.bag import Bag, BagMessage, open_bag
+from gr00t_ros.bags.bag import Bag, open_bag
 from gr00t_ros.bags.message_types import read_message
 from gr00t_ros.convert.commanded import Commanded, Row
 from gr00t_ros.convert.observations import BagInputs, KeptPictures, Taken, in_time
@@ -173,7 +173,7 @@ class _Reading:
         facts = EpisodeFacts(0, "", robot, self._node, bag.start_ns, bag.end_ns)
         session = Session(SessionSettings(robot, self._node), "", 0)
         for message in bag.messages([topic]) if topic else ():
-            status = _read(message, PolicyStatus)
+            status = read_message(message, PolicyStatus)
             session.policy = Policy(status.mode, status.episode, status.instruction)
             self._instruct(message.time_ns, status.instruction)
             if not facts.sources or facts.sources[-1][1] != session.source:
@@ -387,10 +387,6 @@ class _Reading:
         ]
 
 
-def _read(message: BagMessage, message_class: Any) -> Any:
-    return read_message(message.topic, message.time_ns, message.data, message_class)
-
-
 def _date(time_ns: int) -> str:
     """A bag time as a person reads it."""
     return f"{datetime.fromtimestamp(time_ns // 10**9, UTC):%Y-%m-%d %H:%M:%S} UTC"
@@ -410,7 +406,7 @@ def _described(bag: Bag, embodiment: Embodiment) -> Embodiment:
     if message is None:
         return embodiment
     try:
-        root = urdf_root(_read(message, String).data, "robot_description")
+        root = urdf_root(read_message(message, String).data, "robot_description")
     except SettingsError as error:
         return unreadable(embodiment, str(error))
     return described(embodiment, root, DESCRIPTION)[0]

@@ -99,7 +99,8 @@ class _Transforms:
         self._now_ns = time_ns
         static = topic == TF[1]
         take = self._buffer.set_transform_static if static else self._buffer.set_transform
-        for transform in read_message(topic, time_ns, data, self._class).transforms:
+        message = read_message(BagMessage(topic, time_ns, data), self._class)
+        for transform in message.transforms:
             take(transform, "bag")
 
     def newest(self, frame: str, link: str) -> Any:

@@ -31,7 +31,7 @@ class Predicted:
 
         Raises BagError for one that is no chunk.
         """
-        message = read_message(one.topic, one.time_ns, one.data, ActionChunk)
+        message = read_message(one, ActionChunk)
         step = message.step_duration
         step_ns = step.sec * _SECOND_NS + step.nanosec
         if not message.accepted or step_ns <= 0:

@@ -160,10 +160,7 @@ def _rebuilt(episode: Path, robot: str, broken: str) -> str:
         nodes = [one.name.rpartition("/")[0] for one in bag.topics if one.type_name == STATUS]
         facts.policy_node = nodes[0] if len(nodes) == 1 else ""
         facts.start_ns, facts.stop_ns = bag.start_ns, bag.end_ns
-        events = [
-            (one.time_ns, read_message(one.topic, one.time_ns, one.data, EpisodeEvent))
-            for one in bag.messages(topics)
-        ]
+        events = [(one.time_ns, read_message(one, EpisodeEvent)) for one in bag.messages(topics)]
     # of another number where a person has renamed the folder
     numbers = [event.episode for _, event in events if event.event == START]
     for time_ns, event in events:
