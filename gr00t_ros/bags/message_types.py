@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from ament_index_python.packages import get_package_share_directory
+from rclpy.serialization import deserialize_message
 
-from gr00t_ros.bags.bag import missing_rosbags
+from gr00t_ros.bags.bag import BagMessage, missing_rosbags
 from gr00t_ros.errors import BagError
+from gr00t_ros.text_table import one_line
 
 
 def message_class(type_name: str) -> Any:
@@ -25,6 +27,17 @@ def message_class(type_name: str) -> Any:
         return getattr(importlib.import_module(f"{package}.{kind}"), name)
     except (ImportError, AttributeError) as error:
         raise BagError(f"{type_name}: not importable here: {error}") from error
+
+
+def read_message(message: BagMessage, message_class: Any) -> Any:
+    """The message of a bag as its class; BagError with topic and bag time if it is none."""
+    try:
+        return deserialize_message(message.data, message_class)
+    except Exception as error:  # of the middleware, whatever the bytes do to it
+        raise BagError(
+            f"{message.topic}: the message at {message.time_ns} ns ({len(message.data)} bytes) is "
+            f"no {type_name(message_class)}: {one_line(str(error), 200)}"
+        ) from error
 
 
 def type_name(message_class: Any) -> str:

@@ -18,6 +18,7 @@ from gr00t_ros.dataset.video_encode import CODECS
 from gr00t_ros.dataset.writer import FORMATS
 from gr00t_ros.errors import BagError, Gr00tError, SettingsError
 from gr00t_ros.record.facts import EpisodeFacts
+from gr00t_ros.robot.data_file import options_problem
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.text_table import one_line, printable_lines
 
@@ -26,6 +27,8 @@ def main(words: Sequence[str]) -> int:
     """Convert; the answer is no if an episode failed, or was left out as its facts are broken."""
     parser = _parser()
     options = parser.parse_args(words)
+    if problem := options_problem(vars(options)):
+        parser.error(problem)
     try:
         return _convert(options)
     except Gr00tError as error:
@@ -122,7 +125,8 @@ def _progress(text: str) -> None:
 
 def _cuts(result: Result, references: Sequence[EpisodeReference]) -> dict[str, list[str]]:
     """Path of an episode -> what of it is not in the dataset."""
-    pairs = zip(references, result.done, strict=False)  # nothing is done if an episode failed
+    new = [one for one in references if str(one.path) not in result.there]
+    pairs = zip(new, result.done, strict=False)  # nothing is done if an episode failed
     return {str(one.path): done.cut for one, done in pairs if done.cut}
 
 
@@ -161,6 +165,9 @@ def _report(result: Result, output: Path, found: Recorded) -> list[str]:
                 f"  next.success is not in it, because it is unknown of {len(unknown)} episodes: "
                 f"{', '.join(unknown):.300}"
             )
+    lines += [f"  not added again, it is in it: {printable_lines(one)}" for one in result.there]
+    if result.contents is None and not result.failed:
+        lines.append(f"{output}: has all of these episodes already, nothing was added")
     for path, cuts in _cuts(result, found.kept).items():
         lines += [f"  left out of {path}: {cut}" for cut in cuts]
     for path, facts in _incomplete(found.kept).items():
@@ -187,6 +194,7 @@ def _figures(result: Result, found: Recorded) -> dict[str, object]:
         "episodes": len(made.episodes) if made is not None else episodes,
         "rows": made.frames if made is not None else rows,
         "added_before": before is not None,
+        "there": result.there,
         "left_out_actions": list(made.schema.left_out) if made is not None else [],
         "unknown_success": list(made.unknown_success) if made is not None else [],
         "cut": _cuts(result, found.kept),

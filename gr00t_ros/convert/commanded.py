@@ -15,12 +15,11 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from rclpy.serialization import deserialize_message
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
-from gr00t_ros.bags.bag import Bag
-from gr00t_ros.bags.message_types import message_class, type_name
+from gr00t_ros.bags.bag import Bag, BagMessage
+from gr00t_ros.bags.message_types import message_class, read_message, type_name
 from gr00t_ros.errors import BagError, ObservationError, RotationError
 from gr00t_ros.inputs.cdr import TrajectoryMessage
 from gr00t_ros.inputs.readings import STATE_TYPE_NAMES, ControllerReading, controller_state
@@ -57,23 +56,17 @@ class Row:
     unknown: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Stamped:
-    time_ns: int
-    data: bytes
-
-
 @dataclass(slots=True)
 class _Newest:
     """The newest messages of one topic, undecoded: most of them are never needed."""
 
-    kept: list[_Stamped] = field(default_factory=list)
+    kept: list[BagMessage] = field(default_factory=list)
 
-    def put(self, time_ns: int, data: bytes) -> None:
-        self.kept = [*self.kept[1 - _TRIED :], _Stamped(time_ns, data)]
+    def put(self, message: BagMessage) -> None:
+        self.kept = [*self.kept[1 - _TRIED :], message]
 
     @property
-    def last(self) -> _Stamped | None:
+    def last(self) -> BagMessage | None:
         return self.kept[-1] if self.kept else None
 
 
@@ -99,7 +92,7 @@ class _Joints:
             return select(self.output.names, reference), self._speed(reference)
         points = self.points.last
         if points is not None:
-            position = np.array(deserialize_message(points.data, Float64MultiArray).data)
+            position = np.array(read_message(points, Float64MultiArray).data)
             if len(position) == len(self.output.names):
                 return position, np.zeros_like(position)
         if self._end_ns >= 0:
@@ -126,7 +119,7 @@ class _Joints:
             if one.time_ns <= self._taken_ns:
                 break
             try:
-                parsed = self._parsed(one.data)
+                parsed = self._parsed(one)
             except ObservationError:
                 continue
             if not isinstance(parsed, str) and self._accepts(parsed, one.time_ns):
@@ -135,11 +128,11 @@ class _Joints:
         if self.windows.kept:
             self._taken_ns = self.windows.kept[-1].time_ns
 
-    def _parsed(self, data: bytes) -> Trajectory | str:
+    def _parsed(self, one: BagMessage) -> Trajectory | str:
         """A window in the controller's joint order, or why the controller rejects it."""
-        view = self._read(data)
+        view = self._read(one.data)
         if view is None or view.names != self.output.names or not len(view.times_ns):
-            message = deserialize_message(data, JointTrajectory)
+            message = read_message(one, JointTrajectory)
             return parse_trajectory(message, self.output.names, 0)
         fields = view.positions, view.velocities, view.accelerations
         return Trajectory(view.stamp_ns, view.times_ns, *fields)
@@ -169,7 +162,7 @@ class _Joints:
             if now_ns - one.time_ns > CONTROLLER_MAX_AGE_NS or self._state_class is None:
                 return None
             try:
-                _, reading = controller_state(deserialize_message(one.data, self._state_class))
+                _, reading = controller_state(read_message(one, self._state_class))
                 found: JointReading = getattr(reading, part)
                 select(self.output.names, found)
             except ObservationError:
@@ -194,7 +187,7 @@ class _Values:
         for one in reversed(self.windows.kept):
             if one.time_ns <= self._taken_ns:
                 break
-            message = deserialize_message(one.data, JointTrajectory)
+            message = read_message(one, JointTrajectory)
             if self._player.accept(message, 0, one.time_ns, one.time_ns) is None:
                 break
         if self.windows.kept:
@@ -237,8 +230,9 @@ class _Pose:
 
     def _of_window(self, now_ns: int) -> Floats | None:
         for one in reversed(self.windows.kept):
-            message = deserialize_message(one.data, JointTrajectory)
-            numbers = pose_of_window(message, self.output.limits, one.time_ns, now_ns)
+            numbers = pose_of_window(
+                read_message(one, JointTrajectory), self.output.limits, one.time_ns, now_ns
+            )
             if numbers is not None:
                 return numbers
         return None
@@ -254,9 +248,7 @@ def _commanded(newest: _Newest, output: CommandOutput | PoseOutput) -> Floats | 
     message = _message(output)
     if newest.last is None or message is None:
         return None
-    return np.array(
-        message.values(deserialize_message(newest.last.data, message.kind), len(output.names))
-    )
+    return np.array(message.values(read_message(newest.last, message.kind), len(output.names)))
 
 
 class Commanded:
@@ -285,10 +277,13 @@ class Commanded:
     def put(self, topic: str, time_ns: int, data: bytes) -> None:
         """Take a message of one of `topics`, in the order of bag time."""
         for newest in self._takers[topic]:
-            newest.put(time_ns, data)
+            newest.put(BagMessage(topic, time_ns, data))
 
     def at(self, now_ns: int) -> Row:
-        """What was commanded at that bag time, which is not before the last message."""
+        """What was commanded at that bag time, which is not before the last message.
+
+        Raises BagError for a message that says it and is none of its topic's type.
+        """
         joints = [one.at(now_ns) for one in self._joints]
         commands = [one.at(now_ns) for one in self._values]
         poses = {one.output.name: one.at(now_ns) for one in self._poses}

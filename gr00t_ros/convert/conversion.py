@@ -24,9 +24,10 @@ from gr00t_ros.convert.episodes import EpisodeReference
 from gr00t_ros.convert.place import Named, Place
 from gr00t_ros.dataset.contents import Contents
 from gr00t_ros.dataset.embodiment_file import COPY, copy_to
-from gr00t_ros.dataset.staged import read_staged, stage, write_whole
-from gr00t_ros.dataset.writer import staged_of, write_dataset
-from gr00t_ros.errors import Gr00tError, SettingsError
+from gr00t_ros.dataset.staged import Bag, read_staged, stage, told_apart
+from gr00t_ros.dataset.writer import Old, staged_of, write_dataset
+from gr00t_ros.errors import BagError, Gr00tError, SettingsError
+from gr00t_ros.folder import write_whole
 from gr00t_ros.robot.data_file import read_json
 from gr00t_ros.robot.embodiment import Embodiment
 
@@ -93,12 +94,14 @@ class Result:
     """A conversion: its dataset, what is not in it, and the episodes that failed.
 
     named_before: what an interrupted conversion had finished, so that nothing was left to do.
+    there: the episodes that the dataset had already, which are not added again.
     """
 
     contents: Contents | None = None
     done: list[Done] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     named_before: Named | None = None
+    there: list[str] = field(default_factory=list)
 
 
 def convert(
@@ -112,35 +115,86 @@ def convert(
     """Write the dataset `output`; nothing has that name before it is whole.
 
     If an episode fails, nothing is written, and the finished ones stay for `resume`. Raises
-    SettingsError for an output that is there already, and for episodes that do not fit together.
+    SettingsError for an output that is there already or is being converted, and for episodes that
+    do not fit together.
     """
-    place, bags = Place(output), [one.path for one in references]
-    named = place.begin(bags, settings.append, settings.resume)
-    if named is not None:
-        return Result(named_before=named)
+    place = Place(output)
+    try:
+        bags = [one.path for one in references]
+        named = place.begin(bags, settings.append, settings.resume)
+        if named is not None:
+            return Result(named_before=named)
+        return _convert(place, references, embodiment, settings, discarded, progress)
+    finally:
+        place.leave()
+
+
+def _convert(
+    place: Place,
+    references: Sequence[EpisodeReference],
+    embodiment: Embodiment,
+    settings: Settings,
+    discarded: Sequence[str],
+    progress: Callable[[str], None],
+) -> Result:
     staging, made = place.partial / "staged", place.made
+    result, form, old = Result(), settings.form, None
     robot_file = _robot_file(embodiment, place.partial, progress)
-    old = staged_of(output, place.partial / "old", settings.form) if settings.append else None
+    if settings.append:
+        old = staged_of(place.output, place.partial / "old", form)
+        bags = [read_staged(one).bag for one in old.folders]
+        references = _new(references, bags, result.there)
     jobs = [
         Job(one, staging / f"{number:06d}", settings.codec, settings.gaps)
         for number, one in enumerate(references)
     ]
-    result = Result()
     done = _converted(jobs, settings.workers, result.failed, progress)
     if result.failed:
         return result
     result.done = [done[number] for number in range(len(jobs))]
     folders = [part for job in jobs for part in _parts(job.folder)]
     if old is not None:
+        folders = _unknown_to(old, folders, result.there)
+        if not folders:
+            place.clear()
+            return result
         folders, discarded = [*old.folders, *folders], [*old.discarded, *discarded]
     shutil.rmtree(made, ignore_errors=True)
-    result.contents = write_dataset(settings.form, embodiment, folders, made, discarded, robot_file)
+    result.contents = write_dataset(form, embodiment, folders, made, discarded, robot_file)
     if old is not None:
         old.refuse_other(result.contents)
-    contents = result.contents
-    added = [str(bag.resolve()) for bag in bags]
-    place.give_name(Named(added, len(contents.episodes), contents.frames))
+    added = [str(one.path.resolve()) for one in references]
+    place.give_name(added, len(result.contents.episodes), result.contents.frames)
     return result
+
+
+def _new(
+    references: Sequence[EpisodeReference], bags: Sequence[Bag], there: list[str]
+) -> list[EpisodeReference]:
+    """The episodes whose bag is none of these; the names of the others go to `there`."""
+    new = []
+    for one in references:
+        try:
+            known = one.bag in bags
+        except BagError:  # its conversion says so
+            known = False
+        if known:
+            there.append(str(one.path))
+        else:
+            new.append(one)
+    return new
+
+
+def _unknown_to(old: Old, folders: Sequence[Path], there: list[str]) -> list[Path]:
+    """The staged episodes that are none of the dataset's whose bags are unknown, by their rows.
+
+    The names of the others go to `there`.
+    """
+    without = [one for one in old.folders if not read_staged(one).bag]
+    known = {told_apart(one) for one in without}
+    new = [one for one in folders if not known or told_apart(one) not in known]
+    there += [read_staged(one).name for one in folders if one not in new]
+    return new
 
 
 def _robot_file(
@@ -224,7 +278,7 @@ def _work(job: Job) -> Done | str:
         reference = job.reference
         parts = reference.load_parts() if job.gaps == SPLIT else reference.load_whole()
         rows = [
-            stage(episode, job.folder / f"part_{number}", job.codec).length
+            stage(episode, job.folder / f"part_{number}", job.codec, reference.bag).length
             for number, episode in enumerate(parts.episodes)
         ]
         job.folder.mkdir(parents=True, exist_ok=True)

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from rclpy.serialization import deserialize_message
 from std_msgs.msg import String
 
 from gr00t_ros.bags.bag import Bag, open_bag
+from gr00t_ros.bags.message_types import read_message
 from gr00t_ros.convert.commanded import Commanded, Row
 from gr00t_ros.convert.observations import BagInputs, KeptPictures, Taken, in_time
 from gr00t_ros.convert.pictures import BagPictures
@@ -42,6 +43,8 @@ KEPT_BYTES: Final = 256 * 2**20
 """Pictures of an episode, as they were sent, that stay in memory: else its bag is read again."""
 LEAST_S: Final = 1.0
 """A part of an episode that is shorter is left out: it holds no whole action chunk."""
+LONGEST_SILENCE_S: Final = 600.0
+"""Without any message for longer the clock was set: there is no row for each period of 56 years."""
 EDGE_ROWS: Final = 5
 """At most so many rows may be missing at the beginning or the end of an episode: more are a gap."""
 
@@ -96,6 +99,13 @@ class EpisodeReference:
         """The bag's name."""
         return self.path.name
 
+    @property
+    def bag(self) -> dict[str, str | int]:
+        """What tells its bag from every other one, wherever it lies; BagError without one."""
+        with open_bag(self.path) as bag:
+            size = sum(one.stat().st_size for one in bag.files)
+            return {"file": bag.files[0].name, "start_ns": bag.start_ns, "bytes": size}
+
     def load(self) -> Episode:
         """Read the episode; BagError for a gap in its rows, with where and how long."""
         return self.load_whole().episodes[0]
@@ -116,8 +126,10 @@ class EpisodeReference:
         """Read the episode in parts without a gap; BagError if there is no row at all."""
         try:
             return _Reading(self).parts()
-        except (ObservationError, SettingsError) as error:
-            raise BagError(f"{self.path}: {error}") from error
+        except (ObservationError, SettingsError, BagError) as error:
+            said = str(error)
+            where = "" if said.startswith(str(self.path)) else f"{self.path}: "
+            raise BagError(f"{where}{said}") from error
 
 
 @dataclass(slots=True)
@@ -161,7 +173,7 @@ class _Reading:
         facts = EpisodeFacts(0, "", robot, self._node, bag.start_ns, bag.end_ns)
         session = Session(SessionSettings(robot, self._node), "", 0)
         for message in bag.messages([topic]) if topic else ():
-            status = deserialize_message(message.data, PolicyStatus)
+            status = read_message(message, PolicyStatus)
             session.policy = Policy(status.mode, status.episode, status.instruction)
             self._instruct(message.time_ns, status.instruction)
             if not facts.sources or facts.sources[-1][1] != session.source:
@@ -194,13 +206,15 @@ class _Reading:
         period_ns = 1e9 / self._robot.rate_hz
         start_ns, stop_ns = self._facts.start_ns, self._facts.stop_ns or bag.end_ns
         count = int((stop_ns - start_ns) / period_ns) + 1
-        times_ns = [start_ns + round(i * period_ns) for i in range(count + 1)]
-        due = 0
+        due, due_ns, heard_ns = 0, start_ns, start_ns
         future_ns = self._of.settings.future_ns
         for message in in_time(bag.messages(topics), inputs.stamped, future_ns):
-            while due <= count and times_ns[due] < message.time_ns:
-                self._row(times_ns[due], due == count, inputs, commanded, predicted)
+            self._refuse_silence(heard_ns, min(message.time_ns, stop_ns))
+            heard_ns = max(heard_ns, message.time_ns)
+            while due <= count and due_ns < message.time_ns:
+                self._row(due_ns, due == count, inputs, commanded, predicted)
                 due += 1
+                due_ns = start_ns + round(due * period_ns)
             if due > count:
                 break
             if message.topic in inputs.topics:
@@ -208,9 +222,21 @@ class _Reading:
             if message.topic in commanded.topics:
                 commanded.put(message.topic, message.time_ns, message.data)
             if message.topic == chunks:
-                predicted.put(message.data)
-        for time_ns in times_ns[due:]:
-            self._row(time_ns, time_ns == times_ns[-1], inputs, commanded, predicted)
+                predicted.put(message)
+        self._refuse_silence(heard_ns, stop_ns)
+        for number in range(due, count + 1):
+            time_ns = start_ns + round(number * period_ns)
+            self._row(time_ns, number == count, inputs, commanded, predicted)
+
+    def _refuse_silence(self, from_ns: int, to_ns: int) -> None:
+        """Refuse a bag whose times do not belong together, or an episode far outside its bag."""
+        seconds = (to_ns - from_ns) * 1e-9
+        if seconds > LONGEST_SILENCE_S:
+            raise BagError(
+                f"{self._of.path}: got no message from {_date(from_ns)} to {_date(to_ns)} "
+                f"({seconds:.0f} s), expected one every {LONGEST_SILENCE_S:.0f} s at least: the "
+                "clock was set during the episode, or it was not recorded then: discard it"
+            )
 
     def _row(
         self,
@@ -361,6 +387,11 @@ class _Reading:
         ]
 
 
+def _date(time_ns: int) -> str:
+    """A bag time as a person reads it."""
+    return f"{datetime.fromtimestamp(time_ns // 10**9, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
 def _taken(one: Observation, key: str) -> Taken:
     value = one.video[key][0].value
     assert isinstance(value, Taken)
@@ -375,7 +406,7 @@ def _described(bag: Bag, embodiment: Embodiment) -> Embodiment:
     if message is None:
         return embodiment
     try:
-        root = urdf_root(deserialize_message(message.data, String).data, "robot_description")
+        root = urdf_root(read_message(message, String).data, "robot_description")
     except SettingsError as error:
         return unreadable(embodiment, str(error))
     return described(embodiment, root, DESCRIPTION)[0]

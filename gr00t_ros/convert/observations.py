@@ -13,12 +13,11 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from rclpy.serialization import deserialize_message
 from rclpy.time import Time
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from gr00t_ros.bags.bag import Bag, BagMessage
-from gr00t_ros.bags.message_types import message_class, type_name
+from gr00t_ros.bags.message_types import message_class, read_message, type_name
 from gr00t_ros.errors import BagError, EmbodimentError, ObservationError
 from gr00t_ros.inputs.images import Frame
 from gr00t_ros.inputs.inputs import PULL_PERIOD_NS, RING_BYTES
@@ -100,7 +99,8 @@ class _Transforms:
         self._now_ns = time_ns
         static = topic == TF[1]
         take = self._buffer.set_transform_static if static else self._buffer.set_transform
-        for transform in deserialize_message(data, self._class).transforms:
+        message = read_message(BagMessage(topic, time_ns, data), self._class)
+        for transform in message.transforms:
             take(transform, "bag")
 
     def newest(self, frame: str, link: str) -> Any:

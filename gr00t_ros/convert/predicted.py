@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from rclpy.serialization import deserialize_message
 
+from gr00t_ros.bags.bag import BagMessage
+from gr00t_ros.bags.message_types import read_message
 from gr00t_ros.msg import ActionChunk
 from gr00t_ros.robot.embodiment import Embodiment
 
@@ -25,9 +26,12 @@ class Predicted:
         self.seen = False
         """Whether any chunk was accepted so far."""
 
-    def put(self, data: bytes) -> None:
-        """Take one message of ~/action_chunk; chunks that were not accepted have no effect."""
-        message = deserialize_message(data, ActionChunk)
+    def put(self, one: BagMessage) -> None:
+        """Take one message of ~/action_chunk; chunks that were not accepted have no effect.
+
+        Raises BagError for one that is no chunk.
+        """
+        message = read_message(one, ActionChunk)
         step = message.step_duration
         step_ns = step.sec * _SECOND_NS + step.nanosec
         if not message.accepted or step_ns <= 0:

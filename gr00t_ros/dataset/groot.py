@@ -76,6 +76,7 @@ def _episode(one: Placed) -> dict[str, Any]:
         "tasks": [facts.instruction],
         "length": facts.length,
         "recording": facts.name,
+        **({"bag": facts.bag} if facts.bag else {}),
         **known,
     }
 

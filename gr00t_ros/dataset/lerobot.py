@@ -229,7 +229,7 @@ class LeRobotDataset:
         for line, row in read_json_lines(path):
             place = f"{path}:{line}: "
             index = whole(row, "episode_index", None, 0, 10**9, place)
-            self.lengths[index] = whole(row, "length", None, 0, MAX_ROWS, place)
+            self.lengths[index] = whole(row, "length", None, 1, MAX_ROWS, place)
             self.instructions[index] = _texts(row.get("tasks"))
         _refuse_none(self.lengths, path)
 
@@ -240,7 +240,7 @@ class LeRobotDataset:
             for row, of in enumerate(read_episode_rows(path)):
                 place = f"{path}: row {row}: "
                 index = whole(of, "episode_index", None, 0, 10**9, place)
-                self.lengths[index] = whole(of, "length", None, 0, MAX_ROWS, place)
+                self.lengths[index] = whole(of, "length", None, 1, MAX_ROWS, place)
                 self.instructions[index] = _texts(of.get("tasks"))
                 self._places[index] = _place(of, place)
         _refuse_none(self.lengths, folder)
@@ -345,8 +345,8 @@ def read_pattern(info: Mapping[str, Any], kind: str, is_v3: bool, where: Path) -
 
 
 def _refuse_none(lengths: Mapping[int, int], where: Path) -> None:
-    if not lengths or min(lengths.values()) < 1:
-        raise SettingsError(f"{where}: expected at least one episode, and none without steps")
+    if not lengths:
+        raise SettingsError(f"{where}: expected at least one episode")
 
 
 def _texts(value: object) -> tuple[str, ...]:

@@ -6,8 +6,8 @@ folder without it was not finished. Nothing in it depends on other episodes.
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,10 +21,13 @@ from gr00t_ros.dataset.episode import Episode, Pictures
 from gr00t_ros.dataset.stats import levels
 from gr00t_ros.dataset.video_encode import encode
 from gr00t_ros.errors import SettingsError
+from gr00t_ros.folder import write_whole
 from gr00t_ros.robot.data_file import read_json
 
 ROWS: Final = "rows.parquet"
 FACTS: Final = "facts.json"
+Bag = dict[str, str | int]
+"""What tells one bag from every other one: the name of its file, its start, its size."""
 _SAMPLED: Final = 100  # pictures of a camera whose levels are counted
 
 
@@ -33,7 +36,8 @@ class Staged:
     """What is known of a staged episode beside its rows.
 
     name: the recording's name of it. actions: the keys that it has. pictures: camera -> (H, W).
-    levels: camera -> (3, 256) counts of levels of some pictures.
+    levels: camera -> (3, 256) counts of levels of some pictures. bag: what tells its bag from every
+    other one; empty where that is unknown.
     """
 
     name: str
@@ -45,14 +49,15 @@ class Staged:
     codec: str
     predicted: bool
     levels: dict[str, list[list[int]]] = field(default_factory=dict)
+    bag: Bag = field(default_factory=dict)
 
     def histogram(self, camera: str) -> NDArray[np.int64]:
         """(3, 256) counts of levels of one camera."""
         return np.array(self.levels[camera], np.int64)
 
 
-def stage(episode: Episode, folder: Path, codec: str) -> Staged:
-    """Write an episode into a folder that is not there yet; the last file is facts.json.
+def stage(episode: Episode, folder: Path, codec: str, bag: Bag | None = None) -> Staged:
+    """Write an episode of that bag into a folder that is not there yet; the last is facts.json.
 
     Raises SettingsError for a value that is not finite, for an episode without an instruction, and
     if a file cannot be written.
@@ -80,6 +85,7 @@ def stage(episode: Episode, folder: Path, codec: str) -> Staged:
             codec,
             bool(episode.predicted),
             counted,
+            dict(bag or {}),
         )
         write_whole(folder / FACTS, json.dumps(asdict(staged)) + "\n")
     except OSError as error:
@@ -106,6 +112,14 @@ def read_rows(folder: Path) -> Any:
     return parquet().read_table(folder / ROWS)
 
 
+def told_apart(folder: Path) -> tuple[str, str]:
+    """What tells a staged episode from others where its bag is unknown: name and rows."""
+    table, found = read_rows(folder), hashlib.sha256()
+    for name in (schema.STATE, schema.ACTION):
+        found.update(np.array(table.column(name).to_pylist(), np.float32).tobytes())
+    return read_staged(folder).name, found.hexdigest()
+
+
 def parquet() -> Any:
     """Pyarrow's parquet module; SettingsError if it is not installed."""
     try:
@@ -113,16 +127,6 @@ def parquet() -> Any:
     except ImportError as error:
         raise SettingsError(f"a dataset needs pyarrow ({error}): pip install pyarrow") from error
     return module
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is there with all of its text or not at all; raises OSError."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 class _Watched:

@@ -13,8 +13,9 @@ from gr00t_ros.dataset import groot, lerobot3
 from gr00t_ros.dataset.contents import Contents, contents_of
 from gr00t_ros.dataset.embodiment_file import COPY, difference
 from gr00t_ros.dataset.schema import IMAGES, INDICES, PREDICTED, TIMESTAMP
-from gr00t_ros.dataset.staged import FACTS, ROWS, Staged, parquet, write_whole
+from gr00t_ros.dataset.staged import FACTS, ROWS, Bag, Staged, parquet
 from gr00t_ros.errors import SettingsError
+from gr00t_ros.folder import write_whole
 from gr00t_ros.robot.data_file import read_json, read_json_lines
 from gr00t_ros.robot.embodiment import Embodiment
 
@@ -111,6 +112,11 @@ def staged_of(dataset: Path, folder: Path, form: str) -> Old:
         ) from error
 
 
+def _bag(row: Mapping[str, Any]) -> Bag:
+    bag = row.get("bag")
+    return bag if isinstance(bag, dict) else {}
+
+
 def _staged_again(
     dataset: Path,
     folder: Path,
@@ -140,6 +146,7 @@ def _staged_again(
         {camera: (int(shape[0]), int(shape[1])) for camera, shape in shapes.items()},
         codec,
         PREDICTED in table.column_names,
+        bag=_bag(row),
     )
     write_whole(to / FACTS, json.dumps(asdict(facts)) + "\n")
     return to

@@ -8,6 +8,7 @@ from typing import Any
 
 from gr00t_ros.command_line import MISUSE, CommandParser, program, status_of
 from gr00t_ros.errors import Gr00tError
+from gr00t_ros.robot.data_file import options_problem
 from gr00t_ros.sidecar.target import add_embodiment
 from gr00t_ros.text_table import printable_lines
 
@@ -25,7 +26,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _record(words: Sequence[str]) -> int:
     split = words.index("--ros-args") if "--ros-args" in words else len(words)
-    options = _parser().parse_args(words[:split])
+    parser = _parser()
+    options = parser.parse_args(words[:split])
+    if problem := options_problem(vars(options)):
+        parser.error(problem)
     from gr00t_ros.record.node import RecordNode, leave
     from gr00t_ros.record.terminal import Terminal, is_terminal
     from gr00t_ros.ros.process import run_node

@@ -13,10 +13,9 @@ from rclpy.qos import QoSProfile
 from gr00t_ros.bags.bag import METADATA
 from gr00t_ros.bags.message_types import typestore
 from gr00t_ros.bags.record import VERSION, offered
+from gr00t_ros.errors import BagError
+from gr00t_ros.folder import to_disk, write_whole
 from gr00t_ros.record.mcap_file import Channel, McapFile
-
-TEMPORARY = ".tmp"
-"""Suffix of a file until it is written whole."""
 
 
 def channel_of(topic: str, type_name: str, profile: QoSProfile) -> Channel:
@@ -51,6 +50,7 @@ class EpisodeBag:
     def __init__(self, folder: Path) -> None:
         """Create the folder, which must not exist, and its file; raises OSError."""
         folder.mkdir()
+        to_disk(folder.parent)
         self.folder = folder
         self._file = McapFile(mcap_path(folder))
         self._closed = False
@@ -68,7 +68,7 @@ class EpisodeBag:
         return self._file.drop_chunk()
 
     def close(self) -> None:
-        """Write the index and metadata.yaml; raises OSError. May be called again after one."""
+        """Write index and metadata.yaml, all to the disk; raises OSError. May be called again."""
         if not self._closed:
             self._file.close()
             self._closed = True
@@ -78,6 +78,21 @@ class EpisodeBag:
 def mcap_path(folder: Path) -> Path:
     """The file of an episode's bag, named as rosbag2 names it."""
     return folder / f"{folder.name}_0.mcap"
+
+
+def bag_file(folder: Path) -> Path | None:
+    """The file of an episode's bag as it lies there, also in a folder that was renamed.
+
+    None without one; BagError if there are several.
+    """
+    path = mcap_path(folder)
+    if path.exists():
+        return path
+    others = sorted(folder.glob("*.mcap"))
+    if len(others) > 1:
+        names = [one.name for one in others]
+        raise BagError(f"{folder}: got {names}, expected {path.name}")
+    return others[0] if others else None
 
 
 def write_metadata(folder: Path, file: McapFile) -> None:
@@ -122,13 +137,3 @@ def _topic(channel: Channel) -> dict[str, Any]:
         "offered_qos_profiles": yaml.safe_load(channel.qos),
         "type_description_hash": channel.type_hash,
     }
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is there with all of its text or not at all; raises OSError."""
-    temporary = path.with_name(path.name + TEMPORARY)
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

@@ -11,13 +11,15 @@ from typing import Any, Final
 
 from gr00t_ros.dataset.episode import SOURCES
 from gr00t_ros.errors import BagError
-from gr00t_ros.record.episode_bag import write_whole
+from gr00t_ros.folder import write_whole
 from gr00t_ros.robot.data_file import read_json
 from gr00t_ros.text_table import one_line
 
 FILE: Final = "episode.json"
 KEPT: Final = "kept"
 DISCARDED: Final = "discarded"
+EMPTY: Final = "recovered: its bag holds no message"
+"""The problem of an episode that a repair has discarded."""
 
 
 @dataclass(slots=True)

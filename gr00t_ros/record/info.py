@@ -8,8 +8,10 @@ from pathlib import Path
 
 from gr00t_ros.command_line import DONE, JSON_HELP, NO, CommandParser
 from gr00t_ros.dataset.episode import SOURCES
-from gr00t_ros.errors import BagError
-from gr00t_ros.record.facts import KEPT, EpisodeFacts, read_facts
+from gr00t_ros.errors import BagError, EmbodimentError
+from gr00t_ros.record.episode_bag import bag_file
+from gr00t_ros.record.facts import EMPTY, KEPT, EpisodeFacts, read_facts
+from gr00t_ros.record.mcap_repair import is_closed
 from gr00t_ros.record.recording import EMBODIMENT, episode_folders
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.text_table import printable, table
@@ -20,7 +22,7 @@ _HEADER = ("episode", "s", "outcome", "success", *SOURCES, "takeovers", "drops",
 
 
 def main(words: Sequence[str]) -> int:
-    """Print the episodes; 1 if one was not finished, or its facts cannot be read."""
+    """Print the episodes; 1 if one was not finished, or something of them cannot be read."""
     parser = CommandParser(
         prog="gr00t record info",
         description="Lists the episodes of a recording: length, outcome, success, seconds of each "
@@ -36,30 +38,45 @@ def main(words: Sequence[str]) -> int:
         print(json.dumps(_figures(folder, found), indent=1))
     else:
         print("\n".join(_report(folder, found)))
-    return DONE if all(isinstance(facts, EpisodeFacts) for facts in found.values()) else NO
+    whole = all(isinstance(facts, EpisodeFacts) for facts in found.values())
+    return DONE if whole and not _robot(folder)[1] else NO
 
 
 def _read(folder: Path) -> EpisodeFacts | BagError | None:
-    """The facts of an episode, why they cannot be read, or None if it was not finished."""
+    """The facts of an episode, why it cannot be read, or None if it was not finished."""
     try:
-        return read_facts(folder)
+        facts, path = read_facts(folder), bag_file(folder)
+        if facts is None or path is None or facts.problem == EMPTY or is_closed(path):
+            return facts
     except BagError as error:
         return error
+    return BagError(f"{path}: is cut off: gr00t record recover {folder} repairs it")
+
+
+def _robot(folder: Path) -> tuple[str, str]:
+    """The robot of a recording, and why that is unknown."""
+    try:
+        return load_embodiment(str(folder / EMBODIMENT)).robot, ""
+    except EmbodimentError as error:
+        return "", str(error)
 
 
 def _report(folder: Path, found: _Found) -> list[str]:
     killed = [one.name for one, facts in found.items() if facts is None]
     kept = [one for one in found.values() if isinstance(one, EpisodeFacts) and one.outcome == KEPT]
     seconds = sum(one.duration_s for one in kept)
-    robot = load_embodiment(str(folder / EMBODIMENT)).robot
+    robot, problem = _robot(folder)
     lines = [table(_HEADER, [_row(*one) for one in found.items()])] if found else []
-    lines.append(f"{robot}: {len(kept)} of {len(found)} episodes kept, {seconds:.1f} s")
+    name = robot or "unknown robot"
+    lines.append(f"{name}: {len(kept)} of {len(found)} episodes kept, {seconds:.1f} s")
     lines += [
         f"{number} times: {instruction}" for instruction, number in _instructions(kept).items()
     ]
     lines += [
         f"unreadable: {printable(str(one))}" for one in found.values() if isinstance(one, BagError)
     ]
+    if problem:
+        lines.append(f"unreadable: {printable(problem)}")
     if killed:
         names = ", ".join(killed)
         lines.append(f"not finished: {names}; if no recorder runs: gr00t record recover {folder}")
@@ -98,8 +115,10 @@ def _bytes(folder: Path) -> int:
 
 
 def _figures(folder: Path, found: _Found) -> dict[str, object]:
+    robot, problem = _robot(folder)
     return {
-        "embodiment": load_embodiment(str(folder / EMBODIMENT)).robot,
+        "embodiment": robot,
+        **({"problem": problem} if problem else {}),
         "episodes": [_episode(*one) for one in found.items()],
     }
 

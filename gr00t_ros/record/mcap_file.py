@@ -1,44 +1,42 @@
-"""An MCAP file that grows by whole chunks, can be read after each of them, and can be repaired.
+"""An MCAP file that grows by whole chunks, and can be read after each of them.
 
 rosbags' writer writes the end of the file only when it is closed, so no reader opens the file of a
 killed recorder. This one writes each chunk and an end of the file behind it in one call, and the
 next chunk over that end. Chunks are not compressed, so that the whole messages of a chunk that was
-cut off can be found. Layout: https://mcap.dev/spec.
+cut off can be found (record/mcap_repair). Layout: https://mcap.dev/spec.
 """
 
 from __future__ import annotations
 
-import fcntl
-import mmap
 import os
 import struct
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from gr00t_ros.errors import BagError
+from gr00t_ros.folder import hold
 
 CHUNK_BYTES: Final = 4 * 2**20
 """A chunk is written when it has this many bytes."""
 CHUNK_S: Final = 0.5
 """A chunk is written when its first message is this old: what a killed recorder loses at most."""
 
-_MAGIC: Final = b"\x89MCAP0\r\n"
-_HEADER, _FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK = 1, 2, 3, 4, 5, 6
-_INDEX, _CHUNK_INDEX, _STATISTICS, _OFFSET, _DATA_END = 7, 8, 11, 14, 15
-_RECORD = struct.Struct("<BQ")
+# What record/mcap_repair reads as well.
+MAGIC: Final = b"\x89MCAP0\r\n"
+_HEADER, FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK = 1, 2, 3, 4, 5, 6
+INDEX, _CHUNK_INDEX, _STATISTICS, _OFFSET, DATA_END = 7, 8, 11, 14, 15
+RECORD = struct.Struct("<BQ")
 _MESSAGE_HEAD = struct.Struct("<BQHIQQ")
-_CHUNK_HEAD = struct.Struct("<BQQQQIIQ")
+CHUNK_HEAD = struct.Struct("<BQQQQIIQ")
 _LIBRARY: Final = "gr00t_ros"
 
 
 def _record(opcode: int, *parts: bytes) -> bytes:
     content = b"".join(parts)
-    return _RECORD.pack(opcode, len(content)) + content
+    return RECORD.pack(opcode, len(content)) + content
 
 
 def _text(text: str) -> bytes:
@@ -49,8 +47,8 @@ def _sized(data: bytes) -> bytes:
     return struct.pack("<I", len(data)) + data
 
 
-_BEGIN: Final = _MAGIC + _record(_HEADER, _text("ros2"), _text(_LIBRARY))
-_END: Final = _record(_DATA_END, bytes(4)) + _record(_FOOTER, bytes(20)) + _MAGIC
+BEGIN: Final = MAGIC + _record(_HEADER, _text("ros2"), _text(_LIBRARY))
+END: Final = _record(DATA_END, bytes(4)) + _record(FOOTER, bytes(20)) + MAGIC
 """The end of a file without a summary."""
 
 
@@ -67,7 +65,7 @@ class Channel:
     def schema_record(self, number: int) -> bytes:
         """The record of its type; schema and channel have the same number."""
         texts = (_text(self.type_name), _text("ros2msg"), _text(self.definition))
-        return _record(_SCHEMA, struct.pack("<H", number), *texts)
+        return _record(SCHEMA, struct.pack("<H", number), *texts)
 
     def channel_record(self, number: int) -> bytes:
         """The record of its topic, with rosbag2's names of the metadata."""
@@ -76,7 +74,7 @@ class Channel:
             *(_text("topic_type_hash"), _text(self.type_hash)),
         )
         parts = (_text(self.topic), _text("cdr"), _sized(b"".join(metadata)))
-        return _record(_CHANNEL, struct.pack("<HH", number, number), *parts)
+        return _record(CHANNEL, struct.pack("<HH", number, number), *parts)
 
 
 @dataclass(slots=True)
@@ -98,7 +96,7 @@ class _Chunk:
         if not self.index:
             self.begun_s = time.monotonic()
         self.index.setdefault(number, []).append((time_ns, self.size))
-        self.add(_MESSAGE_HEAD.pack(_MESSAGE, 22 + len(data), number, 0, time_ns, time_ns))
+        self.add(_MESSAGE_HEAD.pack(MESSAGE, 22 + len(data), number, 0, time_ns, time_ns))
         self.add(data)
 
     @property
@@ -131,6 +129,15 @@ class Totals:
         self.counts.update(counts)
 
 
+@dataclass(frozen=True, slots=True)
+class WholeChunk:
+    """A chunk as it is in a file: bytes of its records, its times, and its index records."""
+
+    size: int
+    span: tuple[int, int]
+    indices: dict[int, bytes]
+
+
 class McapFile:
     """One file; a single thread writes it."""
 
@@ -138,10 +145,22 @@ class McapFile:
         """Create the file; raises OSError if it exists or cannot be written."""
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         self._start(path)
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        self._put(_BEGIN + _END)
-        self._end = len(_BEGIN)
+        hold(self._file)
+        self._put(BEGIN + END)
+        self._end = len(BEGIN)
+
+    @classmethod
+    def reopened(
+        cls, path: Path, number: int, channels: Sequence[Channel], chunks: Iterable[WholeChunk]
+    ) -> McapFile:
+        """An open file whose chunks are whole and begin behind its header."""
+        self = cls.__new__(cls)
+        self._start(path)
+        self._file, self._end = number, len(BEGIN)
+        self.channels = list(channels)
+        for one in chunks:
+            self._keep(CHUNK_HEAD.size + one.size, one.span, one.size, one.indices)
+        return self
 
     def _start(self, path: Path) -> None:
         self.path = path
@@ -156,6 +175,11 @@ class McapFile:
     def size(self) -> int:
         """Bytes written so far, without the end of the file."""
         return self._end
+
+    @property
+    def ending(self) -> bytes:
+        """What stands behind the last chunk of a closed file: the summary with the index."""
+        return self._summary(self._end + len(_record(DATA_END, bytes(4))))
 
     def write(self, channel: Channel, time_ns: int, data: bytes) -> None:
         """Add a message; raises OSError if the chunk that it completes cannot be written."""
@@ -177,9 +201,9 @@ class McapFile:
             return
         start_ns, end_ns = chunk.span
         size = chunk.size
-        head = _CHUNK_HEAD.pack(_CHUNK, 40 + size, start_ns, end_ns, size, 0, 0, size)
-        indices = {n: _message_index(n, entries) for n, entries in chunk.index.items()}
-        self._put(b"".join([head, *chunk.parts, *indices.values(), _END]))
+        head = CHUNK_HEAD.pack(CHUNK, 40 + size, start_ns, end_ns, size, 0, 0, size)
+        indices = {n: message_index(n, entries) for n, entries in chunk.index.items()}
+        self._put(b"".join([head, *chunk.parts, *indices.values(), END]))
         self._keep(len(head) + size, (start_ns, end_ns), size, indices)
         self._chunk = _Chunk()
 
@@ -197,11 +221,15 @@ class McapFile:
         os.ftruncate(self._file, self._end)
         return lost
 
-    def close(self) -> None:
-        """Write the chunk and the summary with the index, and close the file."""
+    def write_end(self) -> None:
+        """Write the chunk and the summary with the index, and wait until all is on the disk."""
         self.flush()
-        summary = self._summary(self._end + len(_record(_DATA_END, bytes(4))))
-        os.ftruncate(self._file, self._put(summary))
+        os.ftruncate(self._file, self._put(self.ending))
+        os.fsync(self._file)
+
+    def close(self) -> None:
+        """Write the end, and close the file."""
+        self.write_end()
         os.close(self._file)
 
     def _add(self, channel: Channel) -> int:
@@ -239,8 +267,8 @@ class McapFile:
         total = (self.totals.counts.total(), len(numbered), len(numbered), 0, 0, chunks)
         statistics = struct.pack("<QHIIIIQQ", *total, self.totals.start_ns, self.totals.end_ns)
         groups = {
-            _SCHEMA: b"".join(one.schema_record(n) for n, one in numbered),
-            _CHANNEL: b"".join(one.channel_record(n) for n, one in numbered),
+            SCHEMA: b"".join(one.schema_record(n) for n, one in numbered),
+            CHANNEL: b"".join(one.channel_record(n) for n, one in numbered),
             _CHUNK_INDEX: b"".join(self._chunk_indices),
             _STATISTICS: _record(_STATISTICS, statistics, _sized(b"".join(counts))),
         }
@@ -248,9 +276,9 @@ class McapFile:
         for opcode, records in groups.items():
             offsets.append(_record(_OFFSET, struct.pack("<BQQ", opcode, place, len(records))))
             place += len(records)
-        footer = _record(_FOOTER, struct.pack("<QQI", start, place, 0))
-        data_end = _record(_DATA_END, bytes(4))
-        return b"".join([data_end, *groups.values(), *offsets, footer, _MAGIC])
+        footer = _record(FOOTER, struct.pack("<QQI", start, place, 0))
+        data_end = _record(DATA_END, bytes(4))
+        return b"".join([data_end, *groups.values(), *offsets, footer, MAGIC])
 
     def _put(self, data: bytes) -> int:
         """Write at `_end`, also where a call writes less than all; returns the end of the data."""
@@ -260,111 +288,8 @@ class McapFile:
             left, place = left[written:], place + written
         return place
 
-    # --- repair --------------------------------------------------------------------------------
 
-    @classmethod
-    def of_killed(cls, path: Path) -> McapFile:
-        """Open a file whose writer was killed, with all that is whole in it; `close` repairs it.
-
-        The messages of a chunk that was cut off are in the new last chunk. Raises BagError for a
-        file that this class did not write, that holds nothing, or whose writer still runs.
-        """
-        self = cls.__new__(cls)
-        self._start(path)
-        self._file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            self._lock()
-            self._scan()
-        except BaseException:
-            os.close(self._file)
-            raise
-        return self
-
-    def _lock(self) -> None:
-        """Refuse a file that is still written; a writer's lock ends with its process."""
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            why = "is still recorded: stop its recorder first"
-            raise BagError(f"{self.path}: {why}") from error
-        except OSError:  # a file system without locks
-            return
-
-    def _scan(self) -> None:
-        if os.fstat(self._file).st_size <= len(_BEGIN):
-            raise BagError(f"{self.path}: holds nothing")
-        with mmap.mmap(self._file, 0, access=mmap.ACCESS_READ) as data:
-            if data[: len(_BEGIN)] != _BEGIN:
-                raise BagError(f"{self.path}: was not written by gr00t record: see mcap recover")
-            self._end = len(_BEGIN)
-            while self._end + _CHUNK_HEAD.size <= len(data) and data[self._end] == _CHUNK:
-                if not self._scan_chunk(data):
-                    break
-
-    def _scan_chunk(self, data: mmap.mmap) -> bool:
-        """Read the chunk at `_end`; False if it is not whole: its messages wait to be written."""
-        _, _, start_ns, end_ns, size, _, _, _ = _CHUNK_HEAD.unpack_from(data, self._end)
-        begin = self._end + _CHUNK_HEAD.size
-        found = _Chunk()
-        for opcode, place, length in _records(data, begin, min(begin + size, len(data))):
-            content = place + _RECORD.size
-            if opcode == _MESSAGE:
-                number, _, time_ns, _ = struct.unpack_from("<HIQQ", data, content)
-                found.add_message(number, time_ns, data[content + 22 : content + length])
-            elif opcode in (_SCHEMA, _CHANNEL):
-                found.add(data[place : content + length])
-                if opcode == _CHANNEL:
-                    self._know(data, begin, place)
-            else:
-                break
-        indices: dict[int, bytes] = {}
-        for opcode, place, length in _records(data, begin + size, len(data)):
-            if opcode != _INDEX:
-                break
-            (number,) = struct.unpack_from("<H", data, place + _RECORD.size)
-            indices[number] = data[place : place + _RECORD.size + length]
-        if found.size == size and indices.keys() == found.index.keys():
-            self._keep(_CHUNK_HEAD.size + size, (start_ns, end_ns), size, indices)
-            return True
-        self._chunk = found
-        return False
-
-    def _know(self, data: mmap.mmap, begin: int, place: int) -> None:
-        """Know the channel whose record is at `place`; its schema is in the same chunk."""
-        (number,) = struct.unpack_from("<H", data, place + _RECORD.size)
-        topic, _, metadata = _texts(data, place + _RECORD.size + 4, 3)
-        pairs = _texts(metadata, 0, 4)
-        schema = next(
-            at
-            for opcode, at, _ in _records(data, begin, place)
-            if opcode == _SCHEMA and struct.unpack_from("<H", data, at + _RECORD.size)[0] == number
-        )
-        name, _, definition = _texts(data, schema + _RECORD.size + 2, 3)
-        known = (topic, name, definition, pairs[3], pairs[1])
-        self.channels.append(Channel(*(part.decode() for part in known)))
-        self._numbers[self.channels[-1].topic] = number
-
-
-def _message_index(number: int, entries: list[tuple[int, int]]) -> bytes:
+def message_index(number: int, entries: list[tuple[int, int]]) -> bytes:
+    """The index record of one channel in a chunk: (time, offset) of each of its messages."""
     rows = b"".join(struct.pack("<QQ", *entry) for entry in entries)
-    return _record(_INDEX, struct.pack("<H", number), _sized(rows))
-
-
-def _records(data: mmap.mmap, place: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """(opcode, place, length of the content) of each record that is whole before `end`."""
-    while place + _RECORD.size <= end:
-        opcode, length = _RECORD.unpack_from(data, place)
-        if place + _RECORD.size + length > end:
-            return
-        yield opcode, place, length
-        place += _RECORD.size + length
-
-
-def _texts(data: mmap.mmap | bytes, place: int, count: int) -> list[bytes]:
-    """So many texts, each behind its length."""
-    found = []
-    for _ in range(count):
-        (length,) = struct.unpack_from("<I", data, place)
-        found.append(data[place + 4 : place + 4 + length])
-        place += 4 + length
-    return found
+    return _record(INDEX, struct.pack("<H", number), _sized(rows))

@@ -107,9 +107,9 @@ class RecordNode(Node):
         min_free_gb = float(self._value("min_free_gb"))
         if not 0.0 <= min_free_gb < math.inf:
             raise SettingsError(f"parameter min_free_gb: got {min_free_gb}, expected 0 GB or more")
-        self.recorder = self._recorder(
-            Recording(folder, self._text("embodiment"), round(min_free_gb * GB)), by == POLICY
-        )
+        recording = Recording(folder, self._text("embodiment"), round(min_free_gb * GB))
+        recording.claim()
+        self.recorder = self._recorder(recording, by == POLICY)
         self._warn_of_unfinished(folder)
         self._serve()
         steady = Clock(clock_type=ClockType.STEADY_TIME)

@@ -20,7 +20,8 @@ from gr00t_ros.record.writer import EpisodeWriter
 SILENT_S: Final = 2.0
 """The policy node publishes its status twice a second; four missing ones mean that it stands."""
 _JUMP_NS: Final = 1_000_000_000
-"""A clock that is set back by less than this stands still in the bag until it has caught up."""
+"""A clock that is set back by less than this stands still in the bag until it has caught up; one
+that is set forward by less leaves a gap of that length."""
 
 Change = Callable[[int], list[Event]]
 """A call of the session at a bag time."""
@@ -58,14 +59,17 @@ class Recorder:
         topics: Sequence[Topic],
         now_ns: Callable[[], int],
         announce: Callable[[Event], Message],
+        steady_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        """now_ns: bag time, 0 while the clock has not begun."""
+        """now_ns: bag time, 0 while the clock has not begun. steady_ns: time that nobody sets."""
         self.recording, self.session, self.writer, self.topics = recording, session, writer, topics
         self.status_topic = ""
         self.read_status: Callable[[bytes], Policy] | None = None
         self.by_receipt = True
         """Whether bag time is the time of receipt; else the time at which a message was taken."""
         self._preroll, self._now_ns, self._announce = preroll, now_ns, announce
+        self._steady_ns = steady_ns
+        self._pulled_ns: tuple[int, int] | None = None  # both clocks at the last pull
         self._lock = threading.RLock()
         self._last_ns = 0
         self._status_s = float("-inf")
@@ -77,7 +81,10 @@ class Recorder:
             if now_ns <= 0:
                 return
             if now_ns < self._last_ns - _JUMP_NS:
-                self._jumped_back(now_ns)
+                self._jumped("back", self._last_ns - now_ns)
+                self._last_ns = now_ns
+            elif (ahead_ns := self._ahead_ns(now_ns)) > _JUMP_NS:
+                self._jumped("forward", ahead_ns)
             taken: list[tuple[int, Topic, bytes]] = []
             for topic in self.topics:
                 lost = topic.lost
@@ -92,13 +99,23 @@ class Recorder:
             for time_ns, topic, data in taken:
                 self._add(min(time_ns, latest_ns), topic, data)
 
-    def _jumped_back(self, now_ns: int) -> None:
-        """End the episode where the clock was set back: its times would be wrong from then on."""
+    def _ahead_ns(self, now_ns: int) -> int:
+        """How far the clock was set forward since the last pull, which /clock may be at any rate.
+
+        Also by the time in which the machine was suspended.
+        """
+        steady_ns = self._steady_ns()
+        before, self._pulled_ns = self._pulled_ns, (now_ns, steady_ns)
+        if before is None or not self.by_receipt:
+            return 0
+        return (now_ns - before[0]) - (steady_ns - before[1])
+
+    def _jumped(self, way: str, by_ns: int) -> None:
+        """End the episode where the clock was set: its times would be wrong from then on."""
         if self.session.episode is not None:
-            text = f"the clock was set back by {(self._last_ns - now_ns) * 1e-9:.1f} s"
+            text = f"the clock was set {way} by {by_ns * 1e-9:.1f} s"
             self._carry_out(lambda last_ns: self.session.end(last_ns, PROBLEM, text), self._last_ns)
         self._preroll.clear()
-        self._last_ns = now_ns
 
     def change(self, change: Change) -> list[Event]:
         """Change the session now, after what was received until now; raises what it raises."""
@@ -126,7 +143,7 @@ class Recorder:
                 text = "the recorder was stopped"
                 self.change(lambda now_ns: self.session.end(now_ns, STOP, text))
         self.writer.close()
-        self.recording.give_reserve()
+        self.recording.release()
 
     def _add(self, time_ns: int, topic: Topic, data: bytes) -> None:
         """Keep a message, and write it if an episode is open."""

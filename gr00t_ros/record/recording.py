@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from gr00t_ros.errors import BagError, EmbodimentError
+from gr00t_ros.folder import Hold, write_whole
 from gr00t_ros.record.facts import FILE
 from gr00t_ros.robot.files import find_embodiment, load_embodiment
 
@@ -46,6 +47,7 @@ class Recording:
         for an embodiment that cannot be read.
         """
         self.folder, self._min_free = folder, min_free_bytes
+        self._hold: Hold | None = None
         source = find_embodiment(embodiment)
         load_embodiment(str(source))
         try:
@@ -54,6 +56,24 @@ class Recording:
             self._reserve()
         except OSError as error:
             raise BagError(f"{folder}: cannot be recorded to: {error}") from error
+
+    def claim(self) -> None:
+        """Be the folder's only recorder until `release`; BagError that names another one.
+
+        Two would record to the same episodes: each begins behind those that it has seen.
+        """
+        self._hold = Hold(self.folder)
+        if self._hold.other:
+            raise BagError(
+                f"{self.folder}: {self._hold.other} records to it: stop that recorder, or record "
+                "to another folder"
+            )
+
+    def release(self) -> None:
+        """Free the reserve, and let another recorder have the folder."""
+        self.give_reserve()
+        if self._hold is not None:
+            self._hold.release()
 
     @property
     def next_index(self) -> int:
@@ -101,7 +121,7 @@ class Recording:
     def _keep_embodiment(self, source: Path) -> None:
         kept = self.folder / EMBODIMENT
         if not kept.exists():
-            shutil.copyfile(source, kept)
+            write_whole(kept, source.read_bytes())
             self._check_copy(source, kept)
         elif kept.read_bytes() != source.read_bytes():
             raise BagError(

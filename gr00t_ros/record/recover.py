@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rclpy.serialization import deserialize_message
-
 from gr00t_ros.bags.bag import open_bag
+from gr00t_ros.bags.message_types import read_message
 from gr00t_ros.command_line import DONE, CommandParser
-from gr00t_ros.errors import BagError
+from gr00t_ros.errors import BagError, EmbodimentError
 from gr00t_ros.msg import EpisodeEvent
-from gr00t_ros.record.episode_bag import mcap_path, write_metadata
+from gr00t_ros.record.episode_bag import bag_file, write_metadata
 from gr00t_ros.record.facts import (
     DISCARDED,
+    EMPTY,
     FILE,
     EpisodeFacts,
     is_right,
     read_facts,
     write_facts,
 )
-from gr00t_ros.record.mcap_file import McapFile
+from gr00t_ros.record.mcap_repair import Repaired, is_closed, repair
 from gr00t_ros.record.recording import EMBODIMENT, EPISODE, episode_folders
 from gr00t_ros.record.session import ENDS, INTERVENE, PROBLEM, RESUME, SOURCE, START, label
 from gr00t_ros.robot.data_file import read_json
@@ -30,6 +31,7 @@ from gr00t_ros.text_table import printable
 
 EVENTS = "gr00t_ros/msg/EpisodeEvent"
 STATUS = "gr00t_ros/msg/PolicyStatus"
+DAMAGED = "recovered: its bag was damaged after its end, messages are missing"
 KILLED = "recovered: its recorder was killed, the last messages and the counts of drops are missing"
 REBUILT = "recovered: its episode.json was broken, labels after its end and drops may be missing"
 ENDED = "recovered: its recorder was killed after its end, the counts of drops are missing"
@@ -40,9 +42,10 @@ def main(words: Sequence[str]) -> int:
     """Repair what was not finished or cannot be read, and name it."""
     parser = CommandParser(
         prog="gr00t record recover",
-        description="Repairs the episodes of a recording whose recorder was killed, or whose "
-        "episode.json is broken: index and metadata of the bag, and episode.json. An episode that "
-        "was still open is kept, and its success is unknown.",
+        description="Repairs the episodes of a recording whose recorder was killed, or whose bag "
+        "or episode.json is broken: index and metadata of the bag, and episode.json. An episode "
+        "that was still open is kept, and its success is unknown. Where a bag is made anew without "
+        "what is damaged in it, the old one stays beside it.",
         example="gr00t record recover my_recording",
     )
     parser.add_argument("folder", metavar="DIR", help="folder of the recording, or of one episode")
@@ -57,27 +60,74 @@ def main(words: Sequence[str]) -> int:
 
 
 def recover(folder: Path) -> Iterator[str]:
-    """Repair each episode without facts that can be read; yields a line for each.
+    """Repair each episode that is not finished, or whose facts or bag are broken; a line for each.
 
     Raises BagError at the end, with those that cannot be repaired.
     """
     one = EPISODE.fullmatch(folder.name) and (folder.parent / EMBODIMENT).exists()
     recording = folder.parent if one else folder
-    robot = load_embodiment(str(recording / EMBODIMENT)).tag
-    failed = []
+    failed, robot = [], ""
+    try:
+        robot = load_embodiment(str(recording / EMBODIMENT)).tag
+    except EmbodimentError as error:
+        failed.append(f"{error}; its episodes do not need it to be repaired: put the file there")
     for episode in [folder] if one else episode_folders(recording):
-        broken = ""
         try:
-            if read_facts(episode) is not None:
-                continue
+            line = _recovered(episode, robot)
         except BagError as error:
-            broken = str(error).partition("; ")[0]
-        try:
-            yield _recover(episode, robot, broken)
-        except BagError as error:
-            failed.append(str(error))
+            said = str(error)
+            where = "" if str(episode) in said else f"{episode}: cannot be repaired: "
+            failed.append(f"{where}{said}")
+        except (OSError, ValueError, LookupError, struct.error) as error:
+            why = f"{type(error).__name__} {error}"
+            failed.append(f"{episode}: this episode cannot be repaired: {why}")
+        else:
+            if line:
+                yield line
     if failed:
         raise BagError("\n".join(failed))
+
+
+def _recovered(episode: Path, robot: str) -> str:
+    """Repair one episode where that is needed; what was done, empty if it is finished and whole."""
+    broken = ""
+    try:
+        facts = read_facts(episode)
+    except BagError as error:
+        facts, broken = None, str(error).partition("; ")[0]
+    if facts is None:
+        return _rebuilt(episode, robot, broken)
+    return _mended(episode, facts)
+
+
+def _mended(episode: Path, facts: EpisodeFacts) -> str:
+    """Repair the bag of an episode that had been finished; its facts stay."""
+    path = bag_file(episode)
+    if path is None or facts.problem == EMPTY:
+        return ""  # of another format by now, or discarded by an earlier repair
+    try:
+        found = repair(path)
+    except BagError:
+        if is_closed(path):
+            return ""  # of another writer
+        raise
+    if found is None:
+        facts.outcome, facts.problem = DISCARDED, EMPTY
+        write_facts(episode, facts)
+        return f"{episode}: its bag holds no message; discarded"
+    if not found.changed:
+        return ""
+    write_metadata(episode, found.file)
+    facts.problem = "; ".join(filter(None, [facts.problem, DAMAGED]))
+    write_facts(episode, facts)
+    return f"{episode}: its bag was repaired, episode.json is as it was{_told(found)}"
+
+
+def _told(found: Repaired) -> str:
+    """What a repair left out, for its line."""
+    if found.kept is None:
+        return ""
+    return f"; {found.left_out} bytes are left out, {found.kept.name} has all as it was"
 
 
 def _labels(broken: Path) -> dict[str, Any]:
@@ -89,29 +139,28 @@ def _labels(broken: Path) -> dict[str, Any]:
     return {key: content[key] for key in ("outcome", "success") if is_right(content, key)}
 
 
-def _recover(episode: Path, robot: str, broken: str) -> str:
+def _rebuilt(episode: Path, robot: str, broken: str) -> str:
     """Repair one episode; an empty one is discarded. broken: why its facts cannot be read."""
     index = int(episode.name.removeprefix("episode_"))
     facts = EpisodeFacts(index, "", robot, "", 0, problem=REBUILT if broken else KILLED)
-    filled = _repair(episode)
+    path = bag_file(episode)
+    found = None if path is None else repair(path)
     beside, labels, said = episode / f"{FILE}.broken", dict[str, Any](), ""
     if broken:
         (episode / FILE).replace(beside)
         labels, said = _labels(beside), f"; {beside.name} is kept: {printable(broken)}"
-    if not filled:
-        facts.outcome = DISCARDED
-        facts.problem = "recovered: nothing was written to its bag"
+    if found is None:
+        facts.outcome, facts.problem = DISCARDED, EMPTY
         write_facts(episode, facts)
         return f"{episode}: holds no message; discarded{said}"
+    said = _told(found) + said
+    write_metadata(episode, found.file)
     with open_bag(episode) as bag:
         topics = [topic.name for topic in bag.topics if topic.type_name == EVENTS]
         nodes = [one.name.rpartition("/")[0] for one in bag.topics if one.type_name == STATUS]
         facts.policy_node = nodes[0] if len(nodes) == 1 else ""
         facts.start_ns, facts.stop_ns = bag.start_ns, bag.end_ns
-        events = [
-            (message.time_ns, deserialize_message(message.data, EpisodeEvent))
-            for message in bag.messages(topics)
-        ]
+        events = [(one.time_ns, read_message(one, EpisodeEvent)) for one in bag.messages(topics)]
     # of another number where a person has renamed the folder
     numbers = [event.episode for _, event in events if event.event == START]
     for time_ns, event in events:
@@ -121,33 +170,11 @@ def _recover(episode: Path, robot: str, broken: str) -> str:
         facts.interventions[-1] = (facts.interventions[-1][0], facts.stop_ns)
     facts.outcome = labels.get("outcome", facts.outcome)
     facts.success = labels.get("success", facts.success)
+    if found.kept is not None:
+        facts.problem += f"; {found.left_out} damaged bytes of its bag were left out"
     write_facts(episode, facts)
     label_text = f"{facts.outcome}, {_SUCCESS[facts.success]}"
     return f"{episode}: {facts.duration_s:.1f} s recovered; {label_text}{said}"
-
-
-def _repair(episode: Path) -> bool:
-    """Write the index of an episode's file and its metadata; False if it holds no message."""
-    path = mcap_path(episode)
-    if not path.exists():
-        others = sorted(episode.glob("*.mcap"))
-        if len(others) > 1:
-            names = [one.name for one in others]
-            raise BagError(f"{episode}: got {names}, expected {path.name}")
-        if not others:
-            return False
-        path = others[0]  # the folder was renamed
-    try:
-        file = McapFile.of_killed(path)
-    except BagError as error:
-        if "holds nothing" in str(error):
-            return False
-        raise
-    file.close()
-    if not file.totals.counts:
-        return False
-    write_metadata(episode, file)
-    return True
 
 
 def _replay(facts: EpisodeFacts, event: EpisodeEvent, time_ns: int) -> None:

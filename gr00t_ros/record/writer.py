@@ -6,6 +6,7 @@ Orders to open and finish an episode are never dropped.
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
@@ -17,6 +18,7 @@ from gr00t_ros.record.facts import EpisodeFacts, write_facts
 from gr00t_ros.record.preroll import Message
 
 _WAKE_S = 0.1
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class EpisodeWriter:
         self._problem = ""
         self._bag: Bag | None = None
         self._folder = Path()  # of the open episode
+        self._made: set[Path] = set()  # folders of this recorder: it writes to no other one
         self._ending = self._busy = False
         self._thread = threading.Thread(target=self._run, name="episode_writer", daemon=True)
         self._thread.start()
@@ -159,6 +162,7 @@ class EpisodeWriter:
         if isinstance(item, _Open):
             self._bag, self._folder = None, item.folder
             self._bag = self._make_bag(item.folder)
+            self._made.add(item.folder)
         elif isinstance(item, _Finish):
             self._finish(item)
         elif self._bag is None or self._problem:
@@ -175,7 +179,8 @@ class EpisodeWriter:
     def _failed(self, item: Message | _Open | _Finish | None, error: OSError) -> None:
         """Give up what could not be written; the bag stays as whole as it is."""
         folder = item.folder if isinstance(item, _Finish) else self._folder
-        text = f"{folder}: cannot be written: {error}; free the disk, then begin another episode"
+        remedy = "free the disk, then begin" if error.errno in _FULL else "begin"
+        text = f"{folder}: cannot be written: {error}; {remedy} another episode"
         with self._changed:
             self._problem = self._problem or text
         self._log(text)
@@ -195,6 +200,8 @@ class EpisodeWriter:
 
     def _finish(self, order: _Finish) -> None:
         """Write index, metadata and facts; the reserve on the disk is for them."""
+        if order.folder not in self._made:
+            return  # its folder could not be made, or is another recorder's: nothing is in it
         if order.label:
             write_facts(order.folder, order.facts)
             return

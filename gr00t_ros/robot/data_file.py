@@ -12,7 +12,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -91,6 +91,18 @@ def unicode_problem(text: str) -> str:
         return "a NUL in a text"
     halves = any("\ud800" <= char <= "\udfff" for char in text)
     return "half a UTF-16 character in a text" if halves else ""
+
+
+def options_problem(options: Mapping[str, object]) -> str:
+    """Which of a command's options no file or message may contain, and why; empty if all may.
+
+    A word of a command line that is not UTF-8 comes as such a text.
+    """
+    for name, value in options.items():
+        for one in value if isinstance(value, list) else [value]:
+            if problem := unicode_problem(str(one)):
+                return f"{name}: got {str(one)!r:.80}, {problem}: expected UTF-8 without NUL"
+    return ""
 
 
 class _RefusedError(ValueError):

@@ -23,7 +23,9 @@ from recorded_bag import by_policy, streams, write_episode, write_recording  # n
 from ros_fixtures import wait_until  # noqa: E402
 
 from gr00t_ros.convert.__main__ import main  # noqa: E402
+from gr00t_ros.convert.place import Place  # noqa: E402
 from gr00t_ros.dataset.lerobot import LeRobotDataset  # noqa: E402
+from gr00t_ros.record.__main__ import main as record  # noqa: E402
 from gr00t_ros.robot.files import load_embodiment  # noqa: E402
 from gr00t_ros.tools.embodiment import new  # noqa: E402
 
@@ -152,6 +154,104 @@ def test_an_output_that_is_there_is_refused(recording, tmp_path, capsys):
     assert "is there already" in capsys.readouterr().err and not list(output.iterdir())
 
 
+def while_it_is_made(patch, do):
+    """Call `do` once, when all episodes are converted and the dataset has no name yet."""
+    real = Place.give_name
+
+    def give_name(*args):
+        do()
+        real(*args)
+
+    patch.setattr(Place, "give_name", give_name)
+
+
+@pytest.mark.parametrize("appending", [False, True])
+def test_only_the_dataset_that_is_appended_to_is_ever_replaced(
+    recording, tmp_path, capsys, monkeypatch, appending
+):
+    """What somebody put there meanwhile stays; once it is moved, --resume ends the conversion."""
+    output, mine = tmp_path / "out", tmp_path / "mine"
+    first, second = (recording / f"episode_00000{number}" for number in (0, 1))
+    options = ["--append"] if appending else []
+    if appending:
+        assert convert(first, output) == 0
+
+    def replace():
+        if appending:
+            output.rename(mine)
+        output.mkdir()
+        (output / "precious.txt").write_text("a work of years")
+
+    with monkeypatch.context() as patch:
+        while_it_is_made(patch, replace)
+        assert convert(second, output, *options) == 2
+    told = capsys.readouterr().err
+    assert f"{output}: was made by somebody else" in told and "--resume" in told
+    assert [one.name for one in output.iterdir()] == ["precious.txt"]
+    output.rename(tmp_path / "kept")
+    if appending:
+        mine.rename(output)
+    assert convert(second, output, *options, "--resume") == 0
+    assert "1 of 1 episodes were converted before" in capsys.readouterr().err
+    assert len(LeRobotDataset(output).lengths) == 1 + appending
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept", "out"]
+
+
+def test_a_conversion_without_append_leaves_the_name_of_an_old_dataset_alone(recording, tmp_path):
+    """OUTPUT.before is somebody else's, unless --append has made it."""
+    mine = tmp_path / "out.before"
+    mine.mkdir()
+    assert convert(recording / "episode_000000", tmp_path / "out") == 0 and mine.is_dir()
+
+
+@pytest.mark.parametrize("option", ["--resume", "--append"])
+def test_one_output_is_converted_by_one_process_at_a_time(
+    recording, tmp_path, capsys, monkeypatch, option
+):
+    """The second one names the first, whatever its options, and the first one ends well."""
+    output, episode = tmp_path / "out", recording / "episode_000000"
+    again = []
+    with monkeypatch.context() as patch:
+        while_it_is_made(patch, lambda: again.append(convert(episode, output, option)))
+        assert convert(episode, output) == 0
+    assert again == [2]
+    assert f"{output}: is still converted by process {os.getpid()}" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("output", [".", "..", "/"])
+def test_a_folder_that_can_be_no_new_dataset_is_refused(recording, capsys, output):
+    """In one line."""
+    assert convert(recording, output) == 2
+    assert capsys.readouterr().err.startswith("gr00t dataset convert: ")
+
+
+def refused(run, words, capsys):
+    """What a command says that ends by its options, as `gr00t` runs it."""
+    try:
+        status = run(words)
+    except SystemExit as ended:
+        status = ended.code
+    assert status == 2
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--instruction", "--output", "--embodiment"])
+def test_a_text_that_is_not_utf_8_is_refused_at_its_option(tmp_path, capsys, option):
+    """A Latin-1 byte of a command line, before anything is read or written."""
+    text = os.fsdecode(b"T\xfcr")
+    bags = ["convert", "none", "--output", str(tmp_path / "out"), option, text]
+    told = refused(main, bags, capsys)
+    assert f"{option[2:]}: got 'T\\udcfcr', half a UTF-16 character" in told
+    if option != "--output":
+        words = [str(tmp_path / "rec"), "--embodiment", "franka_droid", option, text]
+        told = refused(record, [*words, "--no-screen"], capsys)
+        assert f"{option[2:]}: got 'T\\udcfcr', half a UTF-16 character" in told
+    told = refused(record, [text, "--embodiment", "franka_droid"], capsys)
+    assert "folder: got 'T\\udcfcr'" in told
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_episodes_are_appended_to_a_dataset(recording, tmp_path, capsys):
     """The same dataset as if all had been converted at once; another robot's is refused."""
     kept = [recording / f"episode_{number:06d}" for number in range(3)]
@@ -161,14 +261,44 @@ def test_episodes_are_appended_to_a_dataset(recording, tmp_path, capsys):
         assert main(["convert", *map(str, bags), *options]) == 0
     assert convert(kept[2], output, "--append") == 0
     assert content(output) == content(whole)
-    assert convert(kept[2], output, "--append", "--keep-size", "--format", "lerobot3") == 2
+    more = write_episode(tmp_path / "more", 3, [*streams(1.0), *by_policy(1.0)], seconds=1.0)
+    assert convert(more, output, "--append", "--keep-size", "--format", "lerobot3") == 2
     own = output / "meta" / "embodiment.yaml"
     own.write_text(own.read_text().replace("[0.0, 0.8]", "[0.0, 0.4]"))
-    refuse_append(kept[2], output, capsys, "action.finger.scale[1] is 0.8, not 0.4")
+    refuse_append(more, output, capsys, "action.finger.scale[1] is 0.8, not 0.4")
     own.unlink()
     info = output / "meta" / "info.json"
     info.write_text(info.read_text().replace("new_embodiment", "gr1"))
-    refuse_append(kept[2], output, capsys, "embodiment_tag of the new episodes")
+    refuse_append(more, output, capsys, "embodiment_tag of the new episodes")
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["with bags", "made earlier"])
+def test_no_episode_is_appended_twice(recording, tmp_path, capsys, known):
+    """Those that are there are named, and the others added; also of a copy, and of a moved one."""
+    output, moved = tmp_path / "out", tmp_path / "another" / "rec"
+    assert convert(recording / "episode_000000", output) == 0
+    if not known:  # an earlier version did not note the bags
+        listed = output / "meta" / "episodes.jsonl"
+        row = json.loads(listed.read_text())
+        del row["bag"]
+        listed.write_text(json.dumps(row) + "\n")
+    shutil.copytree(recording, moved)
+    before = content(output)
+    capsys.readouterr()
+    assert convert(moved / "episode_000000", output, "--append") == 0
+    told = capsys.readouterr().out
+    assert "not added again, it is in it" in told and "episode_000000" in told
+    assert "has all of these episodes already, nothing was added" in told
+    assert content(output) == before
+    assert convert(moved, output, "--append", "--json") == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["episodes"] == 3 and len(figures["there"]) == 1
+    lines = (output / "meta" / "episodes.jsonl").read_text().splitlines()
+    names = [json.loads(line)["recording"] for line in lines]
+    assert names == ["episode_000000", "episode_000001", "episode_000002"]
+    assert convert(recording, output, "--append") == 0
+    assert capsys.readouterr().out.count("not added again") == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["another", "out"]
 
 
 def refuse_append(bag, output, capsys, said):

@@ -13,11 +13,15 @@ import recorded_bag as rig  # noqa: E402
 from bag_files import write_bag  # noqa: E402
 from made_episode import number_of, picture  # noqa: E402
 from ramp_robot import CONTENT, robot  # noqa: E402
+from rclpy.qos import QoSProfile  # noqa: E402
+from rclpy.serialization import serialize_message  # noqa: E402
 from recorded_bag import MS, START_NS, by_human, by_policy, streams, write_episode  # noqa: E402
 
+from gr00t_ros.bags.message_types import type_name  # noqa: E402
 from gr00t_ros.convert.recordings import read_episodes, recorded  # noqa: E402
 from gr00t_ros.dataset.episode import SOURCES  # noqa: E402
 from gr00t_ros.errors import BagError  # noqa: E402
+from gr00t_ros.record.episode_bag import EpisodeBag, channel_of  # noqa: E402
 
 PERIOD_NS = round(1e9 / rig.RATE_HZ)
 
@@ -333,3 +337,68 @@ def test_broken_facts_are_refused(tmp_path):
     (folder / "episode.json").write_text(json.dumps(content))
     with pytest.raises(BagError, match="robot"):
         read_episodes(tmp_path / "rec", robot())
+
+
+@pytest.mark.parametrize("gaps", ["refuse", "split"])
+@pytest.mark.parametrize(
+    ("start_s", "stop_s"),
+    [(0, 1_795_000_002), (-4000, 2), (-4500, -3000), (9000, 10_000)],
+    ids=["stop far behind the bag", "start far before it", "both before it", "both behind it"],
+)
+def test_an_episode_far_outside_its_bag_is_refused_with_its_times(tmp_path, gaps, start_s, stop_s):
+    """As facts of a clock that was set; memory and time do not depend on how far."""
+    start_ns = START_NS + start_s * 10**9
+    messages = [*streams(2.0), *by_policy(2.0)]
+    times = {"start_ns": start_ns, "stop_ns": START_NS + stop_s * 10**9, "sources": []}
+    episode = written(tmp_path / "rec", messages, **times)
+    with pytest.raises(BagError, match="got no message from 1970-.* to .* UTC") as caught:
+        episode.load() if gaps == "refuse" else episode.load_parts()
+    assert "the clock was set during the episode" in str(caught.value)
+
+
+def test_a_clock_that_was_set_forward_inside_the_bag_is_refused_with_its_times(tmp_path):
+    """A robot without a battery clock: 1970 at its start, then the network tells the time."""
+    jump_ns = 1_795_000_000 * 10**9
+    later = START_NS + 10**9
+    messages = [
+        (topic, time_ns + (jump_ns if time_ns > later else 0), message)
+        for topic, time_ns, message in [*streams(2.0), *by_policy(2.0)]
+    ]
+    episode = written(tmp_path / "rec", messages, stop_ns=START_NS + 2 * 10**9 + jump_ns)
+    with pytest.raises(BagError, match="from 1970-.* to 2026-.* UTC .* the clock was set"):
+        episode.load_parts()
+
+
+TOPICS = [
+    *("/gr00t_policy/status", "/gr00t_policy/action_chunk", "/gr00t_policy/windows/base"),
+    *("/arm/c", "/arm/s", "/cmd_vel", "/tool_goal", "/joint_states", "/tool_pose", "/front"),
+]
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_a_message_that_is_none_refuses_its_episode_or_is_left_out(tmp_path, topic):
+    """Half of it is missing, as of a damaged bag: its topic and time are named, or it is a gap."""
+    made = [*streams(2.0), *by_human(2.0), *by_policy(2.0)]
+    for ms in range(0, 2000, 100):
+        time_ns = START_NS + ms * MS
+        made.append(rig.status(time_ns, "replaying"))
+        made.append(("/gr00t_policy/action_chunk", time_ns, rig.chunk(robot(), time_ns)))
+    broken_ns = START_NS + 1300 * MS
+    bag, channels, broken = EpisodeBag(tmp_path / "bag"), {}, 0
+    for name, time_ns, message in sorted(made, key=lambda one: one[1]):
+        if name not in channels:
+            channels[name] = channel_of(name, type_name(type(message)), QoSProfile(depth=1))
+        data = serialize_message(message)
+        if name == topic and abs(time_ns - broken_ns) <= 100 * MS:
+            data, broken = data[: len(data) // 2], broken + 1
+        bag.write(channels[name], time_ns, data)
+    bag.close()
+    assert broken
+    (episode,) = recorded([tmp_path / "bag"], robot(), instruction="lift it").kept
+    try:
+        parts = episode.load_parts()
+    except BagError as error:
+        assert f"{topic}: the message at " in str(error) and "is no " in str(error)
+        assert str(error).startswith(str(tmp_path / "bag"))
+    else:
+        assert parts.episodes

@@ -13,6 +13,7 @@ from pyarrow import parquet  # noqa: E402
 
 from gr00t_ros.dataset.checks.dataset import check_dataset  # noqa: E402
 from gr00t_ros.dataset.checks.table import CHECKS, ERROR, WARNING  # noqa: E402
+from gr00t_ros.dataset.lerobot import LeRobotDataset  # noqa: E402
 from gr00t_ros.errors import SettingsError  # noqa: E402
 
 CONTENT = files.content(episodes=3, rows=45)
@@ -143,6 +144,50 @@ def shifted_segment(columns):
     columns[name][1] += 1.0 / files.RATE_HZ
 
 
+NO_NUMBERS = {
+    "text": lambda count: pyarrow.array(["x"] * count),
+    "rows of texts": lambda count: pyarrow.array([["1", "2", "3"]] * count),
+    "bytes": lambda count: pyarrow.array([b"1"] * count),
+    "maps": lambda count: pyarrow.array([{"x": 1.0}] * count),
+    "tables of numbers": lambda count: pyarrow.array([[[1.0], [2.0], [3.0]]] * count),
+}
+
+
+def other_column(file, name, make):
+    """Replace a column of a parquet file by `make` of the number of its rows, of any type."""
+    table = parquet.read_table(file)
+    at = table.column_names.index(name)
+    parquet.write_table(table.set_column(at, name, make(len(table))), file)
+
+
+@pytest.mark.parametrize("form", ["groot", "lerobot3"])
+@pytest.mark.parametrize("name", ["observation.state", "action", "timestamp"])
+@pytest.mark.parametrize("what", NO_NUMBERS)
+def test_a_needed_column_without_rows_of_numbers_is_an_error(copied, form, name, what):
+    """Whatever else it has: nobody can train with it."""
+    folder = copied(form)
+    file = files.data_file(folder, 0) if form == "groot" else next(folder.glob("data/*/*.parquet"))
+    other_column(file, name, NO_NUMBERS[what])
+    found, _ = findings(folder)
+    of_it = [one for one in found if one.check == "column_numbers" and f"{name}: " in one.got]
+    assert of_it and of_it[0].is_error
+    assert of_it[0].expected == "(N,) or (N, D) of numbers"
+
+
+@pytest.mark.parametrize("form", ["groot", "lerobot3"])
+def test_an_episode_without_rows_is_named_by_its_place(copied, form):
+    """In the list of episodes: file and line, or row."""
+    folder = copied(form)
+    if form == "groot":
+        files.edit_json(folder / "meta" / "episodes.jsonl", lambda rows: rows[1].update(length=0))
+    else:
+        change = set_column("length", lambda v: [v[0], 0, *v[2:]])
+        files.edit_table(folder / EPISODES, change)
+    place = r"episodes\.jsonl:2: " if form == "groot" else "row 1: "
+    with pytest.raises(SettingsError, match=f"{place}length is 0, expected a whole number from 1"):
+        LeRobotDataset(folder)
+
+
 FAULTS = {
     "1 video one frame short": (encoded(pictures()[:-1]), {"video_frames"}),
     "2 video longer": (encoded([*pictures(), pictures()[-1]]), {"video_frames"}),
@@ -162,6 +207,10 @@ FAULTS = {
     ),
     "8 rows shuffled": (rows(shuffled), {"row_order"}),
     "9 NaN": (rows(set_column("observation.state", nan_in_row_5)), {"not_finite"}),
+    "a column of texts": (
+        lambda folder: other_column(files.data_file(folder), "action", NO_NUMBERS["text"]),
+        {"column_numbers"},
+    ),
     "10 one dimension short": (
         rows(set_column("observation.state", lambda v: [row[:2] for row in v])),
         {"column_width"},

@@ -96,7 +96,7 @@ def test_an_episode_that_is_none_is_refused_with_what_there_is(folder, episode):
         ("info.json", json.dumps(INFO | {"fps": 0}), "fps"),
         ("episodes.jsonl", "", "at least one episode"),
         ("episodes.jsonl", '{"episode_index": 0}', "length"),
-        ("episodes.jsonl", '{"episode_index": 0, "length": 0}', "without steps"),
+        ("episodes.jsonl", '{"episode_index": 0, "length": 0}', "expected a whole number from 1"),
         ("modality.json", "{}", "action is empty"),
         ("modality.json", '{"action": {"a": {"start": 0}}}', "end"),
         ("modality.json", '{"action": {"a": {"start": 3, "end": 3}}}', "start < end"),

@@ -15,6 +15,7 @@ pytest.importorskip("rosbags.rosbag2", reason="rosbags is not installed")
 from gr00t_ros.bags.bag import open_bag
 from gr00t_ros.errors import BagError
 from gr00t_ros.record.mcap_file import Channel, McapFile
+from gr00t_ros.record.mcap_repair import repair
 
 A = Channel("/a", "std_msgs/msg/String", "string data\n", "RIHS01_a", "[]")
 B = Channel("/b", "std_msgs/msg/Bool", "bool data\n", "RIHS01_b", "[]")
@@ -78,7 +79,7 @@ def test_a_file_cut_at_any_place_is_repaired(tmp_path):
     begun = file.size
     for length in [*random.Random(1).sample(range(600, len(data)), 150), begun, len(data)]:
         path.write_bytes(data[:length])
-        McapFile.of_killed(path).close()
+        repair(path)
         kept = read(path)
         assert kept == list(range(len(kept)))
         # each message is there whose last byte is before the cut
@@ -86,8 +87,111 @@ def test_a_file_cut_at_any_place_is_repaired(tmp_path):
         assert last == -1
         # and a second repair changes nothing
         repaired = path.read_bytes()
-        McapFile.of_killed(path).close()
+        repair(path)
         assert path.read_bytes() == repaired
+
+
+PAGE = 4096
+
+
+def places(path, count):
+    """(begin, end) of each message's record in a file that `write` has written."""
+    data, found, place = path.read_bytes(), [], 0
+    for number in range(count):
+        place = data.index(message(number)[2], place)
+        found.append((place - 31, place + 24))
+        place += 24
+    return found
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["killed", "closed"])
+def test_a_page_that_was_lost_costs_only_what_was_in_it(tmp_path, closed):
+    """What is whole behind it is kept too, and the old file; no message is other than it was."""
+    whole, path = tmp_path / "whole.mcap", tmp_path / "bag.mcap"
+    file = write(whole, 3000, chunk=300)
+    if closed:
+        file.close()
+    at, data = places(whole, 3000), whole.read_bytes()
+    chunks = [(at[n][0] - 57, at[n + 299][1]) for n in range(0, 3000, 300)]
+    heads = [*range(0, chunks[0][0] + 57), *(b for begin, _ in chunks for b in (begin, begin + 56))]
+    for begin in range(PAGE, len(data) - PAGE, PAGE):
+        lost = range(begin, begin + PAGE)
+        path.write_bytes(data[:begin] + bytes(PAGE) + data[lost.stop :])
+        damaged = path.read_bytes()
+        repaired = repair(path)
+        assert repaired is not None and repaired.changed
+        kept = set(read(path))
+        outside = {n for n, (a, b) in enumerate(at) if b <= lost.start or a >= lost.stop}
+        touched = {n for n, (a, b) in enumerate(chunks) if a < lost.stop and b + 4900 > lost.start}
+        if any(place in lost for place in heads):
+            assert kept >= {n for n in outside if n // 300 not in touched}
+        else:
+            assert kept >= {n for n in outside if n // 300 not in touched or at[n][0] < begin}
+        assert kept <= outside
+        if repaired.kept is not None:
+            assert repaired.kept.read_bytes() == damaged and repaired.left_out > 0
+            repaired.kept.unlink()
+        else:
+            assert kept == set(range(3000)), "only the end of the file was lost"
+
+
+def test_what_a_power_failure_left_as_zeros_is_no_message(tmp_path):
+    """The file has its length, and nothing from some sector on; a message may be half there."""
+    whole, path = tmp_path / "whole.mcap", tmp_path / "bag.mcap"
+    file = McapFile(whole)
+    for number in range(20):
+        file.write(A, 1000 + number, bytes(4) + bytes([1 + number]) * 3000)
+    file.close()
+    data = whole.read_bytes()
+    for begin in range(1024, len(data) - 2000, 512):
+        path.write_bytes(data[:begin] + bytes(len(data) - begin))
+        repaired = repair(path)
+        if repaired is None:
+            continue
+        with open_bag(path) as bag:
+            found = [one.data for one in bag.messages(("/a",))]
+        assert found == [bytes(4) + bytes([1 + n]) * 3000 for n in range(len(found))]
+        assert len(found) == sum(data.index(one) + 3004 <= begin for one in found)
+        assert repaired.file.totals.start_ns == 1000
+
+
+def test_no_damage_is_a_traceback_and_none_destroys_the_file(tmp_path):
+    """Bits that have changed: a file that is repaired can be read, all else is one error."""
+    whole, path = tmp_path / "whole.mcap", tmp_path / "bag.mcap"
+    write(whole, 60).close()
+    data, chance = whole.read_bytes(), random.Random(1)
+    for _ in range(400):
+        damaged = bytearray(data)
+        damaged[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        path.write_bytes(damaged)
+        try:
+            repaired = repair(path)
+        except BagError:
+            assert path.read_bytes() == damaged
+            continue
+        assert repaired is not None
+        if repaired.kept is not None:
+            assert repaired.kept.read_bytes() == damaged
+            repaired.kept.unlink()
+        with open_bag(path) as bag:
+            assert sum(one.count for one in bag.topics) >= 40
+
+
+def test_without_room_for_a_new_file_nothing_is_changed(tmp_path, monkeypatch):
+    """The error is the disk's, and no half file is left."""
+    path = tmp_path / "bag.mcap"
+    write(path, 30).close()
+    damaged = bytearray(path.read_bytes())
+    damaged[700:900] = bytes(200)
+    path.write_bytes(damaged)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(OSError, match="No space left"):
+        repair(path)
+    assert path.read_bytes() == damaged and [one.name for one in tmp_path.iterdir()] == ["bag.mcap"]
 
 
 def test_what_was_written_over_the_end_is_repaired(tmp_path):
@@ -103,7 +207,7 @@ def test_what_was_written_over_the_end_is_repaired(tmp_path):
         longer_data = longer.read_bytes()
         torn = tmp_path / "torn.mcap"
         torn.write_bytes(longer_data[: size + more] + data[size + more :])
-        McapFile.of_killed(torn).close()
+        repair(torn)
         assert read(torn)[:20] == list(range(20))
 
 
@@ -149,11 +253,10 @@ def test_a_file_of_somebody_else_is_not_touched(tmp_path):
     content = b"\x89MCAP0\r\n" + bytes(200)
     path.write_bytes(content)
     with pytest.raises(BagError, match="was not written by gr00t record"):
-        McapFile.of_killed(path)
+        repair(path)
     assert path.read_bytes() == content
     path.write_bytes(b"")
-    with pytest.raises(BagError, match="holds nothing"):
-        McapFile.of_killed(path)
+    assert repair(path) is None and path.read_bytes() == b""
 
 
 KILLED = """
@@ -176,6 +279,6 @@ def test_a_killed_process_leaves_a_file_that_can_be_repaired(tmp_path, size):
         while child.poll() is None and (not path.exists() or path.stat().st_size < size):
             pass
         child.send_signal(signal.SIGKILL)
-    McapFile.of_killed(path).close()
+    repair(path)
     kept = read(path)
     assert kept == list(range(len(kept))) and len(kept) > size // 200

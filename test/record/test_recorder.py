@@ -1,5 +1,9 @@
 """What is taken, when an episode cannot go on, and that no message of an episode is forgotten."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
@@ -46,9 +50,11 @@ class Rig:
 
     def __init__(self, folder, min_free=0, by_policy=False):
         self.now_ns = 1000 * MS
+        self.set_ns = 0  # by how much somebody has set the clock
         self.a, self.b = Queue("/a"), Queue("/b")
         self.status = Queue("/gr00t_policy/status")
         self.recording = Recording(folder, "franka_droid", min_free)
+        self.recording.claim()
         settings = SessionSettings("panda", "/gr00t_policy", by_policy=by_policy)
         self.session = Session(settings, "task", self.recording.next_index)
         writer = EpisodeWriter(10**6, give_room=self.recording.give_reserve)
@@ -57,6 +63,7 @@ class Rig:
             *(self.recording, self.session, Preroll(100 * MS), writer, topics),
             lambda: self.now_ns,
             lambda event: Message(EVENTS, event.time_ns, bytes(4) + event.name.encode()),
+            lambda: self.now_ns - self.set_ns,
         )
         self.recorder.status_topic = self.status.topic
         self.recorder.read_status = lambda data: Policy(data[4:].decode(), 1, "policy's task")
@@ -162,6 +169,28 @@ def test_a_clock_that_is_set_back_ends_the_episode(rig):
     assert rig.read(1)[0] == ("/a", 5010)
 
 
+@pytest.mark.parametrize("by_s", [2, 3600, 1_795_000_000])
+def test_a_clock_that_is_set_forward_ends_the_episode(rig, by_s):
+    """It ends where it was, with the reason; a clock that only runs on ends none, however late."""
+    rig.at(9000)
+    rig.start(9010)
+    rig.send(rig.a, 9020)
+    rig.at(9020)
+    rig.send(rig.a, 60_000)
+    rig.at(60_000)
+    rig.set_ns = by_s * 1000 * MS
+    later = 60_010 + by_s * 1000
+    rig.send(rig.a, later - 5)
+    rig.at(later)
+    facts = rig.session.last
+    assert rig.session.episode is None and facts is not None
+    assert facts.problem == f"the clock was set forward by {by_s:.1f} s"
+    assert facts.stop_ns == 60_000 * MS
+    rig.start(later + 10)
+    rig.stop(later + 20)
+    assert rig.read(1)[0] == ("/a", later - 5)
+
+
 def test_the_policys_status_begins_and_ends_episodes(tmp_path):
     """With the pre-roll before it; silence ends one too."""
     rig = Rig(tmp_path / "recording", by_policy=True)
@@ -218,3 +247,40 @@ def test_closing_ends_the_open_episode_and_frees_the_reserve(tmp_path, capsys):
     text = capsys.readouterr().out
     assert "franka_droid: 2 of 3 episodes kept, 0.0 s" in text
     assert "NOT FINISHED" in text and f"gr00t record recover {folder}" in text
+
+
+def test_a_folder_has_one_recorder_at_a_time(tmp_path):
+    """The second is refused with the first one's process; when that ends, it goes on counting."""
+    folder = tmp_path / "recording"
+    one = Rig(folder)
+    one.start(1000)
+    with pytest.raises(BagError, match=f"{folder}: process {os.getpid()} records to it: stop"):
+        Rig(folder)
+    one.recorder.close()
+    other = Rig(folder)
+    assert other.recording.next_index == 1
+    other.recorder.close()
+
+
+CLAIMS = """
+import sys
+from pathlib import Path
+from gr00t_ros.record.recording import Recording
+recording = Recording(Path(sys.argv[1]), "franka_droid", 0)
+recording.claim()
+print("claimed", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_killed_recorder_holds_nothing(tmp_path):
+    """The kernel lets its folder go."""
+    folder = tmp_path / "recording"
+    command = [sys.executable, "-c", CLAIMS, str(folder)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True) as child:
+        assert child.stdout.readline() == "claimed\n"
+        with pytest.raises(BagError, match=f"process {child.pid} records to it"):
+            Rig(folder)
+        child.kill()
+    Rig(folder).recorder.close()

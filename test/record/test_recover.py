@@ -11,6 +11,7 @@ from broken_json import each_broken, line_about, spoil  # noqa: E402
 from rclpy.qos import QoSProfile  # noqa: E402
 from rclpy.serialization import serialize_message  # noqa: E402
 
+from gr00t_ros.bags.bag import open_bag  # noqa: E402
 from gr00t_ros.errors import BagError  # noqa: E402
 from gr00t_ros.msg import EpisodeEvent, PolicyStatus  # noqa: E402
 from gr00t_ros.record.episode_bag import EpisodeBag, channel_of, mcap_path  # noqa: E402
@@ -198,7 +199,7 @@ def test_an_episode_that_is_still_recorded_is_left_alone(tmp_path, capsys):
     live.write(STATUS, 9 * S, serialize_message(PolicyStatus()))
     other = killed(tmp_path, START, (15, "stop", "policy", ""), index=1)
     before = mcap_path(live.folder).read_bytes()
-    with pytest.raises(BagError, match="episode_000000_0.mcap: is still recorded: stop its rec"):
+    with pytest.raises(BagError, match="episode_000000_0.mcap: is still recorded by process"):
         recover_main([str(tmp_path)])
     assert f"{other}: 5.0 s recovered" in capsys.readouterr().out
     assert mcap_path(live.folder).read_bytes() == before and read_facts(live.folder) is None
@@ -219,3 +220,102 @@ def test_an_episode_whose_folder_was_renamed_is_recovered(tmp_path):
     with pytest.raises(BagError, match="expected episode_000007_0.mcap"):
         list(recover(renamed))
     assert (renamed / FILE).read_text() == "{"
+
+
+def finished(folder, index=0):
+    """The folder of an episode that is finished, with its facts."""
+    episode = killed(folder, START, (15, "success", "policy", ""), index=index)
+    list(recover(folder))
+    assert list(recover(folder)) == []
+    return episode
+
+
+CUTS = {
+    "half": lambda data: data[: len(data) // 2],
+    "zeros": lambda data: data[: len(data) * 3 // 4] + bytes(len(data) // 4),
+    "without its end": lambda data: data[:-100],
+}
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_a_finished_episode_whose_bag_is_cut_off_is_seen_and_repaired(tmp_path, capsys, cut):
+    """As a power failure may leave it; its facts stay, and a second repair changes nothing."""
+    episode = finished(tmp_path)
+    before, path = read_facts(episode), mcap_path(episode)
+    path.write_bytes(CUTS[cut](path.read_bytes()))
+    assert info([str(tmp_path)]) == 1
+    assert f"{path}: is cut off: gr00t record recover {episode}" in capsys.readouterr().out
+    (line,) = recover(tmp_path)
+    assert line.startswith(f"{episode}: its bag was repaired, episode.json is as it was")
+    facts = read_facts(episode)
+    assert before is not None and facts is not None and "bag was damaged" in facts.problem
+    assert (facts.success, facts.stop_ns) == (before.success, before.stop_ns)
+    with open_bag(episode) as bag:
+        assert len(list(bag.messages([one.name for one in bag.topics]))) >= 1
+    repaired = path.read_bytes()
+    assert list(recover(tmp_path)) == [] and path.read_bytes() == repaired
+    assert info([str(tmp_path)]) == 0
+
+
+def test_a_finished_episode_without_its_bag_is_discarded(tmp_path):
+    """Nothing of it is left; it says so, and in no dataset is it missing silently."""
+    episode = finished(tmp_path)
+    mcap_path(episode).write_bytes(b"")
+    (line,) = recover(tmp_path)
+    assert line == f"{episode}: its bag holds no message; discarded"
+    facts = read_facts(episode)
+    assert facts is not None and facts.outcome == "discarded" and facts.instruction
+    assert list(recover(tmp_path)) == []
+
+
+def test_a_repair_names_what_it_left_out_and_the_file_that_has_it(tmp_path):
+    """The old bag is as it was."""
+    episode = killed(tmp_path, START, (15, "success", "policy", ""))
+    path = mcap_path(episode)
+    data = path.read_bytes()
+    damaged = data[: data.rindex(b"success") + 4]
+    path.write_bytes(damaged)
+    (line,) = recover(tmp_path)
+    kept = path.with_name(f"{path.name}.damaged")
+    assert " bytes are left out, " in line and kept.name in line
+    assert kept.read_bytes() == damaged
+    facts = read_facts(episode)
+    assert facts is not None and "damaged bytes of its bag were left out" in facts.problem
+
+
+def no_event(episode, data):
+    """Put a message that is no event into an episode's bag."""
+    bag = EpisodeBag(episode)
+    bag.write(EVENTS, 10 * S, data)
+    bag.close()
+
+
+def test_an_episode_that_cannot_be_repaired_keeps_no_other_from_it(tmp_path):
+    """Whatever is wrong with it: each of the others is repaired, and each of these is named."""
+    whole = serialize_message(EpisodeEvent(event="start", text="x"))
+    recording = Recording(tmp_path, "franka_droid", 0)
+    for index, data in enumerate((whole[:20], bytes(4) + b"\xff" * 60, b"\xff" * 60)):
+        no_event(recording.episode(index), data)
+    recording.episode(3).mkdir()
+    mcap_path(recording.episode(3)).mkdir()
+    last = killed(tmp_path, START, (15, "success", "policy", ""), index=4)
+    found = []
+    with pytest.raises(BagError) as caught:
+        found.extend(recover(tmp_path))
+    assert found == [f"{last}: 5.0 s recovered; kept, success"]
+    told = str(caught.value).splitlines()
+    assert [f"episode_{index:06d}" in line for index, line in enumerate(told)] == [True] * 4
+    assert f"/gr00t_record/events: the message at {10 * S} ns" in told[0]
+
+
+def test_episodes_do_not_depend_on_the_copy_of_the_embodiment_file(tmp_path, capsys):
+    """It is empty: they are repaired and listed, and what is wrong is said."""
+    episode = killed(tmp_path, START, (15, "success", "policy", ""))
+    (tmp_path / "embodiment.yaml").write_bytes(b"")
+    found = []
+    with pytest.raises(BagError, match=r"embodiment\.yaml.*put the file there"):
+        found.extend(recover(tmp_path))
+    assert found == [f"{episode}: 5.0 s recovered; kept, success"]
+    assert info([str(tmp_path)]) == 1
+    told = capsys.readouterr().out
+    assert "unknown robot: 1 of 1 episodes kept, 5.0 s" in told and "unreadable: " in told

@@ -4,6 +4,7 @@ import errno
 import os
 import threading
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import yaml
@@ -66,6 +67,33 @@ def test_an_episode_is_a_bag_with_its_facts(writers, tmp_path):
     names = {"episode.json", "episode_000000_0.mcap", "metadata.yaml"}
     assert {path.name for path in folder.iterdir()} == names
     assert read_facts(folder) == facts()
+
+
+def test_what_facts_speak_of_is_on_the_disk_before_them(writers, tmp_path, monkeypatch):
+    """The bag's bytes and the names in its folder: a power failure never leaves facts alone."""
+    real, folder = os.fsync, tmp_path / "episode_000000"
+    order, disk = [], {}
+
+    def fsync(number):
+        path = Path(os.readlink(f"/proc/self/fd/{number}"))
+        order.append("facts" if path.name.startswith("episode.json") else path.name)
+        if path.is_file():
+            disk[path.name] = path.read_bytes()
+        real(number)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    writer = writers(10**6)
+    writer.open(folder, [message(n) for n in range(5)])
+    writer.finish(folder, facts())
+    assert writer.wait(30.0)
+    bag = "episode_000000_0.mcap"
+    assert disk[bag] == (folder / bag).read_bytes()
+    before = order[: order.index("facts")]
+    assert (
+        before.index(tmp_path.name)
+        < before.index(bag)
+        < len(before) - 1 - before[::-1].index(folder.name)
+    )
 
 
 @pytest.mark.parametrize("distro", ["", "kilted"])
@@ -178,14 +206,19 @@ def test_a_full_disk_ends_the_episode_and_loses_nothing_finished(writers, tmp_pa
 
 
 def test_an_episode_that_cannot_begin_is_a_problem(writers, tmp_path):
-    """Its folder is there already: nothing in it is touched."""
+    """Its folder is there already: nothing is written to it, neither facts nor a later label."""
     folder = tmp_path / "episode_000000"
     folder.mkdir()
-    (folder / "precious").write_text("text")
+    (folder / "episode.json").write_text("another recorder's")
     said: list[str] = []
     writer = writers(10**6, log=said.append)
     writer.open(folder, [message(1)])
     assert writer.wait(30.0)
     assert "episode_000000: cannot be written" in writer.problem
+    assert "File exists" in said[0] and "free the disk" not in said[0]
     assert writer.counts.lost == Counter({"/a": 1})
-    assert [path.name for path in folder.iterdir()] == ["precious"]
+    writer.finish(folder, facts())
+    writer.label(folder, facts())
+    assert writer.wait(30.0)
+    assert [path.name for path in folder.iterdir()] == ["episode.json"]
+    assert (folder / "episode.json").read_text() == "another recorder's"

@@ -39,6 +39,7 @@ class RowCheck:
         self._dataset, self._index, self._embodiment = dataset, index, embodiment
         self._file = str(dataset.data_file(index).relative_to(dataset.path))
         self._findings = Findings()
+        self._unread: set[str] = set()  # columns that have a finding for that already
         self.columns: dict[str, Array] = {}
 
     def run(self, tasks: Collection[int] | None, first_index: int | None) -> list[Finding]:
@@ -48,10 +49,11 @@ class RowCheck:
         except SettingsError as error:
             self._add("data_file", str(error).replace(f"{self._dataset.path}/", ""), "rows")
             return self._findings.kept
-        self._missing(types)
-        self._read(
-            [name for name, kind in types.items() if not any(text in kind for text in _NO_NUMBERS)]
-        )
+        needed = self._needed()
+        self._missing(types, needed)
+        texts = {name for name, kind in types.items() if any(text in kind for text in _NO_NUMBERS)}
+        self._read([name for name in types if name not in texts])
+        self._are_numbers(types, needed)
         self._length()
         for name, values in self.columns.items():
             self._width(name, values)
@@ -70,7 +72,8 @@ class RowCheck:
 
     # --- columns -----------------------------------------------------------------------------
 
-    def _missing(self, types: Mapping[str, str]) -> None:
+    def _needed(self) -> set[str]:
+        """The columns that somebody who trains with the dataset reads."""
         dataset = self._dataset
         needed = {of.name for keys in (dataset.states, dataset.actions) for of in keys.values()}
         needed |= set(dataset.annotations.values()) | {"timestamp"}
@@ -78,7 +81,10 @@ class RowCheck:
             needed |= {STATE, ACTION, *_NUMBERS, TASK_INDEX}
         elif dataset.is_v3:
             needed |= {*_NUMBERS, TASK_INDEX}
-        for name in sorted(needed - set(types)):
+        return needed
+
+    def _missing(self, types: Mapping[str, str], needed: Collection[str]) -> None:
+        for name in sorted(set(needed) - set(types)):
             self._add("column_missing", f"no column {name!r}", f"one; it has {', '.join(types)}")
 
     def _read(self, names: list[str]) -> None:
@@ -91,10 +97,20 @@ class RowCheck:
                     self._read([name])
             else:
                 self._add("data_file", str(error).replace(f"{self._dataset.path}/", ""), "numbers")
+                self._unread |= set(names)
             return
         for name, values in found.items():
             if values.ndim <= 2:
                 self.columns[name] = as_rows(values)
+
+    def _are_numbers(self, types: Mapping[str, str], needed: Collection[str]) -> None:
+        """Whether each needed column is one of numbers, unless info.json says that it is text."""
+        for name in sorted(set(needed) & set(types) - set(self.columns)):
+            stated = self._dataset.features.get(name, {}).get("dtype")
+            if name in self._dataset.annotations.values() and _is_text(str(stated)):
+                continue
+            if name not in self._unread:
+                self._add("column_numbers", f"{name}: {types[name]}", "(N,) or (N, D) of numbers")
 
     def _length(self) -> None:
         counts = {len(values) for values in self.columns.values()}

@@ -144,6 +144,9 @@ CHECKS: Final[dict[str, Check]] = {
         _ALL,
     ),
     "column_missing": Check(ERROR, "a column that is needed is not in the parquet file", _AGAIN),
+    "column_numbers": Check(
+        ERROR, "a column that is needed has no row of numbers, (N,) or (N, D)", _AGAIN, _ALL
+    ),
     "column_width": Check(
         ERROR,
         "a column has another width than info.json says",

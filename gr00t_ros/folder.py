@@ -1,0 +1,81 @@
+"""Folders that must survive: files that are there whole or not at all, and one process at a time.
+
+What `write_whole` and `to_disk` have written is on the disk when they return: a power failure after
+that does not change it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import suppress
+from pathlib import Path
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file so that it is there with all of its content or not at all; raises OSError."""
+    data = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    to_disk(path.parent)
+
+
+def to_disk(path: Path) -> None:
+    """Wait until a file's content, or the names in a folder, are on the disk; raises OSError."""
+    number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+class Hold:
+    """One process at a time in a folder. The kernel ends it with its process, however that ends.
+
+    other: who holds the folder already, so that this one does not; empty if it does.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Raises OSError if there is no such folder."""
+        self._number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.other = hold(self._number)
+
+    def release(self) -> None:
+        """Let another one have it; may be called again."""
+        if self._number >= 0:
+            os.close(self._number)
+        self._number = -1
+
+
+def hold(number: int) -> str:
+    """Hold an open file until it is closed; returns who holds it already, empty if nobody does.
+
+    On a file system without locks nobody ever does.
+    """
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _holder(number)
+    except OSError:
+        return ""
+    return ""
+
+
+def _holder(number: int) -> str:
+    """Who holds an open file, as Linux lists it in /proc/locks."""
+    status = os.fstat(number)
+    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    with suppress(OSError):
+        for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
+            words = line.split()
+            if words[1] == "FLOCK" and device in words:
+                return f"process {words[4]}"
+    return "another process"
