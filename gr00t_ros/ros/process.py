@@ -25,11 +25,11 @@ import rclpy
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
 from gr00t_ros.errors import Gr00tError, SettingsError, ThreadError
 from gr00t_ros.robot.files import read_yaml
+from gr00t_ros.ros.join import join_as_node
 from gr00t_ros.ros.node_help import NodeHelp, as_parameters, asks_for_help, corrected
 from gr00t_ros.ros.periodic import FRAMES, CrashLog
 from gr00t_ros.ros.transports import avoid_shared_memory
@@ -193,14 +193,7 @@ def initialise(arguments: Sequence[str] | None, about: NodeHelp | None = None) -
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
     options = {} if about is None else about.options
-    try:
-        rclpy.init(
-            args=as_parameters(words, options), signal_handler_options=SignalHandlerOptions.NO
-        )
-    except RuntimeError as error:  # UnknownROSArgsError, RCLError
-        raise SettingsError(
-            f"ROS arguments: not understood: {error}; its own options come before --ros-args"
-        ) from error
+    join_as_node(as_parameters(words, options))
     refuse_words(words, about)
 
 

@@ -19,12 +19,11 @@ from rclpy.clock_type import ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage
 
-from gr00t_ros.errors import SettingsError
 from gr00t_ros.msg import EpisodeEvent, JointComparison, PolicyStatus
 from gr00t_ros.ros import qos
+from gr00t_ros.ros.join import join_as_client
 from gr00t_ros.ros.transports import avoid_shared_memory
 from gr00t_ros.session.mode import Mode
 from gr00t_ros.session.preview import topic_part
@@ -321,12 +320,7 @@ def _joined(arguments: Sequence[str]) -> tuple[Any, SingleThreadedExecutor]:
     """
     avoid_shared_memory()
     context = rclpy.Context()
-    try:
-        rclpy.init(
-            args=list(arguments), context=context, signal_handler_options=SignalHandlerOptions.NO
-        )
-    except RuntimeError as error:  # UnknownROSArgsError, RCLError
-        raise SettingsError(f"ROS arguments: not understood: {error}") from error
+    join_as_client(arguments, context)
     node = rclpy.create_node(
         f"gr00t_web_{os.getpid()}",
         context=context,
