@@ -31,7 +31,18 @@ LARGEST = 1e12
 """Upper bound of every number in a file: squares and products of such numbers stay finite."""
 
 TOPIC = re.compile(r"[/~]?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
-"""A ROS topic name."""
+"""A ROS topic name; `is_topic` also has its length."""
+
+MOST_LETTERS = 247
+"""The longest name of a ROS topic or service: 255 of DDS, less 8 that rmw puts before it."""
+
+
+A_TOPIC = f"a ROS name such as /joint_states, of at most {MOST_LETTERS} letters"
+
+
+def is_topic(text: str) -> bool:
+    """Whether `text` can be the name of a ROS topic."""
+    return TOPIC.fullmatch(text) is not None and len(text) <= MOST_LETTERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +143,8 @@ class Field:
 
     def topic(self) -> str:
         """A ROS topic name."""
-        if not isinstance(self.value, str) or not TOPIC.fullmatch(self.value):
-            raise self.error("a ROS topic name such as /joint_states")
+        if not isinstance(self.value, str) or not is_topic(self.value):
+            raise self.error(A_TOPIC)
         return self.value
 
     def number(self, low: float = -LARGEST, high: float = LARGEST) -> float:

@@ -59,6 +59,7 @@ _OTHERS = ("e_stop", "e-stop")  # further spellings of the verb estop: a hurried
 _STOPS = ("estop", *_OTHERS)
 _NOTICE_S = 1.0
 _DRAW_S = 0.25
+_MOST_LETTERS = 200  # ROS allows 247 for the name of a service, which begins with the node's
 _NAME = re.compile(r"(/[A-Za-z_][A-Za-z0-9_]*)+")
 
 # Printed when the node accepted the request.
@@ -273,7 +274,7 @@ def _answered(options: argparse.Namespace, success: bool, message: str, accepted
 def node_name(text: str) -> str:
     """A node's full name, as the type of an option."""
     name = "/" + text.strip("/")
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) or len(name) > _MOST_LETTERS:
         raise argparse.ArgumentTypeError(
             f"got {text!r}, expected a full name such as {DEFAULT_NODE}"
         )

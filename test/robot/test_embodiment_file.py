@@ -9,6 +9,7 @@ import yaml
 
 from gr00t_ros.errors import EmbodimentError
 from gr00t_ros.robot import files
+from gr00t_ros.robot.field import MOST_LETTERS
 from gr00t_ros.robot.files import find_embodiment, load_embodiment, read_yaml
 
 CONFIG = Path(__file__).parents[2] / "config" / "embodiments"
@@ -177,6 +178,21 @@ def test_a_scalar_is_the_decimal_number_that_it_looks_like_or_its_own_text(
 def test_no_file_that_we_ship_has_a_number_that_others_read_otherwise(file):
     """Every reader of YAML 1.1 finds the same values in it."""
     assert read_yaml(file, "a", EmbodimentError) == yaml.safe_load(file.read_text())
+
+
+@pytest.mark.parametrize("letters", [247, 248])
+def test_a_topic_is_as_long_as_ros_allows(tmp_path, letters):
+    """A longer one would end the node with an error of rcl."""
+    text = (CONFIG / "franka_droid.yaml").read_text()
+    topic = "/" + "a" * (letters - 1)
+    path = tmp_path / "robot.yaml"
+    path.write_text(text.replace("topic: /joint_states", f"topic: {topic}"))
+    assert path.read_text() != text
+    if letters <= MOST_LETTERS:
+        assert topic in {stream.topic for stream in load_embodiment(str(path)).state}
+        return
+    with pytest.raises(EmbodimentError, match="of at most 247 letters"):
+        load_embodiment(str(path))
 
 
 def test_the_same_key_in_two_places_is_no_duplicate(tmp_path):
