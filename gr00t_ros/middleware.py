@@ -10,9 +10,9 @@ import ctypes
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
-from pathlib import Path
 from types import ModuleType
 from typing import Final
 
@@ -45,8 +45,10 @@ def check_at_import() -> None:
 def check_middleware() -> None:
     """Raise SettingsError if RMW_IMPLEMENTATION names a middleware that is not installed."""
     name = os.environ.get("RMW_IMPLEMENTATION", "")
+    if not name:
+        return
     installed = _installed()
-    if not name or name in installed or _loads(name):
+    if name in installed or _loads(name):
         return
     known = ", ".join(sorted(installed)) or "none found"
     raise SettingsError(
@@ -56,10 +58,12 @@ def check_middleware() -> None:
 
 
 def _installed() -> set[str]:
-    """The middlewares in ament's index."""
+    """The middlewares in ament's index; a folder that cannot be read has none."""
     prefixes = [p for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p]
-    folders = [Path(prefix, _INDEX) for prefix in (*prefixes, sys.prefix)]
-    names = {entry.name for folder in folders if folder.is_dir() for entry in folder.iterdir()}
+    names: set[str] = set()
+    for prefix in (*prefixes, sys.prefix):
+        with suppress(OSError):
+            names.update(os.listdir(os.path.join(prefix, _INDEX)))
     return names - {_NO_MIDDLEWARE}
 
 
