@@ -35,7 +35,7 @@ from bench.camera_readers import SLOT_PX, Callbacks, Pulled, embodiment
 from bench.paired import Report, Target
 from bench.spinning import spun
 from gr00t_ros.inputs import images
-from gr00t_ros.ros.fast_dds import profiles_variable
+from gr00t_ros.ros.transports import profiles_variable
 
 VARIANTS = {"pulled": Pulled, "callbacks": Callbacks}
 LOADS = ("idle", "observing")

@@ -34,8 +34,8 @@ from sensor_msgs.msg import Image
 from bench.camera_publisher import publish_now
 from bench.paired import Report, Target
 from gr00t_ros.inputs import cdr
-from gr00t_ros.ros.fast_dds import profiles_variable
 from gr00t_ros.ros.pulled import PulledSubscription
+from gr00t_ros.ros.transports import profiles_variable
 from gr00t_ros.tools.doctor_checks import LOST_SHARE
 
 PROFILE = Path(__file__).parents[1] / "config" / "fastdds_large_frames.xml"

@@ -32,9 +32,9 @@ from gr00t_ros.node.status import COMMIT
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.limits import JointLimits
 from gr00t_ros.ros import qos
-from gr00t_ros.ros.fast_dds import profiles_variable
 from gr00t_ros.ros.flow_messages import flow_of_message
 from gr00t_ros.ros.periodic import PeriodicThread
+from gr00t_ros.ros.transports import profiles_variable
 from gr00t_ros.sim.record import Record, load_record
 from gr00t_ros.sim.stand_in.robot import NAME as ROBOT
 from gr00t_ros.trace.flow import Flow

@@ -15,7 +15,9 @@ from __future__ import annotations
 import argparse
 import atexit
 import difflib
+import errno
 import importlib
+import io
 import math
 import os
 import signal
@@ -37,7 +39,9 @@ from gr00t_ros.errors import (
     UnreachableError,
     UnreadableError,
 )
+from gr00t_ros.middleware import check_at_import
 from gr00t_ros.starting import starting
+from gr00t_ros.text_table import printable
 
 DONE: Final = 0
 NO: Final = 1
@@ -53,6 +57,8 @@ _COULD_NOT: Final = (
     *(SettingsError, UnreadableError, ProfileError, BagError, TraceError),
     *(NodeError, LaunchError, UnreachableError, DeadlineError),
 )
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What a write fails with, which names no file: the disk is full, or broken."""
 _WIDTH: Final = 78
 _HELP: Final = ("-h", "--help")
 _Number = TypeVar("_Number", int, float)
@@ -64,31 +70,67 @@ def status_of(error: Gr00tError) -> int:
 
 
 def program(run: Callable[[], int]) -> int:
-    """Run a command as the whole process; return its status, or CLOSED_PIPE without a traceback."""
+    """Run a command as the whole process; return its status.
+
+    CLOSED_PIPE if the reader of its output has gone. A file or an output that the system refuses is
+    one line and MISUSE: each command reports its own files better, where it expects the refusal.
+    """
+    _repair_streams()
+    check_at_import()
     # launch sends a SIGINT behind the terminal's own: it must not kill a Python that ends already
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     try:
         status = run()
         sys.stdout.flush()
         sys.stderr.flush()
-    except BrokenPipeError:
-        # What is left in the buffers would raise again when the interpreter flushes them.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        for stream in (sys.stdout, sys.stderr):
-            if _is_closed(stream):
-                os.dup2(nowhere, stream.fileno())
-        return CLOSED_PIPE
     except KeyboardInterrupt:  # between two commands' own handling of it
         return INTERRUPTED
+    except OSError as error:
+        return _refused_by_system(error)
     return status
 
 
-def _is_closed(stream: Any) -> bool:
+def _repair_streams() -> None:
+    """Give the process all three streams, and let every text be printed in any encoding."""
+    # In the order of their numbers: each closed one gets its own number again.
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - to the end of the process
+        elif mode == "w" and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _refused_by_system(error: OSError) -> int:
+    """Say what the system refused, if it was an output or a file; else raise the error."""
+    broken = {name: problem for name in ("stdout", "stderr") if (problem := _problem_of(name))}
+    problems = [error, *broken.values()]
+    if any(isinstance(problem, BrokenPipeError) for problem in problems):
+        return CLOSED_PIPE
+    if error.filename is not None:
+        what = error.filename
+    elif broken or error.errno in _FULL:
+        what = next(iter(broken), "an output")
+    else:
+        raise error
+    print(f"gr00t: {printable(str(what))}: {error.strerror or error}", file=sys.stderr)
+    return MISUSE
+
+
+def _problem_of(name: str) -> OSError | None:
+    """Why a stream cannot be flushed; the rest of it is then dropped.
+
+    What is left in its buffer would raise again when the interpreter flushes it.
+    """
+    stream = getattr(sys, name)
     try:
         stream.flush()
-    except BrokenPipeError:
-        return True
-    return False
+    except OSError as problem:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+        return problem
+    return None
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -291,7 +333,7 @@ def _is_ours(module: str | None) -> bool:
 
 
 def _function(place: str) -> Callable[[Sequence[str]], int]:
-    """The function MODULE:NAME; ends the program where a module is missing that it needs."""
+    """The function MODULE:NAME; ends the program where it needs a module that cannot be loaded."""
     module, _, name = place.partition(":")
     try:
         found = getattr(importlib.import_module(f"gr00t_ros.{module}"), name)
@@ -299,6 +341,9 @@ def _function(place: str) -> Callable[[Sequence[str]], int]:
         if _is_ours(error.name):
             raise
         print(_MISSING.format(error.name), end="", file=sys.stderr)
+        raise SystemExit(MISUSE) from None
+    except SettingsError as error:  # of the middleware, which the command would import
+        print(f"gr00t: {error}", file=sys.stderr)
         raise SystemExit(MISUSE) from None
     return cast(Callable[[Sequence[str]], int], found)
 

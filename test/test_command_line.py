@@ -1,6 +1,7 @@
 """The parser and the statuses that every command uses, apart from any command."""
 
 import argparse
+import os
 import subprocess
 import sys
 
@@ -128,6 +129,75 @@ sys.exit(program(lambda: 3))
 def test_a_second_ctrl_c_while_python_ends_changes_no_status():
     """As launch sends it behind the terminal's own: Python has dropped all handlers by then."""
     assert subprocess.run([sys.executable, "-c", ENDING], check=False).returncode == 3
+
+
+def ended(command, redirect="", **environment):
+    """A program that runs this expression as its command, with its streams redirected."""
+    script = (
+        f"import os, sys; from gr00t_ros.command_line import program; sys.exit(program({command}))"
+    )
+    return subprocess.run(
+        ["bash", "-c", f'exec "$0" "$@" {redirect}', sys.executable, "-c", script],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("status", [0, 1, 2])
+def test_a_program_whose_streams_are_closed_keeps_the_status_of_its_command(status):
+    """Whatever it prints, and wherever."""
+    says = f"lambda: print('x') or print('x', file=sys.stderr) or len(sys.stdin.read()) or {status}"
+    assert ended(says, "<&- >&- 2>&-").returncode == status
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("times", [1, 100_000])
+def test_an_output_that_is_full_is_one_line_and_status_2(times, unbuffered):
+    """While it is printed, and at the end."""
+    command = f"lambda: print('text' * {times}) or 0"
+    full = ended(command, ">/dev/full", PYTHONUNBUFFERED=unbuffered)
+    said = (
+        "gr00t: stdout: No space left on device\n",
+        "gr00t: an output: No space left on device\n",
+    )
+    assert full.stderr in said
+    assert full.returncode == MISUSE
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_every_text_can_be_printed_in_every_encoding(encoding):
+    """What the encoding does not have is escaped: a robot's name, a file's bytes."""
+    text = "caf\u00e9 \u4eba \udcff"
+    both = f"lambda: print({text!a}) or print({text!a}, file=sys.stderr) or 0"
+    said = ended(both, PYTHONIOENCODING=encoding, PYTHONUTF8="0")
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.endswith("\\udcff\n") and said.stderr.endswith("\\udcff\n")
+
+
+LONG = "a" * 300
+
+
+@pytest.mark.parametrize(
+    ("command", "problem"),
+    [
+        (f"lambda: os.stat({LONG!r})", f"gr00t: {LONG}: File name too long\n"),
+        ("lambda: open('/proc/none/x', 'w')", "gr00t: /proc/none/x: No such file or directory\n"),
+        ("lambda: os.listdir('/dev/null')", "gr00t: /dev/null: Not a directory\n"),
+    ],
+)
+def test_a_file_that_the_system_refuses_is_one_line_and_status_2(command, problem):
+    """Where no command reports it better."""
+    refused = ended(command)
+    assert (refused.returncode, refused.stderr) == (MISUSE, problem)
+
+
+def test_an_error_of_the_system_that_is_about_no_file_is_a_bug():
+    """It keeps its traceback."""
+    raised = ended("lambda: os.read(99, 1)")
+    assert raised.returncode == 1 and "Traceback" in raised.stderr
 
 
 @pytest.mark.parametrize(

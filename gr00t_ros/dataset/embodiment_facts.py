@@ -83,11 +83,18 @@ def _text(value: object) -> str:
 
 
 def _steps(path: Path) -> tuple[int, ...]:
-    """Return the action steps of which there are relative statistics; none if it is not certain."""
+    """Return the action steps of which there are relative statistics; none if it is not certain.
+
+    Statistics of steps have a row for each; a flat list has a number for each column.
+    """
     stats = read_json(path) if path.exists() else {}
     means = [of["mean"] for of in stats.values() if isinstance(of, Mapping) and "mean" in of]
-    horizons = {len(mean) for mean in means if isinstance(mean, list)}
+    horizons = {len(mean) for mean in means if _has_rows(mean)}
     return tuple(range(horizons.pop())) if len(horizons) == 1 else ()
+
+
+def _has_rows(mean: object) -> bool:
+    return isinstance(mean, list) and mean != [] and all(isinstance(row, list) for row in mean)
 
 
 class _Found:

@@ -13,6 +13,7 @@ import rclpy
 from rclpy.context import Context
 
 from gr00t_ros.errors import SettingsError
+from gr00t_ros.ros.join import join_as_client
 
 DOMAINS = range(1, 102)
 """0 is the default of all programs; above 101 the ports of DDS are ephemeral ones."""
@@ -85,7 +86,7 @@ def _locked(domain: int) -> Iterator[bool]:
 def _others(domain: int) -> list[str]:
     """The other nodes in a domain, after a short look."""
     context = Context()
-    rclpy.init(context=context, domain_id=domain)
+    join_as_client(context=context, domain_id=domain)
     node = rclpy.create_node("gr00t_looks_for_others", context=context, enable_rosout=False)
     try:
         time.sleep(_LOOK_S)

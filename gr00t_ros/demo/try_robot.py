@@ -25,7 +25,6 @@ from typing import Any, NoReturn
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import Trigger
 
 from gr00t_ros.command_line import (
@@ -50,6 +49,7 @@ from gr00t_ros.robot.embodiment import Embodiment, Unsettled
 from gr00t_ros.robot.files import load_embodiment, shipped_embodiments
 from gr00t_ros.robot.questions import open_marks, settled_names
 from gr00t_ros.ros import qos
+from gr00t_ros.ros.join import join_as_client
 from gr00t_ros.serve.wave import WavePolicy
 from gr00t_ros.sim.record import load_record
 from gr00t_ros.sim.stand_in.robot import NAME as ROBOT
@@ -205,7 +205,7 @@ class Run:
         self._stop = stop
         os.environ.setdefault("ROS_LOG_DIR", str(self.folder / "ros_log"))
         self._bringup = Bringup(folder, stop_waiting=stop)
-        rclpy.init(args=[], domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
+        join_as_client(domain_id=domain)
         self.watcher = Watcher((), joints="")
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.watcher)

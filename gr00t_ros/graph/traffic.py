@@ -19,7 +19,6 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
-from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import String
@@ -36,6 +35,7 @@ from gr00t_ros.observe.readings import JointReading
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.known import Known, KnownCamera, KnownController
 from gr00t_ros.ros import qos
+from gr00t_ros.ros.join import join_as_client
 
 _LOOK_S = 0.2  # period of looking at the graph: discovery takes a second or two
 _STATE_SUFFIXES = ("/controller_state", "/state")  # Jazzy's controllers, Humble's
@@ -147,8 +147,7 @@ class Survey:
 
 def survey(seconds: float, ros_arguments: Sequence[str] | None = None) -> Known:
     """Return what the topics show within `seconds` of steady time; starts and ends rclpy."""
-    # Without rclpy's handlers Ctrl-C is a KeyboardInterrupt, as in every command without ROS.
-    rclpy.init(args=list(ros_arguments or ()), signal_handler_options=SignalHandlerOptions.NO)
+    join_as_client(ros_arguments or ())
     node = rclpy.create_node("gr00t_survey", enable_rosout=False, start_parameter_services=False)
     executor = SingleThreadedExecutor()
     executor.add_node(node)

@@ -9,6 +9,7 @@ from typing import Any
 from gr00t_ros.command_line import MISUSE, CommandParser, program, status_of
 from gr00t_ros.errors import Gr00tError
 from gr00t_ros.robot.data_file import options_problem
+from gr00t_ros.ros.node_help import scalar
 from gr00t_ros.sidecar.target import add_embodiment
 from gr00t_ros.text_table import printable_lines
 
@@ -21,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Record, or run the verb that the first word names; returns the exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
     verb = VERBS.get(words[0]) if words else None
-    return verb(words[1:]) if verb is not None else _record(words)
+    return verb(words[1:]) if verb is not None else _answer("gr00t record", _record, words)
 
 
 def _record(words: Sequence[str]) -> int:
@@ -76,19 +77,12 @@ def _ros_arguments(options: Any, given: Sequence[str]) -> list[str]:
     words = ["--ros-args"]
     for name, value in values.items():
         if value is not None:
-            words += ["-p", f"{name}:={_yaml(value)}"]
+            text = scalar(value) if isinstance(value, str) else repr(value)
+            words += ["-p", f"{name}:={text}"]
     for name in ("teleop", "use_sim_time"):
         if getattr(options, name):
             words += ["-p", f"{name}:=true"]
     return [*words, *given]
-
-
-def _yaml(value: str | float) -> str:
-    """A value in rcl's syntax; texts are quoted, so that "7" stays a text."""
-    if isinstance(value, float):
-        return repr(value)
-    text = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{text}"'
 
 
 def _info(words: Sequence[str]) -> int:

@@ -7,7 +7,6 @@ takeover it calls the policy node's ~/pause and ~/resume.
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -47,7 +46,7 @@ from gr00t_ros.ros import qos
 from gr00t_ros.ros.diagnostics import entry
 from gr00t_ros.ros.node_help import missing_robot
 from gr00t_ros.ros.periodic import PeriodicThread
-from gr00t_ros.ros.process import refuse_unknown, run_node
+from gr00t_ros.ros.process import checked_name, declared, ranged, refuse_unknown, run_node
 from gr00t_ros.session.mode import AT_REST, MOVING, Mode
 from gr00t_ros.srv import SetInstruction
 
@@ -71,6 +70,8 @@ PARAMETERS: dict[str, tuple[Any, str]] = {
     "preroll_s": (0.0, "Time before an episode that is recorded, s; 0: the embodiment's history"),
     "queue_mb": (512, "Most memory for messages that wait for the disk, MB"),
 }
+_RANGES = {"min_free_gb": (0.0, 1e6), "preroll_s": (0.0, 600.0), "queue_mb": (16, 100_000)}
+"""Least and most of each number."""
 _FAULTED = (
     "{node} has latched a fault (gr00t operator status says why): let nothing else command the "
     "robot, call gr00t operator reset, then hand back again"
@@ -87,10 +88,15 @@ class RecordNode(Node):
         super().__init__(NAME)
         for name, (default, meaning) in PARAMETERS.items():
             descriptor = ParameterDescriptor(description=meaning, read_only=True)
-            self.declare_parameter(name, default, descriptor)
+            if name in _RANGES:
+                descriptor = ranged(default, *_RANGES[name], meaning)
+            declared(self, name, default, descriptor)
         refuse_unknown(self)  # first, so that a misspelt name is not reported as a missing one
         self.embodiment = self._embodiment()
-        self.policy_name = self._full_name(self._text("policy_node"))
+        policy = checked_name("parameter policy_node", self._text("policy_node"))
+        self.policy_name = self._full_name(policy)
+        for topic in self._text("topics").split():
+            checked_name("parameter topics", topic)
         folder, by = Path(self._text("folder")), self._text("episodes")
         if not self._text("folder"):
             raise SettingsError("parameter folder: got nothing, expected the recording's folder")
@@ -104,10 +110,8 @@ class RecordNode(Node):
         self._event_channel = channel_of(
             self._events.topic_name or events, "gr00t_ros/msg/EpisodeEvent", _EVENTS
         )
-        min_free_gb = float(self._value("min_free_gb"))
-        if not 0.0 <= min_free_gb < math.inf:
-            raise SettingsError(f"parameter min_free_gb: got {min_free_gb}, expected 0 GB or more")
-        recording = Recording(folder, self._text("embodiment"), round(min_free_gb * GB))
+        least_free = round(float(self._value("min_free_gb")) * GB)
+        recording = Recording(folder, self._text("embodiment"), least_free)
         recording.claim()
         self.recorder = self._recorder(recording, by == POLICY)
         self._warn_of_unfinished(folder)

@@ -31,7 +31,18 @@ LARGEST = 1e12
 """Upper bound of every number in a file: squares and products of such numbers stay finite."""
 
 TOPIC = re.compile(r"[/~]?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
-"""A ROS topic name."""
+"""A ROS topic name; `is_topic` also has its length."""
+
+MOST_LETTERS = 247
+"""The longest name of a ROS topic or service: 255 of DDS, less 8 that rmw puts before it."""
+
+
+A_TOPIC = f"a ROS name such as /joint_states, of at most {MOST_LETTERS} letters"
+
+
+def is_topic(text: str) -> bool:
+    """Whether `text` can be the name of a ROS topic."""
+    return TOPIC.fullmatch(text) is not None and len(text) <= MOST_LETTERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,15 +143,15 @@ class Field:
 
     def topic(self) -> str:
         """A ROS topic name."""
-        if not isinstance(self.value, str) or not TOPIC.fullmatch(self.value):
-            raise self.error("a ROS topic name such as /joint_states")
+        if not isinstance(self.value, str) or not is_topic(self.value):
+            raise self.error(A_TOPIC)
         return self.value
 
     def number(self, low: float = -LARGEST, high: float = LARGEST) -> float:
         """A finite number in [low, high]."""
         expected = f"a finite number from {low:g} to {high:g}"
         if isinstance(self.value, bool) or not isinstance(self.value, (int, float)):
-            raise self.error(expected)
+            raise self.error(expected + _decimal(self.value))
         if not low <= self.value <= high:  # false for NaN too
             raise self.error(expected)
         return float(self.value)
@@ -163,7 +174,7 @@ class Field:
         """A whole number in [low, high]."""
         value = self.value
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise self.error(f"a whole number from {low} to {high}")
+            raise self.error(f"a whole number from {low} to {high}{_decimal(value)}")
         return value
 
     def names(self) -> tuple[str, ...]:
@@ -193,6 +204,21 @@ class Field:
         if abs(last - first) < 1e-9:  # no line through them
             raise self.error(expected)
         return first, last
+
+
+def _decimal(value: object) -> str:
+    """The end of an error: the number that was probably meant by a text in a number's place."""
+    if not isinstance(value, str) or not re.match(r"\s*[-+]?\.?[0-9]", value):
+        return ""
+    if ":" in value:
+        return "; a number has no colon: some readers of YAML take it for base 60"
+    plain = value.replace("_", "").replace(",", ".")
+    based = re.fullmatch(r"[-+]?0[xXbBoO].*", plain)
+    try:
+        meant = f"{int(plain, 0) if based else float(plain):.12g}"
+    except (ValueError, OverflowError):
+        return ""
+    return f"; numbers are decimal, without leading zeros and marks: did you mean {meant}?"
 
 
 def _meaning(names: Collection[str], lines: Mapping[str, str]) -> str:

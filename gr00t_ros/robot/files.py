@@ -28,21 +28,37 @@ _MAX_BYTES: Final = 1024 * 1024  # the largest file that ships has 20 kB
 _MAX_VALUES: Final = 20_000  # it has 1,700; this many are read in half a second
 _TAG: Final = "tag:yaml.org,2002:"
 _PLAIN: Final = {_TAG + name for name in ("null", "bool", "int", "float", "str", "seq", "map")}
+_NUMBER: Final = {
+    _TAG + "int": re.compile(r"[-+]?(?:0|[1-9][0-9]*)$"),
+    _TAG + "float": re.compile(
+        r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$"
+        r"|[-+]?[0-9]+[eE][-+]?[0-9]+$"
+        r"|[-+]?\.(?:inf|Inf|INF)$"
+        r"|\.(?:nan|NaN|NAN)$"
+    ),
+}
+"""What is a number: as in the core schema of YAML 1.2 (10.3.2), without its octal and hex ones."""
 _UNTIDY = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """Exceptions that PyYAML raises beside its own."""
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """SafeLoader within bounds; its errors are YAMLErrors with a mark.
+    """SafeLoader within bounds and with decimal numbers only; its errors have a mark.
 
     PyYAML itself takes the last of two equal keys, any value as a key, and an alias that repeats
-    any number of values, or the map or list that contains it.
+    any number of values, or the map or list that contains it. It takes 1:30 for 90, 020 for 16 and
+    1e3 for a text; here the first two are texts, which no place of a number accepts.
     """
 
     yaml_constructors = {
         tag: constructor
         for tag, constructor in yaml.SafeLoader.yaml_constructors.items()
         if tag is None or tag in _PLAIN
+    }
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag not in _NUMBER]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
     def __init__(self, text: str) -> None:
@@ -65,8 +81,13 @@ class _PlainLoader(yaml.SafeLoader):
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         if isinstance(node, yaml.ScalarNode):
-            if node.tag in (_TAG + "int", _TAG + "float") and len(node.value) > MAX_DIGITS:
+            if node.tag in _NUMBER and len(node.value) > MAX_DIGITS:
                 raise _refused(f"a number of {len(node.value)} characters", node.start_mark)
+            is_decimal = any(pattern.match(node.value) for pattern in _NUMBER.values())
+            if node.tag in _NUMBER and not is_decimal:  # a tag in the file says that it is a number
+                raise _refused(
+                    f"got {node.value!r:.60}, expected a decimal number", node.start_mark
+                )
             if problem := unicode_problem(node.value):
                 raise _refused(problem, node.start_mark)
         try:
@@ -110,6 +131,10 @@ class _PlainLoader(yaml.SafeLoader):
             raise _refused(f"more than {_MAX_VALUES} values, aliases followed", mark)
         if levels > MAX_DEPTH:
             raise _refused(f"nested more than {MAX_DEPTH} deep", mark)
+
+
+for _tag, _pattern in _NUMBER.items():
+    _PlainLoader.add_implicit_resolver(_tag, _pattern, list("+-.0123456789"))
 
 
 def _refused(problem: str, mark: Any) -> yaml.MarkedYAMLError:

@@ -13,7 +13,6 @@ from geometry_msgs.msg import TwistStamped
 from numpy.typing import NDArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
-from rclpy.signals import SignalHandlerOptions
 from rclpy.time import Time
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
@@ -26,6 +25,7 @@ from gr00t_ros.rollout.benchmark import Benchmark
 from gr00t_ros.rollout.trial import Plain, Trial
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.asked import LifecycleClient, introduction
+from gr00t_ros.ros.join import join_as_client
 from gr00t_ros.sim.record import TimedRows
 from gr00t_ros.srv import ResetTask, SetInstruction
 
@@ -62,7 +62,7 @@ class Observer:
         """check: raises NodeError if a process has ended."""
         self._benchmark, self._check = benchmark, check
         self._context = rclpy.Context()
-        rclpy.init(args=[], context=self._context, signal_handler_options=SignalHandlerOptions.NO)
+        join_as_client(context=self._context)
         self.node = rclpy.create_node(
             "gr00t_rollout",
             context=self._context,

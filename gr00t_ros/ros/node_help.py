@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot.files import shipped_embodiments
+from gr00t_ros.robot.known import text as quoted
+from gr00t_ros.ros.join import check_text
 from gr00t_ros.wire.address import parse_place
 
 ACCESS = {
@@ -145,6 +147,15 @@ def _nearest(about: NodeHelp, given: str) -> str:
     return known[near[0]] if near else ""
 
 
+def scalar(text: str) -> str:
+    """`text` as the value of a parameter in ROS arguments, which rcl reads as YAML.
+
+    Raises SettingsError for what is not UTF-8.
+    """
+    check_text([text])
+    return quoted(text)
+
+
 def as_parameters(words: Sequence[str], options: Mapping[str, tuple[str, ...]]) -> list[str]:
     """The words with options such as `--server HOST:PORT` replaced by parameters.
 
@@ -162,9 +173,9 @@ def as_parameters(words: Sequence[str], options: Mapping[str, tuple[str, ...]]) 
         if not given:
             value = left.pop(0) if left else ""
         names = options[option]
-        values = (value,) if len(names) == 1 else _host_and_port(value)
-        if not all(values):
+        if not value:
             raise SettingsError(f"{option}: got no value, expected one behind it")
+        values = (scalar(value),) if len(names) == 1 else _host_and_port(value)
         set_ += [
             word for pair in zip(names, values, strict=True) for word in ("-p", ":=".join(pair))
         ]
@@ -173,4 +184,4 @@ def as_parameters(words: Sequence[str], options: Mapping[str, tuple[str, ...]]) 
 
 def _host_and_port(server: str) -> tuple[str, str]:
     host, port = parse_place(server, lowest_port=1)
-    return host, str(port)
+    return scalar(host), str(port)

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
@@ -24,16 +23,9 @@ from gr00t_ros.motion.reference import MERGES
 from gr00t_ros.motion.replay_settings import COMMITS, RANGES, RULES, ReplaySettings
 from gr00t_ros.observe.observation import ObservationSettings
 from gr00t_ros.ros.node_help import missing_robot
-from gr00t_ros.ros.process import refuse_unknown
+from gr00t_ros.ros.process import KINDS, declared, refuse_unknown
 from gr00t_ros.session.schedule import SessionSettings
 from gr00t_ros.watch.table import ROWS
-
-_KINDS = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number with a decimal point",
-    str: "text",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +65,7 @@ class ParameterRow:
     @property
     def values(self) -> str:
         """The type of its values, and its range or choices."""
-        kind = _KINDS[type(self.default)]
+        kind = KINDS[type(self.default)]
         return f"{kind}, {self.span}" if self.span else kind
 
     def descriptor(self) -> ParameterDescriptor:
@@ -504,14 +496,7 @@ def declare(node: Node, defaults: Mapping[str, Any]) -> Parameters:
     the choices, for an unknown parameter, and if no embodiment is given.
     """
     for name, row in TABLE.items():
-        try:
-            node.declare_parameter(name, defaults.get(name, row.default), row.descriptor())
-        except (InvalidParameterTypeException, InvalidParameterValueException) as error:
-            given = node._parameter_overrides.get(name)
-            value = given.value if given else defaults.get(name)
-            raise SettingsError(
-                f"parameter {name}: got {value!r}, expected {row.values}"
-            ) from error
+        declared(node, name, defaults.get(name, row.default), row.descriptor(), row.values)
     refuse_unknown(node)
     values = read(node)
     if not values.embodiment:

@@ -22,14 +22,23 @@ from types import FrameType
 from typing import Any
 
 import rclpy
-from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy._rclpy_pybind11 import RCLError
+from rclpy.exceptions import (
+    InvalidParameterTypeException,
+    InvalidParameterValueException,
+    NameValidationException,
+    ParameterUninitializedException,
+)
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
+from rclpy.parameter import Parameter
 from rclpy.utilities import remove_ros_args
 
 from gr00t_ros.errors import Gr00tError, SettingsError, ThreadError
+from gr00t_ros.robot.field import A_TOPIC, is_topic
 from gr00t_ros.robot.files import read_yaml
+from gr00t_ros.ros.join import join_as_node
 from gr00t_ros.ros.node_help import NodeHelp, as_parameters, asks_for_help, corrected
 from gr00t_ros.ros.periodic import FRAMES, CrashLog
 from gr00t_ros.ros.transports import avoid_shared_memory
@@ -121,10 +130,76 @@ def _flat(content: Any, prefix: str) -> Iterator[str]:
         yield from _flat(value, f"{prefix}{key}.")
 
 
+KINDS: Mapping[Any, str] = {
+    **{bool: "true or false", int: "a whole number", float: "a number with a decimal point"},
+    **{str: "text", list: "a list", tuple: "a list"},
+    Parameter.Type.STRING: "text",
+    Parameter.Type.STRING_ARRAY: "a list of texts",
+    Parameter.Type.DOUBLE_ARRAY: "a list of numbers with decimal points",
+}
+"""The type of a parameter, or of its default -> what a value of it is."""
+
+
+def declared(
+    node: Node, name: str, default: Any, descriptor: ParameterDescriptor, expected: str = ""
+) -> Any:
+    """Declare a parameter and return its value; None if it has a type for a default and no value.
+
+    Raises SettingsError for a value of another type or out of range. expected: what it says then;
+    empty: the type, the range and the description.
+    """
+    try:
+        return node.declare_parameter(name, default, descriptor).value
+    except ParameterUninitializedException:
+        return None
+    except (InvalidParameterTypeException, InvalidParameterValueException) as error:
+        given = node._parameter_overrides.get(name)
+        value = given.value if given else default
+        expected = expected or _expected(default, descriptor)
+        raise SettingsError(f"parameter {name}: got {value!r}, expected {expected}") from error
+
+
+def _expected(default: Any, descriptor: ParameterDescriptor) -> str:
+    kind = KINDS[default if isinstance(default, Parameter.Type) else type(default)]
+    spans = (*descriptor.floating_point_range, *descriptor.integer_range)
+    span = "".join(f" from {one.from_value:g} to {one.to_value:g}" for one in spans)
+    return f"{kind}{span}: {descriptor.description}"
+
+
+def ranged(default: float, low: float, high: float, meaning: str) -> ParameterDescriptor:
+    """The descriptor of a parameter that is set at start only, with its range."""
+    descriptor = ParameterDescriptor(description=meaning, read_only=True)
+    if isinstance(default, int):
+        limits = IntegerRange(from_value=int(low), to_value=int(high), step=0)
+        descriptor.integer_range = [limits]
+    else:
+        limits = FloatingPointRange(from_value=float(low), to_value=float(high), step=0.0)
+        descriptor.floating_point_range = [limits]
+    return descriptor
+
+
+def checked_name(place: str, name: str) -> str:
+    """`name`, if a ROS topic or node can have it; else SettingsError with its `place`."""
+    if not is_topic(name):
+        raise SettingsError(f"{place}: got {name!r:.80}, expected {A_TOPIC}")
+    return name
+
+
 WAKE_S = 0.25
 """Longest delay until a signal is noticed; a timer or message of the node shortens it."""
-REFUSED = (InvalidParameterTypeException, InvalidParameterValueException)
-"""What rclpy raises when a declared parameter was set to another type or an invalid value."""
+REFUSED = (
+    *(InvalidParameterTypeException, InvalidParameterValueException),
+    *(NameValidationException, RCLError),
+)
+"""What rclpy raises for values of its own parameters, and for names, of which some come from files
+and the command line."""
+
+
+def refused(error: Exception) -> str:
+    """One line for a node that cannot start because of `error`."""
+    if isinstance(error, Gr00tError):
+        return str(error)
+    return " ".join(str(error).split())
 
 
 def run_node(
@@ -166,7 +241,7 @@ def run_node(
         traceback.print_exc(limit=-FRAMES)
         return FAILED
     except (Gr00tError, *REFUSED) as error:
-        print(error, file=sys.stderr)
+        print(refused(error), file=sys.stderr)
         return MISUSE
     finally:
         rclpy.try_shutdown()
@@ -193,14 +268,7 @@ def initialise(arguments: Sequence[str] | None, about: NodeHelp | None = None) -
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
     options = {} if about is None else about.options
-    try:
-        rclpy.init(
-            args=as_parameters(words, options), signal_handler_options=SignalHandlerOptions.NO
-        )
-    except RuntimeError as error:  # UnknownROSArgsError, RCLError
-        raise SettingsError(
-            f"ROS arguments: not understood: {error}; its own options come before --ros-args"
-        ) from error
+    join_as_node(as_parameters(words, options))
     refuse_words(words, about)
 
 

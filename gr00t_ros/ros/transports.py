@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 import rclpy
@@ -25,10 +26,11 @@ from rclpy.utilities import get_rmw_implementation_identifier
 
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot.files import config_folders
-from gr00t_ros.ros.fast_dds import PROFILES, profiles_variable
 
 Environment = Mapping[str, str | None]
 
+PROFILES: Final = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+"""The variables that name a file of profiles, of Fast DDS 2 (Jazzy) and of 3 (from Kilted on)."""
 TRANSPORTS: Final = "FASTDDS_BUILTIN_TRANSPORTS"
 RANGE: Final = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 LOOPBACK_ONLY: Final = "ROS_LOCALHOST_ONLY"
@@ -101,6 +103,16 @@ class ImageNode:
         """Destroy the node and its participant."""
         self.node.destroy_node()
         rclpy.shutdown(context=self._context)
+
+
+def profiles_variable() -> str:
+    """The one of PROFILES that this process' Fast DDS reads.
+
+    With the one of version 2, version 3 prints a warning for each process. The libraries tell the
+    versions apart: 2 is libfastrtps.so.
+    """
+    get_rmw_implementation_identifier()  # loads the library
+    return PROFILES["/libfastrtps.so" not in Path("/proc/self/maps").read_text()]
 
 
 @contextmanager

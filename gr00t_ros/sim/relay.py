@@ -26,7 +26,7 @@ from trajectory_msgs.msg import JointTrajectory
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.node_help import NodeHelp
-from gr00t_ros.ros.process import run_node
+from gr00t_ros.ros.process import checked_name, declared, run_node
 from gr00t_ros.sim.controller import ControllerState
 from gr00t_ros.sim.sensors import SENSOR_OUT
 from gr00t_ros.srv import InjectFault
@@ -243,8 +243,10 @@ class RelayNode(Node):
             raise SettingsError("source_prefix: got an empty one, expected a name such as /sim")
         self._relayed: dict[str, RelayedTopic] = {}
         for parameter, (message_type, defaults) in STREAMS.items():
-            declared = self._declared(parameter, defaults, _meaning(message_type))
-            for topic in filter(None, declared):
+            topics = self._declared(parameter, defaults, _meaning(message_type))
+            for topic in filter(None, topics):
+                checked_name(f"parameter {parameter}", topic)
+                checked_name("parameter source_prefix", f"{prefix}{topic}")
                 self._relay(message_type, str(prefix), topic)
         self._timer = self.create_timer(
             DELAY_RESOLUTION_S, self._publish_due, clock=Clock(clock_type=ClockType.STEADY_TIME)
@@ -255,7 +257,7 @@ class RelayNode(Node):
 
     def _declared(self, name: str, default: object, what: str) -> object:
         descriptor = ParameterDescriptor(description=what, read_only=True)
-        return self.declare_parameter(name, default, descriptor).value
+        return declared(self, name, default, descriptor)
 
     def _relay(self, message_type: type, prefix: str, topic: str) -> None:
         source, target, profile = prefix + topic, topic, SENSOR_OUT

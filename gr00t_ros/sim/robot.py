@@ -28,7 +28,7 @@ from gr00t_ros.ros.apart import SpunApart
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.node_help import NodeHelp
 from gr00t_ros.ros.periodic import run_in_real_time
-from gr00t_ros.ros.process import refuse_unknown, run_node
+from gr00t_ros.ros.process import declared, refuse_unknown, run_node
 from gr00t_ros.sim.cameras import CameraFeed, Cameras, Pictures, Renderer, SyntheticCameras
 from gr00t_ros.sim.controller import Follower, SimulatedController, parameter_node
 from gr00t_ros.sim.loop import TICK_NS, ControlLoop, Deadlines, RobotFaults, RobotSnapshot
@@ -93,7 +93,7 @@ _TABLE: dict[str, tuple[object, str]] = {
 def declare_settings(node: Node) -> RobotSettings:
     """Declare the parameters and return their values; raises SettingsError for wrong ones."""
     for name, (default, what) in _TABLE.items():
-        node.declare_parameter(name, default, ParameterDescriptor(description=what, read_only=True))
+        declared(node, name, default, ParameterDescriptor(description=what, read_only=True))
     refuse_unknown(node)
     values = {field.name: node.get_parameter(field.name).value for field in fields(RobotSettings)}
     settings = RobotSettings(**values)

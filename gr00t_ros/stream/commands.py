@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rcl_interfaces.msg import IntegerRange, ParameterDescriptor
+from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 from trajectory_msgs.msg import JointTrajectory
 
@@ -30,7 +30,7 @@ from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.diagnostics import entry
 from gr00t_ros.ros.node_help import NodeHelp, missing_robot
 from gr00t_ros.ros.periodic import PeriodicThread
-from gr00t_ros.ros.process import refuse_unknown, run_node
+from gr00t_ros.ros.process import checked_name, declared, ranged, refuse_unknown, run_node
 from gr00t_ros.ros.pulled import PulledSubscription
 from gr00t_ros.ros.windows import command_stamp, to_time
 from gr00t_ros.stream.command_player import LAST_SENT
@@ -80,11 +80,9 @@ class CommandStreamer(Node):
         super().__init__(COMMAND_STREAMER)
         for name, (default, meaning) in _TEXTS.items():
             descriptor = ParameterDescriptor(description=meaning, read_only=True)
-            self.declare_parameter(name, default, descriptor)
+            declared(self, name, default, descriptor)
         name, default_hz, meaning = _RATE
-        rate = ParameterDescriptor(description=meaning, read_only=True)
-        rate.integer_range = [IntegerRange(from_value=10, to_value=500, step=0)]
-        rate_hz = int(self.declare_parameter(name, default_hz, rate).value)
+        rate_hz = int(declared(self, name, default_hz, ranged(default_hz, 10, 500, meaning)))
         refuse_unknown(self)  # first, so that a misspelt name is not reported as a missing one
         if not self.get_parameter("embodiment").value:
             raise missing_robot()
@@ -94,7 +92,7 @@ class CommandStreamer(Node):
                 f"embodiment {robot.source}: got outputs of joints only, expected one of commands "
                 "or poses: gr00t stream joints plays joints"
             )
-        windows = _text(self, "windows")
+        windows = checked_name("parameter windows", _text(self, "windows"))
         self._clock_of_plan = PlanClock(self)
         self._streams = [
             self._stream(output, f"{windows}/{output.name}", robot) for output in robot.streamed

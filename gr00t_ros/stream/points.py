@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from geometry_msgs.msg import Twist
 from numpy.typing import NDArray
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.exceptions import ParameterUninitializedException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -23,7 +23,7 @@ from std_msgs.msg import ByteMultiArray, Float64, Float64MultiArray
 
 from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.ros import qos
-from gr00t_ros.ros.process import refuse_unknown
+from gr00t_ros.ros.process import checked_name, declared, ranged, refuse_unknown
 from gr00t_ros.ros.pulled import PulledSubscription
 from gr00t_ros.stream.unitree import ArmCommand, ArmWeight, Gains, another_clock, goal
 from gr00t_ros.wire.codec import decode, encode
@@ -97,22 +97,25 @@ NAMES = tuple(field.name for field in fields(StreamerSettings))
 def declare_settings(node: Node) -> StreamerSettings:
     """Declare the parameters and return their values; the SettingsError names what is missing."""
     for name, (kind, meaning) in _REQUIRED.items():
-        node.declare_parameter(name, kind, ParameterDescriptor(description=meaning, read_only=True))
+        declared(node, name, kind, ParameterDescriptor(description=meaning, read_only=True))
     name, default, meaning = _command_type()
     descriptor = ParameterDescriptor(description=meaning, read_only=True)
-    node.declare_parameter(name, default, descriptor)
+    declared(node, name, default, descriptor)
     for name, meaning in _GAINS.items():
         descriptor = ParameterDescriptor(description=meaning, read_only=True)
-        node.declare_parameter(name, Parameter.Type.DOUBLE_ARRAY, descriptor)
+        declared(node, name, Parameter.Type.DOUBLE_ARRAY, descriptor)
     for name, meaning in _TOPICS.items():
         descriptor = ParameterDescriptor(description=meaning, read_only=True)
-        node.declare_parameter(name, "", descriptor)
+        declared(node, name, "", descriptor)
     for name, (default, low, high, meaning) in _OPTIONAL.items():
-        node.declare_parameter(name, default, _ranged(default, low, high, meaning))
+        declared(node, name, default, ranged(default, low, high, meaning))
     refuse_unknown(node)  # first, so that a misspelt name is not reported as a missing one
     names = [name for name in NAMES if name not in _GAINS]
     values = {name: _value(node, name) for name in names if name not in _TOPICS}
     values |= {name: str(node.get_parameter(name).value) for name in _TOPICS}
+    for name in ("window_topic", "command_topic", *_TOPICS):
+        if values[name]:
+            checked_name(f"parameter {name}", values[name])
     joints = tuple(values.pop("joints"))
     if values["command_type"] not in POINTS:
         got = values["command_type"]
@@ -126,17 +129,6 @@ def declare_settings(node: Node) -> StreamerSettings:
 def _command_type() -> tuple[str, str, str]:
     kinds = f"What the points are sent as: {', '.join(POINTS)}"
     return "command_type", next(iter(POINTS)), kinds
-
-
-def _ranged(default: float, low: float, high: float, meaning: str) -> ParameterDescriptor:
-    descriptor = ParameterDescriptor(description=meaning, read_only=True)
-    if isinstance(default, int):
-        limits = IntegerRange(from_value=int(low), to_value=int(high), step=0)
-        descriptor.integer_range = [limits]
-    else:
-        limits = FloatingPointRange(from_value=float(low), to_value=float(high), step=0.0)
-        descriptor.floating_point_range = [limits]
-    return descriptor
 
 
 def _array(node: Node, name: str) -> tuple[float, ...]:

@@ -23,7 +23,17 @@ from gr00t_ros.command_line import NO
 from gr00t_ros.errors import Gr00tError
 from gr00t_ros.msg import PolicyStatus
 from gr00t_ros.ros.node_help import NodeHelp, asks_for_help
-from gr00t_ros.ros.process import MISUSE, OK, REFUSED, initialise, refuse_unknown, stop_on_signals
+from gr00t_ros.ros.process import (
+    MISUSE,
+    OK,
+    REFUSED,
+    checked_name,
+    declared,
+    initialise,
+    refuse_unknown,
+    refused,
+    stop_on_signals,
+)
 from gr00t_ros.ros.qos import STATUS
 from gr00t_ros.ros.transports import avoid_shared_memory
 
@@ -50,8 +60,9 @@ class Autostart(Node):
         super().__init__("gr00t_autostart")
         name, default, meaning = _NODE
         descriptor = ParameterDescriptor(description=meaning, read_only=True)
-        self._policy = str(self.declare_parameter(name, default, descriptor).value)
+        self._policy = str(declared(self, name, default, descriptor))
         refuse_unknown(self)
+        checked_name("parameter node", self._policy)
         # get_state last: a node that answers it knows both clients (ros/asked.py)
         self._change_state = self.create_client(ChangeState, f"{self._policy}/change_state")
         self._get_state = self.create_client(GetState, f"{self._policy}/get_state")
@@ -179,7 +190,7 @@ def main(args: Sequence[str] | None = None) -> int:
         initialise(args, HELP)
         node = Autostart(stop)
     except (Gr00tError, *REFUSED) as error:
-        print(error, file=sys.stderr)
+        print(refused(error), file=sys.stderr)
         rclpy.try_shutdown()
         return MISUSE
     try:

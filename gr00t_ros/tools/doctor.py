@@ -14,12 +14,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
 from gr00t_ros.command_line import (
@@ -45,6 +45,7 @@ from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.questions import open_marks, settled_names
 from gr00t_ros.ros import parameters
 from gr00t_ros.ros.clock import PlanClock
+from gr00t_ros.ros.join import check_text, join_as_client
 from gr00t_ros.ros.node_help import ACCESS, SERVER, as_parameters
 from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.ros.process import stop_on_signals
@@ -272,7 +273,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(argv[1:])
     stop = stop_on_signals()  # a KeyboardInterrupt inside a callback of rclpy may be lost
     try:
-        _join(argv)
+        join_as_client(as_parameters(argv, _SHORT))
         return _examine(options, stop)
     except Gr00tError as error:
         text = f"FAIL  {printable_lines(str(error))}"
@@ -281,14 +282,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     finally:
         rclpy.try_shutdown()
-
-
-def _join(argv: Sequence[str]) -> None:
-    try:
-        words = as_parameters(argv, _SHORT)
-        rclpy.init(args=words, signal_handler_options=SignalHandlerOptions.NO)
-    except RuntimeError as error:  # UnknownROSArgsError, RCLError
-        raise SettingsError(f"ROS arguments: not understood: {error}") from error
 
 
 def _examine(options: argparse.Namespace, stop: threading.Event) -> int:
@@ -346,7 +339,13 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
     given = [word for word in own if ":=" in word]
     if given:
         parser.error(f"unexpected {given[0]}: {behind} {given[0]}")
-    options = parser.parse_args(remove_ros_args(["doctor", *words])[1:])
+    try:
+        check_text(words)
+    except SettingsError as error:
+        parser.error(str(error))
+    with suppress(RuntimeError):  # the join refuses ROS arguments, and says which
+        own = remove_ros_args(["doctor", *words])[1:]
+    options = parser.parse_args(own)
     if options.robot:
         name = options.robot[0]
         parser.error(f"unexpected {name}: the robot is named by --embodiment {name}")

@@ -46,6 +46,7 @@ from gr00t_ros.tools.policy_client import (
     typed,
     urgent_call,
 )
+from gr00t_ros.witness import Tell, witnessed
 
 if TYPE_CHECKING:
     from gr00t_ros.tools.operator_screen import View
@@ -58,6 +59,7 @@ _OTHERS = ("e_stop", "e-stop")  # further spellings of the verb estop: a hurried
 _STOPS = ("estop", *_OTHERS)
 _NOTICE_S = 1.0
 _DRAW_S = 0.25
+_MOST_LETTERS = 200  # ROS allows 247 for the name of a service, which begins with the node's
 _NAME = re.compile(r"(/[A-Za-z_][A-Za-z0-9_]*)+")
 
 # Printed when the node accepted the request.
@@ -181,6 +183,18 @@ def _trigger(options: argparse.Namespace) -> int:
 
 def _estop(options: argparse.Namespace) -> int:
     """Call the service ~/estop until the node confirms; anything else is reported as no stop."""
+    if "rclpy" in sys.modules:  # its threads would be missing in a child process
+        return _ask_to_stop(options, lambda _status: None)
+    status, ended = witnessed(partial(_ask_to_stop, options))
+    if status is None:
+        with suppress(OSError):  # stderr may be closed
+            os.write(2, f"{_not_confirmed(f'the process that asks ended {ended}')}\n".encode())
+        return MISUSE
+    return status
+
+
+def _ask_to_stop(options: argparse.Namespace, tell: Tell) -> int:
+    """Ask until the node answers, and print and tell what became of it."""
     noticed: list[str] = []
     status = MISUSE
 
@@ -201,15 +215,20 @@ def _estop(options: argparse.Namespace) -> int:
             why = "" if answer.success else answer.message or "the node gave no reason"
             status = NO if why else DONE
             if not why:
+                tell(status)
                 print(f"stop confirmed by {options.node}: {STOPPED}", flush=True)
     except KeyboardInterrupt:
         status = INTERRUPTED if why else status
     except Exception as error:  # a stop that was confirmed stays confirmed
         why = why and (str(error) or "the request failed without a reason")
     if why:
-        text = f"gr00t operator: STOP NOT CONFIRMED: {HARDWARE}! {printable(why)}"
-        print(text, file=sys.stderr, flush=True)
+        print(_not_confirmed(why), file=sys.stderr, flush=True)
+    tell(status)
     return status
+
+
+def _not_confirmed(why: str) -> str:
+    return f"gr00t operator: STOP NOT CONFIRMED: {HARDWARE}! {printable(why)}"
 
 
 def _instruction(options: argparse.Namespace) -> int:
@@ -255,7 +274,7 @@ def _answered(options: argparse.Namespace, success: bool, message: str, accepted
 def node_name(text: str) -> str:
     """A node's full name, as the type of an option."""
     name = "/" + text.strip("/")
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) or len(name) > _MOST_LETTERS:
         raise argparse.ArgumentTypeError(
             f"got {text!r}, expected a full name such as {DEFAULT_NODE}"
         )

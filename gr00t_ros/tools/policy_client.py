@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from gr00t_ros.command_line import nearest
 from gr00t_ros.errors import NodeError, SettingsError
 from gr00t_ros.ros.asked import Asked
+from gr00t_ros.ros.join import join_as_client
 from gr00t_ros.text_table import printable
 
 if TYPE_CHECKING:
@@ -50,18 +51,10 @@ class PolicyClient:
         import rclpy
         from rclpy.executors import SingleThreadedExecutor
         from rclpy.parameter import Parameter
-        from rclpy.signals import SignalHandlerOptions
 
         self.name, self.timeout_s, self._stop = name, timeout_s, stop
         self._context = rclpy.Context()
-        try:
-            rclpy.init(
-                args=list(ros_arguments),
-                context=self._context,
-                signal_handler_options=SignalHandlerOptions.NO,
-            )
-        except RuntimeError as error:  # UnknownROSArgsError, RCLError
-            raise SettingsError(f"ROS arguments: not understood: {error}") from error
+        join_as_client(ros_arguments, self._context)
         self.node = rclpy.create_node(
             f"{_OWN}{os.getpid()}",
             context=self._context,

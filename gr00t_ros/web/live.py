@@ -19,12 +19,13 @@ from rclpy.clock_type import ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage
 
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.msg import EpisodeEvent, JointComparison, PolicyStatus
 from gr00t_ros.ros import qos
+from gr00t_ros.ros.join import join_as_client
+from gr00t_ros.ros.process import refuse_unknown
 from gr00t_ros.ros.transports import avoid_shared_memory
 from gr00t_ros.session.mode import Mode
 from gr00t_ros.session.preview import topic_part
@@ -321,12 +322,7 @@ def _joined(arguments: Sequence[str]) -> tuple[Any, SingleThreadedExecutor]:
     """
     avoid_shared_memory()
     context = rclpy.Context()
-    try:
-        rclpy.init(
-            args=list(arguments), context=context, signal_handler_options=SignalHandlerOptions.NO
-        )
-    except RuntimeError as error:  # UnknownROSArgsError, RCLError
-        raise SettingsError(f"ROS arguments: not understood: {error}") from error
+    join_as_client(arguments, context)
     node = rclpy.create_node(
         f"gr00t_web_{os.getpid()}",
         context=context,
@@ -334,6 +330,12 @@ def _joined(arguments: Sequence[str]) -> tuple[Any, SingleThreadedExecutor]:
         start_parameter_services=False,
         parameter_overrides=[Parameter("start_type_description_service", value=False)],
     )
+    try:
+        refuse_unknown(node, arguments)
+    except SettingsError as error:
+        node.destroy_node()
+        context.try_shutdown()
+        raise SettingsError(f"{error}; gr00t web has options instead: gr00t web --help") from error
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
     return node, executor

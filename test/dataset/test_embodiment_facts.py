@@ -280,6 +280,12 @@ def test_relative_statistics_tell_the_horizon(converted):
     stats = {"arm": {"mean": [[0.0, 0.0]] * 8}, "__fingerprints__": {"arm": "sha256:0"}}
     files.write_json(folder / "meta" / "relative_stats.json", stats)
     assert started(folder)["action_horizon"] == 8
+    for flat in ([0.0] * 7, [], 3.0, [[0.0], 0.0]):  # a number for each column
+        stats["gripper"] = {"mean": flat}
+        files.write_json(folder / "meta" / "relative_stats.json", stats)
+        assert started(folder)["action_horizon"] == 8
+        files.write_json(folder / "meta" / "relative_stats.json", {"gripper": {"mean": flat}})
+        assert started(folder)["action_horizon"] == FILL_IN
     stats["gripper"] = {"mean": [[0.0]] * 9}
     files.write_json(folder / "meta" / "relative_stats.json", stats)
     assert started(folder)["action_horizon"] == FILL_IN

@@ -55,15 +55,21 @@ def parameters(node, of: str, *names: str) -> list[object]:
     ]
 
 
-def test_policy_starts_the_node_with_what_was_given(launched, ros_node, free_port):
-    """Arguments reach the node's parameters; a text that looks like a number stays a text."""
+@pytest.mark.parametrize("text", ["7", "put: it #2"])
+def test_policy_starts_the_node_with_what_was_given(launched, ros_node, free_port, text):
+    """Arguments reach the node's parameters; a text stays that text, whatever YAML makes of it."""
     launch = launched(
         "policy.launch.py",
-        *(f"port:={free_port}", "instruction:=7", "namespace:=cell_a", "embodiment:=franka_droid"),
+        *(
+            f"port:={free_port}",
+            f"instruction:={text}",
+            "namespace:=cell_a",
+            "embodiment:=franka_droid",
+        ),
     )
     names = ("port", "instruction", "embodiment", "use_sim_time", "sidecar.mode")
     values = parameters(ros_node, "/cell_a/gr00t_policy", *names)
-    assert values == [free_port, "7", "franka_droid", False, "existing"]
+    assert values == [free_port, text, "franka_droid", False, "existing"]
     launch.wait_for_line("waiting for gr00t_policy: ")
     assert launch.stop() == 0
 

@@ -1,13 +1,16 @@
 """An embodiment file is found by name, path or tag without ROS, or refused with the reason."""
 
+import math
 import os
 from pathlib import Path
 
 import pytest
+import yaml
 
 from gr00t_ros.errors import EmbodimentError
 from gr00t_ros.robot import files
-from gr00t_ros.robot.files import find_embodiment, load_embodiment
+from gr00t_ros.robot.field import MOST_LETTERS
+from gr00t_ros.robot.files import find_embodiment, load_embodiment, read_yaml
 
 CONFIG = Path(__file__).parents[2] / "config" / "embodiments"
 
@@ -75,8 +78,10 @@ def test_a_path_is_never_searched_for(name, tmp_path, monkeypatch):
         ("a: &a [*a]\n", ":1:4: .*an alias to what it stands in"),
         ("a: &a {<<: *a}\n", ":1:4: .*an alias to what it stands in"),
         ("a: " + "9" * 5000, ":1:4: .*a number of 5000 characters"),
-        ("a: " + "1:" * 5000 + "1", ":1:4: .*a number of 10001 characters"),
-        ("a: !!int b\n", ":1:4: .*invalid literal"),
+        ("a: 1." + "1" * 5000, ":1:4: .*a number of 5002 characters"),
+        ("a: !!int b\n", ":1:4: .*got 'b', expected a decimal number"),
+        ("a: !!int 020\n", ":1:4: .*got '020', expected a decimal number"),
+        ("a: !!float 1:30\n", ":1:4: .*got '1:30', expected a decimal number"),
         ("a: !!timestamp b\n", ":1:4: .*timestamp"),
         ("a: 2001-99-99\n", ":1:4: .*timestamp"),
         ("a: !!python/name:os.system\n", ":1:4: "),
@@ -117,6 +122,77 @@ def test_a_value_that_is_wrong_is_said_with_its_line(tmp_path, old, new, line):
     at = text[: text.index(new)].count("\n") + 1
     assert int(number) in ((at, at - 1, at - 2, at - 3) if "key" in line else (at,))
     assert line in said
+
+
+OF_YAML_1_1 = {
+    **{"1:30": "colon", "1:30.0": "colon", "-2:10": "colon", "12:30:45": "colon"},
+    **{"020": "did you mean 20?", "-0360": "did you mean -360?", "+07": "did you mean 7?"},
+    **{"0x10": "did you mean 16?", "0b11": "did you mean 3?", "-0X1f": "did you mean -31?"},
+    **{"1_000": "did you mean 1000?", "1_0.5": "did you mean 10.5?", "._5": "got"},
+}
+"""Numbers of YAML 1.1, most of them with another value than a person reads -> what is said."""
+
+
+@pytest.mark.parametrize(("written", "said"), OF_YAML_1_1.items())
+@pytest.mark.parametrize(
+    "old", ["rate_hz: 15.0", "action_horizon: 40", "size: [180, ", "margin: 0.05"]
+)
+def test_a_number_that_yaml_would_read_as_another_is_refused_with_its_line(
+    tmp_path, old, written, said
+):
+    """Wherever a number stands."""
+    text = (CONFIG / "franka_droid.yaml").read_text()
+    assert old in text
+    new = f"size: [{written}, " if "[" in old else f"{old.split()[0]} {written}"
+    path = tmp_path / "robot.yaml"
+    path.write_text(text.replace(old, new, 1))
+    line = text[: text.index(old)].count("\n") + 1
+    with pytest.raises(EmbodimentError) as error:
+        load_embodiment(str(path))
+    assert str(error.value).startswith(f"{path}:{line}: ")
+    assert f"got '{written}', expected" in str(error.value) and said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        *(("7", 7), ("-7", -7), ("+7", 7), ("0", 0), ("7.", 7.0), (".5", 0.5), ("0.50", 0.5)),
+        *(("1e3", 1e3), ("1E-3", 1e-3), ("1.5e3", 1.5e3), ("-1.5e+3", -1.5e3), ("7e0", 7.0)),
+        *((".inf", math.inf), ("-.INF", -math.inf), ("true", True), ("~", None)),
+        *(("1.2.3", "1.2.3"), ("08", "08"), ("1:75", "1:75"), ("3d", "3d"), ("e3", "e3")),
+        *(("1-2", "1-2"), ("v1", "v1"), ("10.0.0.1", "10.0.0.1"), ("1,5", "1,5"), ("-", "-")),
+        *(("1:30", "1:30"), ("020", "020"), ("1_000", "1_000"), ("0x10", "0x10")),
+    ],
+)
+def test_a_scalar_is_the_decimal_number_that_it_looks_like_or_its_own_text(
+    tmp_path, written, value
+):
+    """Where a text is expected, it is what was typed: a version, a time, an identifier."""
+    path = tmp_path / "robot.yaml"
+    path.write_text(f"a: [{written if written != '1,5' else chr(34) + written + chr(34)}]\n")
+    (found,) = read_yaml(path, "a", EmbodimentError)["a"]
+    assert found == value and type(found) is type(value)
+
+
+@pytest.mark.parametrize("file", sorted(CONFIG.parent.rglob("*.yaml")), ids=lambda file: file.name)
+def test_no_file_that_we_ship_has_a_number_that_others_read_otherwise(file):
+    """Every reader of YAML 1.1 finds the same values in it."""
+    assert read_yaml(file, "a", EmbodimentError) == yaml.safe_load(file.read_text())
+
+
+@pytest.mark.parametrize("letters", [247, 248])
+def test_a_topic_is_as_long_as_ros_allows(tmp_path, letters):
+    """A longer one would end the node with an error of rcl."""
+    text = (CONFIG / "franka_droid.yaml").read_text()
+    topic = "/" + "a" * (letters - 1)
+    path = tmp_path / "robot.yaml"
+    path.write_text(text.replace("topic: /joint_states", f"topic: {topic}"))
+    assert path.read_text() != text
+    if letters <= MOST_LETTERS:
+        assert topic in {stream.topic for stream in load_embodiment(str(path)).state}
+        return
+    with pytest.raises(EmbodimentError, match="of at most 247 letters"):
+        load_embodiment(str(path))
 
 
 def test_the_same_key_in_two_places_is_no_duplicate(tmp_path):

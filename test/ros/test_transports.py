@@ -12,9 +12,9 @@ rclpy = pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from std_msgs.msg import UInt64  # noqa: E402
 
-from gr00t_ros.ros.fast_dds import PROFILES  # noqa: E402
 from gr00t_ros.ros.transports import (  # noqa: E402
     LOOPBACK_ONLY,
+    PROFILES,
     RANGE,
     TRANSPORTS,
     without_shared_memory,

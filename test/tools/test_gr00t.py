@@ -371,6 +371,33 @@ def test_a_reader_that_has_gone_ends_it_without_a_traceback(words):
     assert "Traceback" not in ended.stderr and "BrokenPipe" not in ended.stderr
 
 
+LONG = "a" * 300
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(("embodiment", "validate", LONG), ("embodiment", "new", "--dataset", LONG)),
+        *(("dataset", "info", LONG), ("dataset", "validate", LONG), ("bag", "play", LONG)),
+        *(("bag", "info", LONG, "--embodiment", "desk6"), ("record", "info", LONG)),
+        *(
+            ("layout", "--embodiment", "desk6", "--output", LONG),
+            ("scene", "check", "franka_table", "--robot", LONG),
+        ),
+        *(("trace", LONG, "--output", f"{LONG}.pftrace"), ("eval", "compare", LONG, LONG)),
+        ("eval", "open-loop", "--dataset-path", LONG, "--embodiment", "desk6", "--output", LONG),
+    ],
+    ids=lambda words: " ".join(word for word in words if word != LONG),
+)
+def test_a_path_that_the_system_refuses_is_one_line_and_status_2(words):
+    """Whichever command gets it, and whether it reads or writes it."""
+    pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+    refused = run(*words)
+    assert refused.returncode == 2, refused
+    assert "Traceback" not in refused.stderr
+    assert LONG[:200] in refused.stderr.splitlines()[-1]
+
+
 def test_wrong_usage_is_status_2_with_the_verb_in_the_usage():
     """From argparse, and from the nodes."""
     pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")

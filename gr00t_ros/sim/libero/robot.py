@@ -37,7 +37,7 @@ from gr00t_ros.msg import TaskState
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.apart import SpunApart
 from gr00t_ros.ros.node_help import NodeHelp
-from gr00t_ros.ros.process import refuse_unknown, run_node
+from gr00t_ros.ros.process import declared, refuse_unknown, run_node
 from gr00t_ros.ros.windows import to_time
 from gr00t_ros.sim.controller import Follower, SimulatedController, parameter_node
 from gr00t_ros.sim.libero.commands import STEP_NS, GripperSense, TwistInput
@@ -95,9 +95,9 @@ class LiberoRobot(Node):
         """Start the child; SettingsError without the extra or for wrong parameters."""
         super().__init__("libero")
         values: dict[str, Any] = {
-            name: self.declare_parameter(
-                name, default, ParameterDescriptor(description=what, read_only=True)
-            ).value
+            name: declared(
+                self, name, default, ParameterDescriptor(description=what, read_only=True)
+            )
             for name, (default, what) in _TABLE.items()
         }
         refuse_unknown(self)

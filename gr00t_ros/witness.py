@@ -1,0 +1,51 @@
+"""A question that a child process asks, so that its end is told whatever ends it.
+
+Middleware can end its process from inside C, by exit, by abort or by a signal, and then no line of
+Python runs any more. The parent process has no middleware, and sees how the child ends.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+Tell = Callable[[int], object]
+"""Takes the exit status as soon as it is known; the last one that it gets counts."""
+
+
+def witnessed(ask: Callable[[Tell], object]) -> tuple[int | None, str]:
+    """Ask in a child process; return the last status that it told, and how the process ended.
+
+    The status is None if it told none: the exit status of the process itself may be anybody's.
+    SIGINT and SIGTERM are passed on to it. This process must not have threads.
+    """
+    reader, writer = os.pipe()
+    passed_on = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, passed_on)  # until each of the two can take them
+    child = os.fork()
+    if child == 0:
+        try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, passed_on)
+            ask(lambda status: os.write(writer, bytes([status])))
+        except BaseException:  # nothing of the parent's may run a second time
+            traceback.print_exc()
+        finally:
+            os._exit(0)
+    os.close(writer)
+
+    def pass_on(number: int, _frame: Any) -> None:
+        os.kill(child, number)
+
+    before = {number: signal.signal(number, pass_on) for number in passed_on}
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, passed_on)
+    with open(reader, "rb") as pipe:
+        told = pipe.read()  # until the child has ended; it can be signalled until waitpid
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    _, ended = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(ended)
+    how = f"by {signal.Signals(-code).name}" if code < 0 else f"with status {code}"
+    return (told[-1] if told else None), how
