@@ -19,7 +19,7 @@ import zmq
 
 from bench.paired import Report, Target, interleave, percentile
 from gr00t_ros.errors import Gr00tError
-from gr00t_ros.wire.client import PolicyClient
+from gr00t_ros.wire.client import PolicyServerClient
 from gr00t_ros.wire.curve import ClientKeys, new_pair
 
 TIMEOUT_MS = 100
@@ -123,7 +123,7 @@ PEERS = {
 
 def lateness_ms(port: int, curve: ClientKeys | None = None) -> float:
     """Return how much longer than its deadline one call of a new client took, ms."""
-    client = PolicyClient("127.0.0.1", port, TIMEOUT_MS, curve=curve)
+    client = PolicyServerClient("127.0.0.1", port, TIMEOUT_MS, curve=curve)
     start = time.perf_counter_ns()
     with contextlib.suppress(Gr00tError):
         client.ping()

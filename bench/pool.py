@@ -28,7 +28,7 @@ from bench.pool_policy import MODEL_S, ROW_S
 from gr00t_ros.errors import Gr00tError
 from gr00t_ros.pool.cluster import INSTALL
 from gr00t_ros.robot.files import load_embodiment
-from gr00t_ros.wire.client import PolicyClient
+from gr00t_ros.wire.client import PolicyServerClient
 from gr00t_ros.wire.link import PolicyLink
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,7 +46,7 @@ class Robot:
     """One robot's connection to a pool, which asks for the same zeros again and again."""
 
     def __init__(self, port: int) -> None:
-        client = PolicyClient("127.0.0.1", port, TIMEOUT_MS, key_style="nested")
+        client = PolicyServerClient("127.0.0.1", port, TIMEOUT_MS, key_style="nested")
         self._link = PolicyLink(client, load_embodiment("franka_droid"), None)
         self._link.check()
         self.took_ms = list[float]()
@@ -74,7 +74,7 @@ class Fleet:
     """Robots that ask one pool at the same time."""
 
     def __init__(self, port: int, count: int) -> None:
-        self._client = PolicyClient("127.0.0.1", port, TIMEOUT_MS)
+        self._client = PolicyServerClient("127.0.0.1", port, TIMEOUT_MS)
         self.robots = [Robot(port) for _ in range(count)]
 
     def ask(self, seconds: float, killed: bool = False) -> float:

@@ -36,7 +36,7 @@ from gr00t_ros.errors import RemoteError
 from gr00t_ros.proxy.core import Limits, ProxyCore
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.wire.access import Token
-from gr00t_ros.wire.client import PolicyClient
+from gr00t_ros.wire.client import PolicyServerClient
 from gr00t_ros.wire.curve import ClientKeys, new_pair, read_client_keys, write_pair
 from gr00t_ros.wire.link import PolicyLink
 from gr00t_ros.wire.messages import Generation, KeyStyle
@@ -92,7 +92,9 @@ class Asker:
         template_of: Callable[[Generation, KeyStyle], RequestTemplate],
         curve: ClientKeys | None = None,
     ) -> None:
-        self._client = PolicyClient("127.0.0.1", port, TIMEOUT_MS, key_style="nested", curve=curve)
+        self._client = PolicyServerClient(
+            "127.0.0.1", port, TIMEOUT_MS, key_style="nested", curve=curve
+        )
         server = self._client.connect()
         self._template = template_of(server.generation, server.key_style)
 
@@ -148,7 +150,7 @@ class Robot(threading.Thread):
         super().__init__()
         self.robot, self.took_ms, self.busy = name, list[float](), 0
         self._go, self._seconds = go, seconds
-        client = PolicyClient("127.0.0.1", port, TIMEOUT_MS, key_style="nested", curve=keys)
+        client = PolicyServerClient("127.0.0.1", port, TIMEOUT_MS, key_style="nested", curve=keys)
         self._link = PolicyLink(client, load_embodiment("franka_droid"), None)
         self._link.check()
 
@@ -276,14 +278,14 @@ def pings(folder: Path, rounds: int) -> dict[str, list[float]]:
             process("gr00t_ros.sidecar", "proxy", *words, "--token-file", str(file))
         )
         client = stack.enter_context(
-            closing(PolicyClient("127.0.0.1", front, TIMEOUT_MS, Token("right")))
+            closing(PolicyServerClient("127.0.0.1", front, TIMEOUT_MS, Token("right")))
         )
         found = {"alone": [ping_ms(client) for _ in range(rounds)]}
         stack.enter_context(process("bench.strangers", str(front), str(STRANGERS)))
         return found | {"beside strangers": [ping_ms(client) for _ in range(rounds)]}
 
 
-def ping_ms(client: PolicyClient) -> float:
+def ping_ms(client: PolicyServerClient) -> float:
     """Return one ping's round trip, ms, after the pause that the proxy's rate limit needs."""
     time.sleep(PING_S)
     return client.ping() / 1e6

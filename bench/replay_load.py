@@ -17,7 +17,7 @@ from bench.camera_publisher import CAMERAS
 from bench.camera_readers import SLOT_PX, Callbacks, Pulled
 from bench.motion_scenarios import HOME
 from gr00t_ros.motion.chunk import ActionChunk
-from gr00t_ros.wire.client import PolicyClient
+from gr00t_ros.wire.client import PolicyServerClient
 from gr00t_ros.wire.template import RequestTemplate
 
 ASK_S, TIMEOUT_MS, LIMIT_S = 0.16, 5000, 30.0
@@ -32,7 +32,7 @@ class Load:
         self, reader: Pulled | Callbacks, slots: np.ndarray, port: int, deliver: Callable
     ) -> None:
         self._reader, self._slots, self._deliver = reader, slots, deliver
-        self._client = PolicyClient("127.0.0.1", port, TIMEOUT_MS, key_style="nested")
+        self._client = PolicyServerClient("127.0.0.1", port, TIMEOUT_MS, key_style="nested")
         self._ended = threading.Event()
         self.answers = 0
         self._thread = threading.Thread(target=self._run, daemon=True)

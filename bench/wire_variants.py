@@ -18,7 +18,7 @@ import zmq
 from bench import wire_peer
 from gr00t_ros.wire import messages
 from gr00t_ros.wire.arrays import ArrayCodec
-from gr00t_ros.wire.client import PolicyClient
+from gr00t_ros.wire.client import PolicyServerClient
 from gr00t_ros.wire.messages import Generation
 from gr00t_ros.wire.template import RequestTemplate
 
@@ -62,7 +62,7 @@ class Template:
     """Our client. The images are decoded into their slots, or copied there from another array."""
 
     def __init__(self, port: int, shape: tuple[int, int, int], copies: bool) -> None:
-        self._client = PolicyClient("127.0.0.1", port, TIMEOUT_MS, key_style="nested")
+        self._client = PolicyServerClient("127.0.0.1", port, TIMEOUT_MS, key_style="nested")
         server = self._client.connect()
         self.template = RequestTemplate(
             dict.fromkeys(CAMERAS, shape),

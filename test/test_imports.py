@@ -290,7 +290,7 @@ def test_a_wrong_import_is_found(file, line):
         ("motion/plan.py", "import math\nimport numpy as np"),
         ("robot/files.py", "import os, pathlib, yaml"),
         ("wire/client.py", "import zmq, time\nfrom gr00t_ros.observe import modality"),
-        ("node/node.py", "from gr00t_ros.wire.link import Worker"),
+        ("node/node.py", "from gr00t_ros.wire.link import LinkWorker"),
         ("sim/robot.py", "from gr00t_ros.srv import InjectFault\nfrom .physics import World"),
     ],
 )

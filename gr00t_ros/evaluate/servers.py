@@ -13,7 +13,7 @@ from gr00t_ros.evaluate.open_loop import Action, RowObservation
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.address import refuse_closed, shown
-from gr00t_ros.wire.client import DEFAULT_TIMEOUT_MS, PolicyClient
+from gr00t_ros.wire.client import DEFAULT_TIMEOUT_MS, PolicyServerClient
 from gr00t_ros.wire.curve import ClientKeys
 from gr00t_ros.wire.handshake import KeyStyleSetting
 from gr00t_ros.wire.link import PolicyLink
@@ -76,7 +76,7 @@ def _copy(
 def connected(address: Address, access: Access, embodiment: Embodiment) -> Iterator[ServerPolicy]:
     """The policy of a server that has been checked against the embodiment, as the node does it."""
     refuse_closed(address.host, address.port)
-    client = PolicyClient(
+    client = PolicyServerClient(
         address.host,
         address.port,
         access.timeout_ms,

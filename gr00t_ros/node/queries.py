@@ -28,7 +28,7 @@ from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.session.overlap import Followed, Overlap, overlap_with
 from gr00t_ros.trace.flow import Marks
 from gr00t_ros.watch.server import advised
-from gr00t_ros.wire.link import Check, Exchanged, Job, Outcome, PolicyLink, Worker
+from gr00t_ros.wire.link import CheckResult, Exchanged, ExchangeJob, LinkWorker, Outcome, PolicyLink
 from gr00t_ros.wire.template import RequestTemplate
 
 
@@ -58,7 +58,7 @@ class Queries:
         inputs: Inputs,
         embodiment: Embodiment,
         clock: PlanClock,
-        on_check: Callable[[Check | None, Exception | None], None],
+        on_check: Callable[[CheckResult | None, Exception | None], None],
         on_reply: Callable[[QueryReply | None, Exception | None], None],
         on_look: Callable[[Exception | None], None],
         on_exchange: Callable[[Exchanged], None],
@@ -76,8 +76,8 @@ class Queries:
         self._clock, self._on_check, self._on_reply = clock, on_check, on_reply
         self._on_look, self._on_exchange, self._flows = on_look, on_exchange, flows
         self._on_pictures, self._rolling = on_pictures, rolling
-        self._worker = Worker(self._deliver, finish=link.close)
-        self._told: Job | None = None  # the query whose result `on_reply` got last
+        self._worker = LinkWorker(self._deliver, finish=link.close)
+        self._told: ExchangeJob | None = None  # the query whose result `on_reply` got last
         self.instruction = ""
         self.sent = 0
         self._asked_s = time.monotonic()
@@ -85,7 +85,7 @@ class Queries:
 
     def check(self) -> bool:
         """Let the worker check the server; False if it is busy."""
-        return self._submit(Job(self._check, "check"))
+        return self._submit(ExchangeJob(self._check, "check"))
 
     def keep_warm(self, idle_s: float) -> bool:
         """Let the worker infer a zero observation if the last request is `idle_s` old.
@@ -96,7 +96,7 @@ class Queries:
         is_due = time.monotonic() - self._asked_s >= idle_s
         if not is_due or self._link.checked is None:
             return False
-        return self._submit(Job(self._link.warm, "warm"))
+        return self._submit(ExchangeJob(self._link.warm, "warm"))
 
     def ask(self, episode: int, times: QueryTimes | None, followed: Followed | None) -> bool:
         """Let the worker query for `episode`; False if it is busy.
@@ -106,7 +106,9 @@ class Queries:
         answer continues, if the server answered it last and has RTC.
         """
         asked_ns = time.monotonic_ns()
-        return self._submit(Job(lambda: self._query(episode, asked_ns, times, followed), "query"))
+        return self._submit(
+            ExchangeJob(lambda: self._query(episode, asked_ns, times, followed), "query")
+        )
 
     def taken(self) -> None:
         """The result that `on_reply` got is known to whoever decides when the next query is due.
@@ -118,19 +120,19 @@ class Queries:
 
     def look(self) -> bool:
         """Let the worker assemble an observation without sending it; False if it is busy."""
-        return self._worker.submit_if_idle(Job(self._observed, "look"))
+        return self._worker.submit_if_idle(ExchangeJob(self._observed, "look"))
 
     def stop(self, timeout_s: float) -> bool:
         """End the worker after its current call, whose timeout limits the wait."""
         return self._worker.stop(timeout_s)
 
-    def _submit(self, job: Job) -> bool:
+    def _submit(self, job: ExchangeJob) -> bool:
         submitted = self._worker.submit_if_idle(job)
         if submitted:
             self._asked_s = time.monotonic()
         return submitted
 
-    def _check(self) -> Check:
+    def _check(self) -> CheckResult:
         check = self._link.check()
         if self._rolling is not None:
             self._rolling.refuse(check.server.modality)

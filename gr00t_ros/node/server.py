@@ -29,9 +29,9 @@ from gr00t_ros.watch.finding import Finding
 from gr00t_ros.watch.table import reasoned
 from gr00t_ros.wire import access as names
 from gr00t_ros.wire.access import ENVIRONMENT_VARIABLE, Token, read_environment, read_token
-from gr00t_ros.wire.client import ClientCounts, PolicyClient
+from gr00t_ros.wire.client import ClientCounts, PolicyServerClient
 from gr00t_ros.wire.curve import ClientKeys, read_client_keys
-from gr00t_ros.wire.link import Check, PolicyLink
+from gr00t_ros.wire.link import CheckResult, PolicyLink
 from gr00t_ros.wire.robot_id import checked_id
 
 _VARIABLES: Final = {
@@ -61,7 +61,7 @@ def defaults_of(variables: Mapping[str, str] = os.environ) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class ClientAccess:
     """What a client needs besides the parameters, and the origin of all settings in one line."""
 
     token: Token | None
@@ -74,10 +74,10 @@ class Access:
         path = self._values.api_token_file
         return read_token(path) if path else self.token
 
-    def client(self) -> PolicyClient:
+    def client(self) -> PolicyServerClient:
         """Return a client, not yet connected."""
         values = self._values
-        return PolicyClient(
+        return PolicyServerClient(
             values.host,
             values.port,
             values.timeout_ms,
@@ -88,7 +88,7 @@ class Access:
         )
 
 
-def read_access(values: Parameters, variables: Mapping[str, str] = os.environ) -> Access:
+def read_access(values: Parameters, variables: Mapping[str, str] = os.environ) -> ClientAccess:
     """Read token and keys, and check the robot's id.
 
     Raises SettingsError with the name of the wrong parameter, file or variable.
@@ -104,7 +104,7 @@ def read_access(values: Parameters, variables: Mapping[str, str] = os.environ) -
         f"api token {_token_origin(values, token, variables)}",
         f"CURVE {'off' if curve is None else f'with {values.curve_client_key}'}",
     ]
-    return Access(token, curve, ", ".join(origins), values)
+    return ClientAccess(token, curve, ", ".join(origins), values)
 
 
 def _curve(server_key: str, client_key: str) -> ClientKeys | None:
@@ -188,7 +188,7 @@ class ServerCheck:
         """`server`: its address for texts; `sidecar`: the server process, if the node starts it."""
         self._server, self._embodiment, self._sidecar = server, embodiment, sidecar
         self.values = values
-        self.passed: Check | None = None
+        self.passed: CheckResult | None = None
         self._error = self._unfit = ""
         self._checked_s = -RECHECK_S
 
@@ -225,7 +225,7 @@ class ServerCheck:
         """Require a new check; no reset or activation is possible before it has passed."""
         self.passed, self._unfit = None, reason
 
-    def take(self, check: Check | None, error: Exception | None) -> tuple[str, str]:
+    def take(self, check: CheckResult | None, error: Exception | None) -> tuple[str, str]:
         """Take an outcome, on the worker thread; returns new log texts: (warning, information)."""
         warning = information = ""
         if error is not None and str(error) != self._error:
@@ -264,7 +264,7 @@ class PolicyConnection:
         node: Node,
         embodiment: Embodiment,
         values: Parameters,
-        access: Access,
+        access: ClientAccess,
         address: str,
         sidecar: SidecarProcess,
         now_ns: Callable[[], int],
@@ -286,7 +286,7 @@ class PolicyConnection:
             client.counts, values.strict, self._hardware_id, node.get_logger().info
         )
 
-    def take(self, check: Check | None, error: Exception | None) -> None:
+    def take(self, check: CheckResult | None, error: Exception | None) -> None:
         """Take a check's outcome and log what is new; runs on the worker thread."""
         self._report.note(self.link.rows)
         warning, information = self.check.take(check, error)

@@ -26,7 +26,7 @@ from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.session.mode import AT_REST, FAULTED, Mode
 from gr00t_ros.session.shadow import JointError
 from gr00t_ros.watch.finding import without_numbers
-from gr00t_ros.wire.link import Check
+from gr00t_ros.wire.link import CheckResult
 
 COMMIT = "commit [ms]"
 """Key in a status' details: the present commit time, and what it comes from."""
@@ -113,7 +113,7 @@ def fill_session(status: PolicyStatus, snapshot: Snapshot) -> None:
     status.windows_published = counts.windows
 
 
-def fill_server(status: PolicyStatus, check: Check | None) -> None:
+def fill_server(status: PolicyStatus, check: CheckResult | None) -> None:
     """Write the results of the server's check into `status`."""
     if check is None:
         return

@@ -48,7 +48,7 @@ from gr00t_ros.node.readiness import (
 )
 from gr00t_ros.node.replay_thread import STARVED_PERIODS, ReplayThread
 from gr00t_ros.node.robot_state import RobotState
-from gr00t_ros.node.server import Access, PolicyConnection, read_access
+from gr00t_ros.node.server import ClientAccess, PolicyConnection, read_access
 from gr00t_ros.node.server_process import SidecarProcess
 from gr00t_ros.node.tracing.flows import Flows
 from gr00t_ros.node.watches import RunningWatches
@@ -66,7 +66,7 @@ from gr00t_ros.session.settling import Held
 from gr00t_ros.trace.flow import Flow
 from gr00t_ros.watch.finding import RESET, Finding
 from gr00t_ros.wire.address import shown
-from gr00t_ros.wire.link import Check, Exchanged
+from gr00t_ros.wire.link import CheckResult, Exchanged
 
 Leave = Callable[[Session, int, Held, Sequence[Finding]], str]
 """The call by which a session leaves a pause or a fault: Session.resume or Session.reset."""
@@ -119,7 +119,7 @@ class Configured:
             self._start(values, session)
             undo.pop_all()
 
-    def _make_robot(self, values: Parameters, access: Access, address: str) -> None:
+    def _make_robot(self, values: Parameters, access: ClientAccess, address: str) -> None:
         """Create the clock, the inputs, the outputs, and the queries that use them."""
         node, robot, entities = self._node, self.embodiment, self._entities
         self.clock = PlanClock(node)
@@ -468,7 +468,7 @@ class Configured:
         except StalledError:
             return True
 
-    def _on_check(self, check: Check | None, error: Exception | None) -> None:
+    def _on_check(self, check: CheckResult | None, error: Exception | None) -> None:
         """Runs on the worker thread."""
         self.server.take(check, error)
         self.replay.post(lambda _session, _now: self.watches.policy.checked(error))

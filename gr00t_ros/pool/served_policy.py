@@ -19,7 +19,7 @@ from gr00t_ros.serve.policies import Action, Observation
 from gr00t_ros.supervise.profile import Overrides, Profile
 from gr00t_ros.supervise.supervisor import Log, Phase, Restarts, Supervisor
 from gr00t_ros.wire import messages
-from gr00t_ros.wire.client import Connection, PolicyClient
+from gr00t_ros.wire.client import Connection, PolicyServerClient
 from gr00t_ros.wire.codec import MAX_BYTES, encode
 from gr00t_ros.wire.messages import Generation
 
@@ -99,7 +99,7 @@ class ServedPolicy:
                 break
             time.sleep(_LOOK_S)
         style: messages.KeyStyle = "flat" if self._flat else "nested"
-        client = PolicyClient(state.host, state.port, _CONNECT_MS, key_style=style)
+        client = PolicyServerClient(state.host, state.port, _CONNECT_MS, key_style=style)
         try:
             server = client.connect()
         finally:

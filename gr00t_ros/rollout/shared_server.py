@@ -16,7 +16,7 @@ from uuid import uuid4
 from gr00t_ros.errors import RefusedError, RemoteError
 from gr00t_ros.evaluate.servers import Access
 from gr00t_ros.wire.address import shown
-from gr00t_ros.wire.client import PolicyClient
+from gr00t_ros.wire.client import PolicyServerClient
 from gr00t_ros.wire.messages import has_no_reset
 from gr00t_ros.wire.robot_id import ROBOT_ID, Standing, named, standing
 
@@ -35,7 +35,7 @@ def standing_of(host: str, port: int, access: Access) -> Standing:
     Raises RemoteError if it answers an error, such as that it is busy, has no place for one more
     robot, or takes no such option; and what the client raises.
     """
-    client = PolicyClient(host, port, access.timeout_ms, access.token, curve=access.curve)
+    client = PolicyServerClient(host, port, access.timeout_ms, access.token, curve=access.curve)
     with closing(client):
         client.ping()
         try:

@@ -51,7 +51,7 @@ from gr00t_ros.sidecar.target import (
 )
 from gr00t_ros.text_table import printable_lines, table
 from gr00t_ros.wire.access import EMBODIMENT_TAG, STRICT
-from gr00t_ros.wire.handshake import Server
+from gr00t_ros.wire.handshake import ServerInfo
 from gr00t_ros.wire.link import PolicyLink
 from gr00t_ros.wire.template import RequestTemplate
 
@@ -90,7 +90,7 @@ def _ping(target: Target, _: argparse.Namespace) -> Report:
     return Report(found | {"modality": modality}, facts(found | keys))
 
 
-def server_facts(address: str, server: Server) -> dict[str, object]:
+def server_facts(address: str, server: ServerInfo) -> dict[str, object]:
     """Return the facts about a server that every verb prints."""
     return {
         "address": address,

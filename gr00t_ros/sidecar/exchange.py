@@ -18,10 +18,10 @@ from gr00t_ros.errors import UnreachableError, WireError
 from gr00t_ros.wire import messages
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.arrays import ArrayCodec
-from gr00t_ros.wire.client import PolicyClient
+from gr00t_ros.wire.client import PolicyServerClient
 from gr00t_ros.wire.codec import MAX_BYTES, decode, encode
 from gr00t_ros.wire.envelope import read_envelope
-from gr00t_ros.wire.handshake import Server
+from gr00t_ros.wire.handshake import ServerInfo
 from gr00t_ros.wire.messages import Generation, KeyStyle
 from gr00t_ros.wire.robot_id import ROBOT_ID
 from gr00t_ros.wire.template import MAX_INSTRUCTION_BYTES
@@ -48,7 +48,7 @@ class RawObservation:
     options: Mapping[str, Any] = field(default_factory=dict)
     stamp_ns: int = 0
 
-    def request(self, server: Server, token: Token | None = None) -> bytes:
+    def request(self, server: ServerInfo, token: Token | None = None) -> bytes:
         """Return the get_action request of this observation for `server`."""
         size = len(self.instruction.encode(errors="replace"))
         if size > MAX_INSTRUCTION_BYTES:
@@ -88,7 +88,7 @@ class Exchange:
 
 
 def ask_for_action(
-    client: PolicyClient, server: Server, observation: RawObservation, token: Token | None
+    client: PolicyServerClient, server: ServerInfo, observation: RawObservation, token: Token | None
 ) -> Exchange:
     """Reset the server's episode and ask for one action; raises what the client raises.
 

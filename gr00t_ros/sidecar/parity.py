@@ -46,7 +46,7 @@ from gr00t_ros.sidecar.target import (
     seed,
 )
 from gr00t_ros.text_table import one_line, printable, table
-from gr00t_ros.wire.handshake import Server
+from gr00t_ros.wire.handshake import ServerInfo
 from gr00t_ros.wire.template import RequestTemplate
 
 _REPEAT: Final = 2
@@ -123,7 +123,7 @@ def _parity(target: Target, options: argparse.Namespace) -> Report:
     return _report(dumped, reference, observation, server, found, answers, rows, tolerances)
 
 
-def _probe(server: Server, dumped: Dumped, path: Path, target: Target) -> RequestTemplate:
+def _probe(server: ServerInfo, dumped: Dumped, path: Path, target: Target) -> RequestTemplate:
     """Return the file's observation as the request that finds out the key style."""
     refuse_other_keys(dumped, server.modality, path)
     seen = dumped.observation
@@ -213,7 +213,7 @@ def _report(
     dumped: Dumped,
     reference: Exchange,
     observation: RawObservation,
-    server: Server,
+    server: ServerInfo,
     found: Mapping[str, object],
     answers: Sequence[Exchange],
     rows: Sequence[KeyDifference],
@@ -258,7 +258,7 @@ def _report(
 
 def _notes(
     observation: RawObservation,
-    server: Server,
+    server: ServerInfo,
     rows: Sequence[KeyDifference],
     tolerances: Tolerances,
     asked: int,

@@ -40,7 +40,7 @@ from gr00t_ros.wire.access import (
     read_token,
 )
 from gr00t_ros.wire.address import parse_place, refuse_closed
-from gr00t_ros.wire.client import DEFAULT_TIMEOUT_MS, PolicyClient
+from gr00t_ros.wire.client import DEFAULT_TIMEOUT_MS, PolicyServerClient
 from gr00t_ros.wire.curve import ClientKeys, read_client_keys
 from gr00t_ros.wire.handshake import KeyStyleSetting
 
@@ -97,14 +97,14 @@ class Target:
     environment: Environment
     embodiment_name: str | None
 
-    def client(self, key_style: KeyStyleSetting | None = None) -> PolicyClient:
+    def client(self, key_style: KeyStyleSetting | None = None) -> PolicyServerClient:
         """Return a client of the server, not yet connected.
 
         Raises UnreachableError if nobody listens there.
         """
         refuse_closed(self.host, self.port)
         style = key_style or self.key_style
-        return PolicyClient(
+        return PolicyServerClient(
             self.host, self.port, self.timeout_ms, self.token, style, curve=self.curve
         )
 

@@ -34,7 +34,7 @@ from gr00t_ros.supervise.launcher import (
 from gr00t_ros.supervise.profile import Overrides, Profile
 from gr00t_ros.supervise.watched_server import WatchedServer
 from gr00t_ros.wire.address import LOOPBACK
-from gr00t_ros.wire.client import PolicyClient
+from gr00t_ros.wire.client import PolicyServerClient
 
 Severity = Literal["info", "warning", "error"]
 Log = Callable[[Severity, str], None]
@@ -286,7 +286,7 @@ class Supervisor:
             socket.create_connection((host.strip("[]"), port), _CONNECT_S).close()
         except OSError:
             return False
-        client = PolicyClient(host, port, _PING_MS)
+        client = PolicyServerClient(host, port, _PING_MS)
         try:
             with contextlib.suppress(Gr00tError):
                 try:

@@ -36,7 +36,7 @@ from gr00t_ros.ros import qos
 from gr00t_ros.ros.parameters import AUTO, LOCAL, SHOW, Parameters
 from gr00t_ros.ros.pulled import graph_name
 from gr00t_ros.wire.address import shown
-from gr00t_ros.wire.link import Check, PolicyLink
+from gr00t_ros.wire.link import CheckResult, PolicyLink
 
 PASS, WARN, FAIL = "pass", "warn", "fail"
 
@@ -191,7 +191,7 @@ def server(embodiment: Embodiment, values: Parameters) -> list[DoctorRow]:
     return [*_reached(embodiment, values, check), *_differences(link, values.strict)]
 
 
-def _reached(embodiment: Embodiment, values: Parameters, check: Check) -> list[DoctorRow]:
+def _reached(embodiment: Embodiment, values: Parameters, check: CheckResult) -> list[DoctorRow]:
     address, found = shown(values.host, values.port), check.server
     text = f"{found.generation.label}, {found.array_codec}, {found.key_style} keys"
     covered = coverage(embodiment, values, check.inference_ns, "inference")

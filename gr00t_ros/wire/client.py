@@ -43,7 +43,7 @@ from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.address import needs_ipv6, numeric, server_address
 from gr00t_ros.wire.codec import encode
 from gr00t_ros.wire.curve import MECHANISM_MISMATCH, ClientKeys, secure_client
-from gr00t_ros.wire.handshake import KeyStyleSetting, Probe, Server, find_key_style, read_server
+from gr00t_ros.wire.handshake import KeyStyleSetting, Probe, ServerInfo, find_key_style, read_server
 from gr00t_ros.wire.template import RequestTemplate
 
 DEFAULT_TIMEOUT_MS: Final = 15_000  # as upstream's client from N1.7 on (wire.md 2)
@@ -96,7 +96,7 @@ class ClientCounts:
             self.invalid += 1
 
 
-class PolicyClient:
+class PolicyServerClient:
     """A client of one policy server.
 
     Calls raise `UnreachableError` (nothing listens, or the connection was lost), `DeadlineError`
@@ -133,11 +133,11 @@ class PolicyClient:
         self._context = zmq.Context()
         self._connection: Connection | None = None
         self._untried: list[str] = []  # numeric addresses of a name, both families
-        self._server: Server | None = None
+        self._server: ServerInfo | None = None
 
     def connect(
-        self, probe: Probe | None = None, look: Callable[[Server], object] | None = None
-    ) -> Server:
+        self, probe: Probe | None = None, look: Callable[[ServerInfo], object] | None = None
+    ) -> ServerInfo:
         """Find out how to talk to the server: ping, modality config, generation, key style.
 
         `look(server)` is called before anything is inferred; what it raises passes through. For key
@@ -205,7 +205,7 @@ class PolicyClient:
     def _act(
         self,
         template: RequestTemplate | memoryview | bytes,
-        server: Server,
+        server: ServerInfo,
         timeout_ms: int | None = None,
     ) -> dict[str, NDArray[np.float32]]:
         frame = template.frame if isinstance(template, RequestTemplate) else template

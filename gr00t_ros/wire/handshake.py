@@ -23,8 +23,8 @@ _STYLES: tuple[KeyStyle, ...] = ("nested", "flat")
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
-    """What `PolicyClient.connect` found: how to talk to this server, and what it expects.
+class ServerInfo:
+    """What `PolicyServerClient.connect` found: how to talk to this server, and what it expects.
 
     proxy: what a batching proxy of ours says about itself, "" without one.
     """
@@ -37,12 +37,12 @@ class Server:
     proxy: str = ""
 
 
-Probe = Callable[[Server], RequestTemplate]
+Probe = Callable[[ServerInfo], RequestTemplate]
 
 
 def read_server(
     reply: object, ping_ns: int, setting: KeyStyleSetting, proxy: object = None
-) -> Server:
+) -> ServerInfo:
     """Return the server that sent a get_modality_config reply; ``auto`` counts as nested here.
 
     proxy: the entry of that name in the ping's reply. N1.5 is always flat, whatever `setting` is.
@@ -52,12 +52,12 @@ def read_server(
     modality = messages.parse_modality(reply, generation)
     style: KeyStyle = "flat" if generation.is_n15 or setting == "flat" else "nested"
     says = one_line(proxy, messages.MAX_KEY_TEXT) if isinstance(proxy, str) else ""
-    return Server(generation, generation.array_codec, style, modality, ping_ns, says)
+    return ServerInfo(generation, generation.array_codec, style, modality, ping_ns, says)
 
 
 def find_key_style(
-    found: Server, probe: Probe | None, act: Callable[[RequestTemplate, Server], object]
-) -> Server:
+    found: ServerInfo, probe: Probe | None, act: Callable[[RequestTemplate, ServerInfo], object]
+) -> ServerInfo:
     """Return `found` with the key style in which `act(probe(server), server)` works.
 
     Nested is tried first. Flat is tried if the server's error text is about keys or is unknown.

@@ -2,7 +2,7 @@
 
 PolicyLink checks the server once, then queries it often, and checks again after a lost
 connection. It owns the client and the request buffers of one embodiment, and is used from the
-worker's thread. Worker runs one job at a time and takes no other meanwhile. `submit_if_idle`,
+worker's thread. LinkWorker runs one job at a time and takes no other meanwhile. `submit_if_idle`,
 `release` and `stop` may be called from any thread; jobs and `deliver` run on the worker's thread.
 Times are `time.monotonic_ns`.
 """
@@ -34,8 +34,8 @@ from gr00t_ros.robot.streams import POSES
 from gr00t_ros.session.overlap import Overlap
 from gr00t_ros.watch.server import suspects
 from gr00t_ros.wire.access import Token
-from gr00t_ros.wire.client import PolicyClient
-from gr00t_ros.wire.handshake import Server
+from gr00t_ros.wire.client import PolicyServerClient
+from gr00t_ros.wire.handshake import ServerInfo
 from gr00t_ros.wire.named_episode import NamedEpisode
 from gr00t_ros.wire.rtc import Action, Info, Rtc, RtcDialect, find_rtc, passes
 from gr00t_ros.wire.template import RequestBuffers, RequestTemplate
@@ -46,14 +46,14 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class CheckResult:
     """What the check found by sending zero observations.
 
     warmup_ns: duration of the first inference. inference_ns: of the second, which is warm.
     shapes: (H, D) of each action key. rtc: whether RTC will be asked for, and why not, in one line.
     """
 
-    server: Server
+    server: ServerInfo
     differences: tuple[Difference, ...]
     warmup_ns: int
     inference_ns: int
@@ -69,7 +69,7 @@ class Exchanged:
     filled it returned.
     """
 
-    server: Server
+    server: ServerInfo
     frame: memoryview
     reply: bytes
     filled: object
@@ -81,7 +81,7 @@ class PolicyLink:
 
     def __init__(
         self,
-        client: PolicyClient,
+        client: PolicyServerClient,
         embodiment: Embodiment,
         token: Token | None,
         strict: bool = False,
@@ -112,7 +112,7 @@ class PolicyLink:
         self._episode: int | None = None
         self._connection = 0
         self._probed_ns: int | None = None
-        self.checked: Check | None = None
+        self.checked: CheckResult | None = None
         self.exchanged: Exchanged | None = None
         """The last query, if it was answered."""
         self.rtc = Rtc()
@@ -120,7 +120,7 @@ class PolicyLink:
         self.rows: tuple[ModalityRow, ...] = ()
         """The last comparison with a server's modality config, whether it fits or not."""
 
-    def check(self) -> Check:
+    def check(self) -> CheckResult:
         """Connect and prove that this server can serve this embodiment.
 
         Raises RefusedError that names every fatal difference, or that the server does not know
@@ -147,7 +147,7 @@ class PolicyLink:
         except SettingsError as error:
             _LOG.warning("%s: the token that was read before is used", error)
 
-    def _check(self) -> Check:
+    def _check(self) -> CheckResult:
         self._renew_token()
         self.checked = self._probed_ns = self._answered = None
         server = self._client.connect(self._probe, self._look)
@@ -163,15 +163,17 @@ class PolicyLink:
         self.rtc = self._find_rtc(server)
         self._renew_buffers(server)
         self._episode = None
-        self.checked = Check(server, differences, warmup_ns, inference_ns, shapes, self.rtc.text)
+        self.checked = CheckResult(
+            server, differences, warmup_ns, inference_ns, shapes, self.rtc.text
+        )
         return self.checked
 
-    def _renew_buffers(self, server: Server) -> None:
+    def _renew_buffers(self, server: ServerInfo) -> None:
         """Make buffers with the options that this server applies, or without options."""
         dialect = self.rtc.dialect
         self._buffers = RequestBuffers(lambda: self._template(server, dialect))
 
-    def _find_rtc(self, server: Server) -> Rtc:
+    def _find_rtc(self, server: ServerInfo) -> Rtc:
         if not self._wants_rtc:
             return Rtc()
         if server.generation.is_n15:
@@ -336,7 +338,7 @@ class PolicyLink:
             raise
         self._episode = episode
 
-    def _look(self, server: Server) -> None:
+    def _look(self, server: ServerInfo) -> None:
         self._compare(server)
         # Before an observation, which must not be another robot's, as an episode's first one is.
         if self.named is not None:
@@ -344,12 +346,12 @@ class PolicyLink:
         elif self._resets and not server.generation.is_n15:
             self._client.begin_episode()
 
-    def _probe(self, server: Server) -> RequestTemplate:
+    def _probe(self, server: ServerInfo) -> RequestTemplate:
         template = self._template(server)
         self._probed_ns = self._now_ns()
         return template
 
-    def _compare(self, server: Server) -> tuple[Difference, ...]:
+    def _compare(self, server: ServerInfo) -> tuple[Difference, ...]:
         differences = compare(self._embodiment, server.modality)
         self.rows = fit(self._embodiment, server.modality)
         wrong = wrong_rows(self.rows, self._strict)
@@ -361,7 +363,7 @@ class PolicyLink:
             )
         return differences
 
-    def _template(self, server: Server, rtc: RtcDialect | None = None) -> RequestTemplate:
+    def _template(self, server: ServerInfo, rtc: RtcDialect | None = None) -> RequestTemplate:
         robot = self._embodiment
         template = RequestTemplate(
             {v.key: (len(v.delta_indices), v.height_px, v.width_px) for v in robot.video},
@@ -385,7 +387,7 @@ class PolicyLink:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class ExchangeJob:
     """One exchange: `run` is called on the worker thread; `tag` is for the caller's use."""
 
     run: Callable[[], object]
@@ -396,7 +398,7 @@ class Job:
 class Outcome:
     """The result of a job: `reply`, or `error` if it raised; times in monotonic ns."""
 
-    job: Job
+    job: ExchangeJob
     reply: object
     error: Exception | None
     queued_ns: int
@@ -404,7 +406,7 @@ class Outcome:
     received_ns: int
 
 
-class Worker:
+class LinkWorker:
     """The worker thread; `deliver(outcome)` is called on it after each job that ran.
 
     `finish` runs on the thread after the last job, e.g. ``client.close``. An exception in a job
@@ -420,13 +422,13 @@ class Worker:
         self._deliver = deliver
         self._finish = finish
         self._changed = threading.Condition()
-        self._pending: tuple[Job, int] | None = None
-        self._running: Job | None = None
+        self._pending: tuple[ExchangeJob, int] | None = None
+        self._running: ExchangeJob | None = None
         self._stopping = False
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
         self._thread.start()
 
-    def release(self, job: Job) -> None:
+    def release(self, job: ExchangeJob) -> None:
         """Do not count `job` as running while the rest of its outcome is delivered.
 
         The next job then starts as soon as `deliver` returns, never before.
@@ -435,7 +437,7 @@ class Worker:
             if self._running is job:
                 self._running = None
 
-    def submit_if_idle(self, job: Job) -> bool:
+    def submit_if_idle(self, job: ExchangeJob) -> bool:
         """Queue `job` if none runs or waits; False if one does, and after `stop`.
 
         One that was released does not run. Of two threads that submit at once one is refused: no
@@ -467,14 +469,14 @@ class Worker:
         if self._finish is not None:
             self._finish()
 
-    def _next(self) -> tuple[Job, int] | None:
+    def _next(self) -> tuple[ExchangeJob, int] | None:
         with self._changed:
             self._changed.wait_for(lambda: self._stopping or self._pending is not None)
             taken, self._pending = self._pending, None
             self._running = None if taken is None else taken[0]
             return taken
 
-    def _run(self, job: Job, queued_ns: int) -> Outcome:
+    def _run(self, job: ExchangeJob, queued_ns: int) -> Outcome:
         sent_ns = time.monotonic_ns()
         reply: object = None
         failure: Exception | None = None

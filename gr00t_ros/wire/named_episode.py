@@ -8,15 +8,15 @@ from __future__ import annotations
 from typing import NoReturn
 
 from gr00t_ros.errors import RefusedError, RemoteError
-from gr00t_ros.wire.client import PolicyClient
-from gr00t_ros.wire.handshake import Server
+from gr00t_ros.wire.client import PolicyServerClient
+from gr00t_ros.wire.handshake import ServerInfo
 from gr00t_ros.wire.robot_id import ROBOT_ID, Standing, named, standing
 
 
 class NamedEpisode:
     """Asks the server of `client` for an episode of `robot_id`, which is not empty."""
 
-    def __init__(self, client: PolicyClient, robot_id: str) -> None:
+    def __init__(self, client: PolicyServerClient, robot_id: str) -> None:
         """Nothing is sent before `find`."""
         self._client, self._robot_id = client, robot_id
         self._standing: Standing | None = None
@@ -32,7 +32,7 @@ class NamedEpisode:
         """The id for get_action; "" where no episode is kept: equal requests can be one batch."""
         return self._robot_id if self._standing is Standing.KEPT else ""
 
-    def find(self, server: Server) -> None:
+    def find(self, server: ServerInfo) -> None:
         """Find out what the server of a new check does with the id; RefusedError if nothing.
 
         A server that does not know it resets the episode of all robots instead, and a check is

@@ -25,7 +25,7 @@ from gr00t_ros.inputs.inputs import Inputs  # noqa: E402
 from gr00t_ros.observe.buffer import Sample, StampedBuffer  # noqa: E402
 from gr00t_ros.observe.observation import Observation, assemble  # noqa: E402
 from gr00t_ros.robot.files import load_embodiment  # noqa: E402
-from gr00t_ros.wire.client import PolicyClient  # noqa: E402
+from gr00t_ros.wire.client import PolicyServerClient  # noqa: E402
 from gr00t_ros.wire.link import PolicyLink  # noqa: E402
 
 EVERY = 5  # joint states: 20 observations a second
@@ -110,7 +110,7 @@ class Chunks:
 
     def __init__(self, embodiment, port):
         self._embodiment = embodiment
-        self._link = PolicyLink(PolicyClient("127.0.0.1", port, 10_000), embodiment, None)
+        self._link = PolicyLink(PolicyServerClient("127.0.0.1", port, 10_000), embodiment, None)
 
     def ask(self, observations):
         """The action of each, as bytes by key."""

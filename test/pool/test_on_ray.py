@@ -18,7 +18,7 @@ from gr00t_ros.errors import Gr00tError, RefusedError
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.sim.assets import PANDA, installed
 from gr00t_ros.wire.access import Token
-from gr00t_ros.wire.client import PolicyClient
+from gr00t_ros.wire.client import PolicyServerClient
 from gr00t_ros.wire.link import PolicyLink
 
 pytestmark = [
@@ -48,7 +48,7 @@ def start(processes):
 
 def state_of(port, token=None):
     """What the pool's ping shows."""
-    client = PolicyClient("127.0.0.1", port, TIMEOUT_MS, token)
+    client = PolicyServerClient("127.0.0.1", port, TIMEOUT_MS, token)
     try:
         return client._call("ping")["pool"]
     finally:
@@ -86,7 +86,7 @@ class Robot(threading.Thread):
 
     def __init__(self, port):
         super().__init__()
-        client = PolicyClient("127.0.0.1", port, TIMEOUT_MS, key_style="nested")
+        client = PolicyServerClient("127.0.0.1", port, TIMEOUT_MS, key_style="nested")
         self._link = PolicyLink(client, load_embodiment(ARM), None)
         self._link.check()
         self.chunks, self.errors, self.stop = 0, [], threading.Event()
@@ -129,7 +129,7 @@ def test_each_replica_starts_the_server_of_a_profile(start, tmp_path):
     with pytest.raises(RefusedError, match="Unauthorized"):
         state_of(port)
     token = Token("right")
-    client = PolicyClient("127.0.0.1", port, TIMEOUT_MS, token, key_style="nested")
+    client = PolicyServerClient("127.0.0.1", port, TIMEOUT_MS, token, key_style="nested")
     link = PolicyLink(client, load_embodiment(ARM), token)
     link.check()
     link.query(lambda template: None, 0)

@@ -25,7 +25,7 @@ from gr00t_ros.serve.front import MAX_FRAMES, MAX_READ, Front, Resident
 from gr00t_ros.serve.front import __file__ as front_file
 from gr00t_ros.watch.server import Outlook, outlook_of
 from gr00t_ros.wire.access import Token
-from gr00t_ros.wire.client import PolicyClient
+from gr00t_ros.wire.client import PolicyServerClient
 from gr00t_ros.wire.codec import decode, encode
 from gr00t_ros.wire.curve import read_client_keys, secure_client
 from gr00t_ros.wire.template import RequestTemplate
@@ -196,8 +196,8 @@ def test_nothing_else_of_ours_listens_for_others():
 CLIENT = """
 import sys
 from gr00t_ros.errors import Gr00tError
-from gr00t_ros.wire.client import PolicyClient
-client = PolicyClient("127.0.0.1", int(sys.argv[1]), 2_500)
+from gr00t_ros.wire.client import PolicyServerClient
+client = PolicyServerClient("127.0.0.1", int(sys.argv[1]), 2_500)
 for line in sys.stdin:
     try:
         client.ping()
@@ -359,7 +359,7 @@ def test_whom_a_front_without_memory_cuts_off_knows_that_it_passes():
     """Not an answer that is none: three of these in a row are a fault."""
     context = zmq.Context()
     front = Front(context, "tcp://127.0.0.1:*", 1024, max_memory_bytes=-1)  # any is too much
-    client = PolicyClient("127.0.0.1", int(front.address.rpartition(":")[2]))
+    client = PolicyServerClient("127.0.0.1", int(front.address.rpartition(":")[2]))
 
     def cut_off():
         assert front.socket.poll(round(LIMIT_S * 1e3))

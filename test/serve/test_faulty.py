@@ -10,7 +10,7 @@ from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.serve.endpoints import DIALECTS, Answer, Endpoints, Terms
 from gr00t_ros.serve.faulty import HUGE, KINDS, Faulty, read_fault
 from gr00t_ros.sidecar.serve import CRASH_STATUS
-from gr00t_ros.wire.client import PolicyClient
+from gr00t_ros.wire.client import PolicyServerClient
 from gr00t_ros.wire.codec import decode, encode
 from gr00t_ros.wire.link import PolicyLink
 from gr00t_ros.wire.messages import Generation
@@ -190,7 +190,7 @@ def test_faults_on_the_wire_through_the_client_and_its_check(start_sidecar):
         "--fault",
         "crash:7",
     )
-    client = PolicyClient("127.0.0.1", sidecar.port, 1500, key_style="nested")
+    client = PolicyServerClient("127.0.0.1", sidecar.port, 1500, key_style="nested")
     link = PolicyLink(client, load_embodiment("franka_droid"), None)
     try:
         link.check()

@@ -10,7 +10,7 @@ from lerobot_server import MISSING, lerobot_python, lerobot_server
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.serve.lerobot_policy import LerobotPolicy, read_checkpoint
-from gr00t_ros.wire.client import PolicyClient
+from gr00t_ros.wire.client import PolicyServerClient
 from gr00t_ros.wire.link import PolicyLink
 
 PROCESSOR = {
@@ -76,7 +76,7 @@ NEEDS_LEROBOT = pytest.mark.skipif(lerobot_python() is None, reason=MISSING)
 def linked(embodiment, folder):
     """The node's side of the wire to a tiny model of this embodiment."""
     with lerobot_server(embodiment, folder) as port:
-        client = PolicyClient("127.0.0.1", port, 120_000)
+        client = PolicyServerClient("127.0.0.1", port, 120_000)
         with closing(PolicyLink(client, load_embodiment(embodiment), None)) as link:
             yield link
 

@@ -14,7 +14,7 @@ from gr00t_ros.motion.chunk import from_reply
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.serve.endpoints import check_action
 from gr00t_ros.serve.policies import POLICIES, make_policy
-from gr00t_ros.wire.client import PolicyClient
+from gr00t_ros.wire.client import PolicyServerClient
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "sidecar.md").read_text()
 
@@ -60,7 +60,7 @@ def test_the_policies_that_serve_any_robot_are_named():
 
 def ask_for_reset(sidecar, name):
     """The reply to a reset of a robot of that name."""
-    with closing(PolicyClient("127.0.0.1", sidecar.port, 10_000)) as client:
+    with closing(PolicyServerClient("127.0.0.1", sidecar.port, 10_000)) as client:
         return client.reset({"robot_id": name})
 
 

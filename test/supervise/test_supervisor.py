@@ -18,7 +18,7 @@ from gr00t_ros.serve.front import resident_bytes
 from gr00t_ros.supervise.launcher import LICENSE_VARIABLE
 from gr00t_ros.supervise.profile import parse
 from gr00t_ros.supervise.supervisor import Phase, Restarts, Supervisor
-from gr00t_ros.wire.client import PolicyClient
+from gr00t_ros.wire.client import PolicyServerClient
 
 MOST_GROWTH_BYTES = 20 * 2**20  # of which the allocator keeps what it likes
 NO_PAUSE = Restarts(limit=2, first_s=0.01, longest_s=0.01)
@@ -75,7 +75,7 @@ def test_a_server_becomes_ready_answers_and_is_ended(supervise, log):
     # The state comes from a ping, the lines through a pipe: which is first is not known.
     until(lambda: log.has("info: [test] READY tcp://127.0.0.1", str(port)), "its line")
     until(lambda: log.has("info: test: ready at 127.0.0.1"), "the supervisor's line")
-    client = PolicyClient(state.host, state.port, 5000)
+    client = PolicyServerClient(state.host, state.port, 5000)
     client.ping()
     client.close()
     assert supervisor.stop(10.0)
@@ -286,7 +286,7 @@ def test_a_container_is_supervised_as_a_process_is(supervise, docker):
     until(lambda: supervisor.state().pid not in (None, before.pid), "another docker run")
     wait_for(supervisor, Phase.READY)
     assert supervisor.stop(20.0)
-    client = PolicyClient(before.host, before.port, 500)
+    client = PolicyServerClient(before.host, before.port, 500)
     with pytest.raises(UnreachableError):
         client.ping()
     client.close()

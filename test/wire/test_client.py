@@ -28,7 +28,7 @@ from gr00t_ros.errors import (
 from gr00t_ros.serve.front import Wake
 from gr00t_ros.wire import client as client_module
 from gr00t_ros.wire.access import Token
-from gr00t_ros.wire.client import ClientCounts, PolicyClient
+from gr00t_ros.wire.client import ClientCounts, PolicyServerClient
 from gr00t_ros.wire.codec import encode
 from gr00t_ros.wire.messages import Generation
 from gr00t_ros.wire.template import RequestTemplate
@@ -66,7 +66,7 @@ def client_of():
     made = []
 
     def make(port, timeout_ms=PATIENT_MS, **settings):
-        made.append(PolicyClient("127.0.0.1", port, timeout_ms, **settings))
+        made.append(PolicyServerClient("127.0.0.1", port, timeout_ms, **settings))
         return made[-1]
 
     yield make
@@ -196,7 +196,7 @@ def test_nobody_listening_is_unreachable(client_of):
 
 def test_a_name_that_does_not_resolve_is_unreachable():
     """Not a ZeroMQ error, and not for ever."""
-    client = PolicyClient("no-such-host.invalid", 5555, SHORT_MS)
+    client = PolicyServerClient("no-such-host.invalid", 5555, SHORT_MS)
     with pytest.raises(UnreachableError):
         client.ping()
     client.close()
@@ -489,8 +489,8 @@ def test_reset_returns_the_servers_map(start_peer, client_of):
 def test_a_process_exits_after_a_timeout_with_no_server():
     """Upstream's client hangs in context termination here (wire.md 2)."""
     program = (
-        "from gr00t_ros.wire.client import PolicyClient\n"
-        f"client = PolicyClient('127.0.0.1', {free_port()}, 200)\n"
+        "from gr00t_ros.wire.client import PolicyServerClient\n"
+        f"client = PolicyServerClient('127.0.0.1', {free_port()}, 200)\n"
         "try:\n    client.ping()\nexcept Exception as error:\n    print(type(error).__name__)\n"
     )
     done = subprocess.run(
@@ -515,7 +515,7 @@ def test_a_process_exits_after_a_timeout_with_no_server():
 )
 def test_hosts_become_zeromq_addresses(host, address):
     """IPv6 literals get their brackets once."""
-    client = PolicyClient(host, 5555)
+    client = PolicyServerClient(host, 5555)
     assert client.address == address
     client.close()
 
@@ -530,7 +530,7 @@ def test_hosts_become_zeromq_addresses(host, address):
 def test_hosts_and_ports_that_cannot_be_are_refused(host, port):
     """At construction, not at the first call, where a port in a host is an unknown name."""
     with pytest.raises(SettingsError, match="expected a name or an address without a port"):
-        PolicyClient(host, port)
+        PolicyServerClient(host, port)
 
 
 def test_each_request_is_what_the_template_holds_when_it_is_sent(serve, client_of, golden_policy):

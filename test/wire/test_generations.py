@@ -15,7 +15,7 @@ from gr00t_ros.errors import DeadlineError, RefusedError, RemoteError, Unreachab
 from gr00t_ros.observe.modality import compare
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.wire.access import Token
-from gr00t_ros.wire.client import PolicyClient
+from gr00t_ros.wire.client import PolicyServerClient
 from gr00t_ros.wire.link import PolicyLink
 from gr00t_ros.wire.messages import Generation
 from gr00t_ros.wire.template import RequestTemplate
@@ -69,7 +69,7 @@ def client_of():
     clients = []
 
     def _client_of(sidecar, token=None, **settings):
-        clients.append(PolicyClient("127.0.0.1", sidecar.port, 20_000, token, **settings))
+        clients.append(PolicyServerClient("127.0.0.1", sidecar.port, 20_000, token, **settings))
         return clients[-1]
 
     yield _client_of
@@ -172,7 +172,7 @@ def test_a_generation_of_the_future_is_refused_with_what_was_seen(client_of):
         [sys.executable, str(peers), "unknown"], stdout=subprocess.PIPE, text=True
     ) as peer:
         try:
-            client = PolicyClient("127.0.0.1", int(peer.stdout.readline().split()[1]), 20_000)
+            client = PolicyServerClient("127.0.0.1", int(peer.stdout.readline().split()[1]), 20_000)
             with closing(client), pytest.raises(RefusedError) as refused:
                 client.connect()
         finally:
@@ -188,7 +188,7 @@ def test_a_link_lives_through_a_servers_errors_silence_and_death(
 ):
     """Check, query, reset, error text, deadline, kill, restart: in that order, on one link."""
     sidecar, _ = start(generation, flat)
-    client = PolicyClient("127.0.0.1", sidecar.port, 20_000)
+    client = PolicyServerClient("127.0.0.1", sidecar.port, 20_000)
     with closing(PolicyLink(client, embodiment, None)) as link:
         assert link.check().server.generation is Generation(SEEN_AS[generation])
         still = link.query(lambda template: None, 1)[1]

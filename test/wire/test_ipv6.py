@@ -9,7 +9,7 @@ import pytest
 from gr00t_ros.errors import UnreachableError
 from gr00t_ros.proxy.proxy import Proxy, ProxySettings
 from gr00t_ros.wire import address
-from gr00t_ros.wire.client import PolicyClient
+from gr00t_ros.wire.client import PolicyServerClient
 
 LIMIT_S = 20.0
 BOTH = "robot.test"
@@ -64,12 +64,12 @@ def port_of(server):
 
 def _client(server):
     """A hasty client that asks the server's port on IPv4."""
-    return PolicyClient("127.0.0.1", port_of(server), 200)
+    return PolicyServerClient("127.0.0.1", port_of(server), 200)
 
 
 def ping(host, port):
     """Ping with a client of its own; the number of connections it took."""
-    with closing(PolicyClient(host, port, 20_000)) as client:
+    with closing(PolicyServerClient(host, port, 20_000)) as client:
         assert client.ping() > 0
         return client.counts.connections
 

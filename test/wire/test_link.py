@@ -24,7 +24,7 @@ from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.serve.policies import HoldPolicy
 from gr00t_ros.serve.server import PolicyServer
 from gr00t_ros.wire.access import Token
-from gr00t_ros.wire.client import PolicyClient
+from gr00t_ros.wire.client import PolicyServerClient
 from gr00t_ros.wire.codec import decode
 from gr00t_ros.wire.link import PolicyLink
 
@@ -124,7 +124,7 @@ def link_to(embodiment):
 
     def make(address, timeout_ms=20_000, token=None, robot=embodiment, **settings):
         port = int(address.rpartition(":")[2])
-        client = PolicyClient("127.0.0.1", port, timeout_ms, token)
+        client = PolicyServerClient("127.0.0.1", port, timeout_ms, token)
         made.append(PolicyLink(client, robot, token, **settings))
         return made[-1]
 
@@ -250,7 +250,7 @@ def test_every_fatal_difference_is_listed_and_no_harmless_one(place, policy, lin
 def test_inferences_are_timed_by_the_clock_of_the_plan(place, policy, embodiment):
     """A slow simulation's horizon is in its own time, and so is what must fit into it."""
     readings = count(0, 7)
-    client = PolicyClient("127.0.0.1", int(place.address.rpartition(":")[2]))
+    client = PolicyServerClient("127.0.0.1", int(place.address.rpartition(":")[2]))
     with closing(PolicyLink(client, embodiment, None, now_ns=lambda: next(readings))) as link:
         assert link.check().inference_ns == 7
         assert link.query(fill, episode=1)[2] == 7
@@ -266,7 +266,7 @@ def test_a_harmless_difference_is_reported_and_passes(place, policy, link_to):
 def test_a_strict_link_refuses_what_a_server_would_tolerate(place, policy, embodiment):
     """The same difference, named; the rows tell all that was looked at."""
     changed(policy, "state", keys=("joint_position", "gripper_position", "eef_9d"))
-    client = PolicyClient("127.0.0.1", int(place.address.rpartition(":")[2]), 20_000)
+    client = PolicyServerClient("127.0.0.1", int(place.address.rpartition(":")[2]), 20_000)
     with closing(PolicyLink(client, embodiment, None, strict=True)) as link:
         with pytest.raises(RefusedError, match="orders the keys joint_position"):
             link.check()
@@ -384,7 +384,7 @@ def test_a_server_that_cannot_reset_does_not_pass_the_check(place, policy, embod
     port, has_reset = int(place.address.rpartition(":")[2]), generation != "A0"
     for resets in (True, False):
         with closing(
-            PolicyLink(PolicyClient("127.0.0.1", port), embodiment, None, resets=resets)
+            PolicyLink(PolicyServerClient("127.0.0.1", port), embodiment, None, resets=resets)
         ) as link:
             if resets and has_reset:
                 with pytest.raises(RemoteError, match="no such history"):

@@ -14,7 +14,7 @@ from gr00t_ros.serve.robots import MAX_ROBOTS, Robots
 from gr00t_ros.serve.server import PolicyServer
 from gr00t_ros.session.overlap import Overlap
 from gr00t_ros.sidecar.exchange import read_request
-from gr00t_ros.wire.client import PolicyClient
+from gr00t_ros.wire.client import PolicyServerClient
 from gr00t_ros.wire.codec import decode
 from gr00t_ros.wire.link import PolicyLink
 from gr00t_ros.wire.messages import Generation
@@ -52,7 +52,7 @@ def linked(policy, generation="B3", robot_id=LEFT, **settings):
     server = PolicyServer(policy, generation, bind="tcp://127.0.0.1:0")
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    client = PolicyClient("127.0.0.1", int(server.address.rpartition(":")[2]), 20_000)
+    client = PolicyServerClient("127.0.0.1", int(server.address.rpartition(":")[2]), 20_000)
     try:
         with closing(PolicyLink(client, ROBOT, None, robot_id=robot_id, **settings)) as link:
             yield link

@@ -16,7 +16,7 @@ from gr00t_ros.serve.policies import HoldPolicy
 from gr00t_ros.serve.server import PolicyServer
 from gr00t_ros.session.overlap import Overlap
 from gr00t_ros.wire.access import Token
-from gr00t_ros.wire.client import PolicyClient
+from gr00t_ros.wire.client import PolicyServerClient
 from gr00t_ros.wire.codec import decode, encode
 from gr00t_ros.wire.link import PolicyLink
 from gr00t_ros.wire.messages import Generation, get_action_request, read_info
@@ -195,7 +195,7 @@ def linked(policy, generation="B3", wants_rtc=True):
     server = PolicyServer(policy, generation, bind="tcp://127.0.0.1:0")
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    client = PolicyClient("127.0.0.1", int(server.address.rpartition(":")[2]), 20_000)
+    client = PolicyServerClient("127.0.0.1", int(server.address.rpartition(":")[2]), 20_000)
     try:
         with closing(PolicyLink(client, ROBOT, None, wants_rtc=wants_rtc)) as link:
             yield link

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from gr00t_ros.wire.link import Job, Worker
+from gr00t_ros.wire.link import ExchangeJob, LinkWorker
 
 LIMIT_S = 20.0
 DELIVERED = ("is told", "is delivered")
@@ -33,14 +33,14 @@ def outcomes():
 @pytest.fixture
 def worker(outcomes):
     """A running worker that is stopped afterwards."""
-    worker = Worker(outcomes.put)
+    worker = LinkWorker(outcomes.put)
     yield worker
     assert worker.stop(LIMIT_S)
 
 
 def test_a_job_runs_on_the_workers_thread_and_its_reply_is_delivered(worker, outcomes):
     """With its tag and times in order."""
-    worker.submit_if_idle(Job(threading.get_ident, tag=3))
+    worker.submit_if_idle(ExchangeJob(threading.get_ident, tag=3))
     outcome = outcomes.get(timeout=LIMIT_S)
     assert outcome.reply != threading.get_ident()
     assert (outcome.job.tag, outcome.error) == (3, None)
@@ -57,12 +57,12 @@ def taken(worker, job):
 def test_while_a_job_waits_or_runs_no_other_is_taken(worker, outcomes):
     """The refused one never runs; another is taken after the outcome was delivered."""
     gate = Gate()
-    assert worker.submit_if_idle(Job(gate))
-    assert not worker.submit_if_idle(Job(lambda: "refused"))
+    assert worker.submit_if_idle(ExchangeJob(gate))
+    assert not worker.submit_if_idle(ExchangeJob(lambda: "refused"))
     assert gate.entered.wait(LIMIT_S)
-    assert not worker.submit_if_idle(Job(lambda: "refused"))
+    assert not worker.submit_if_idle(ExchangeJob(lambda: "refused"))
     gate.go.set()
-    taken(worker, Job(lambda: "next"))
+    taken(worker, ExchangeJob(lambda: "next"))
     assert [outcomes.get(timeout=LIMIT_S).reply for _ in range(2)] == ["gate", "next"]
 
 
@@ -72,7 +72,7 @@ def test_each_job_that_was_taken_has_its_outcome_whoever_submits(worker, outcome
 
     def submit(name):
         for number in range(2_000):
-            job = Job(lambda: None, tag=(name, number))
+            job = ExchangeJob(lambda: None, tag=(name, number))
             if worker.submit_if_idle(job):
                 took.put(job.tag)
 
@@ -97,8 +97,10 @@ def test_a_released_job_makes_way_for_the_next_one_which_starts_after_its_delive
         assert go.wait(LIMIT_S)
         seen.put(f"{outcome.reply} is delivered")
 
-    worker = Worker(deliver)
-    first, second = (Job(lambda name=name: seen.put(f"{name} runs") or name) for name in "ab")
+    worker = LinkWorker(deliver)
+    first, second = (
+        ExchangeJob(lambda name=name: seen.put(f"{name} runs") or name) for name in "ab"
+    )
     worker.submit_if_idle(first)
     assert told.wait(LIMIT_S) and not worker.submit_if_idle(second)
     worker.release(first)
@@ -117,9 +119,9 @@ def test_an_exception_in_a_job_is_its_outcome_and_the_thread_lives_on(worker, ou
     def fail():
         raise ZeroDivisionError("boom")
 
-    worker.submit_if_idle(Job(fail))
+    worker.submit_if_idle(ExchangeJob(fail))
     assert isinstance(outcomes.get(timeout=LIMIT_S).error, ZeroDivisionError)
-    taken(worker, Job(lambda: "alive"))
+    taken(worker, ExchangeJob(lambda: "alive"))
     assert outcomes.get(timeout=LIMIT_S).reply == "alive"
 
 
@@ -132,9 +134,9 @@ def test_an_exception_while_delivering_is_logged_and_the_thread_lives_on(caplog)
         if outcome.reply == "bad":
             raise RuntimeError("receiver")
 
-    worker = Worker(deliver)
+    worker = LinkWorker(deliver)
     for reply in ("bad", "good"):
-        taken(worker, Job(lambda reply=reply: reply))
+        taken(worker, ExchangeJob(lambda reply=reply: reply))
         assert seen.get(timeout=LIMIT_S) == reply
     assert worker.stop(LIMIT_S)
     assert "could not deliver" in caplog.text
@@ -143,15 +145,15 @@ def test_an_exception_while_delivering_is_logged_and_the_thread_lives_on(caplog)
 def test_stop_lets_the_running_job_end_takes_no_other_and_finishes(outcomes):
     """What `finish` does, it does on the worker's thread and last."""
     finished = []
-    worker = Worker(outcomes.put, finish=lambda: finished.append(threading.get_ident()))
+    worker = LinkWorker(outcomes.put, finish=lambda: finished.append(threading.get_ident()))
     gate = Gate()
-    worker.submit_if_idle(Job(gate))
+    worker.submit_if_idle(ExchangeJob(gate))
     assert gate.entered.wait(LIMIT_S)
     assert not worker.stop(0)
-    assert not worker.submit_if_idle(Job(lambda: "late"))
+    assert not worker.submit_if_idle(ExchangeJob(lambda: "late"))
     gate.go.set()
     assert worker.stop(LIMIT_S)
-    assert not worker.submit_if_idle(Job(lambda: "late"))
+    assert not worker.submit_if_idle(ExchangeJob(lambda: "late"))
     assert outcomes.get(timeout=LIMIT_S).reply == "gate"
     assert outcomes.empty()
     assert finished and finished[0] != threading.get_ident()
