@@ -23,7 +23,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from bench.paired import Report, Target, interleave, percentile, ratio
 from gr00t_ros.bags.message_types import type_name, typestore
 from gr00t_ros.bags.record import open_writer
-from gr00t_ros.convert.conversion import Settings, convert
+from gr00t_ros.convert.conversion import ConversionSettings, convert
 from gr00t_ros.convert.episodes import EpisodeReference
 from gr00t_ros.convert.recordings import read_episodes
 from gr00t_ros.dataset.episode import Episode
@@ -85,7 +85,7 @@ def _conversion(reference: EpisodeReference, embodiment: Embodiment, output: Pat
     """Processor time of one conversion, s."""
     shutil.rmtree(output, ignore_errors=True)
     begin = time.process_time()
-    result = convert([reference], embodiment, output, Settings())
+    result = convert([reference], embodiment, output, ConversionSettings())
     spent = time.process_time() - begin
     assert result.contents is not None, result.failed
     return spent

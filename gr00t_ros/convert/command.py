@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gr00t_ros.command_line import DONE, JSON_HELP, NO, CommandParser, status_of
-from gr00t_ros.convert.conversion import REFUSE, SPLIT, Result, Settings, convert
+from gr00t_ros.convert.conversion import REFUSE, SPLIT, ConversionSettings, Result, convert
 from gr00t_ros.convert.episodes import EpisodeReference
 from gr00t_ros.convert.place import Named
 from gr00t_ros.convert.recordings import Recorded, embodiment_of, other_files, recorded
@@ -81,7 +81,7 @@ def _convert(options: argparse.Namespace) -> int:
         _progress(f"WARNING: left out: {printable_lines(line)}")
     for line in other_files(embodiment, options.embodiment, options.bags):
         _progress(f"WARNING: {printable_lines(line)}: --embodiment is used, not that file")
-    settings = Settings(
+    settings = ConversionSettings(
         options.format,
         options.codec,
         options.gaps,

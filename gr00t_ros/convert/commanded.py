@@ -43,7 +43,7 @@ _TRIED = 3  # windows before the newest, in case that the controller refused it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Row:
+class CommandedRow:
     """What was commanded at one time, NaN where it is unknown.
 
     joints, speeds: (J,) in plan order, rad and rad/s. commands: (C,). poses: output name -> pose.
@@ -279,7 +279,7 @@ class Commanded:
         for newest in self._takers[topic]:
             newest.put(BagMessage(topic, time_ns, data))
 
-    def at(self, now_ns: int) -> Row:
+    def at(self, now_ns: int) -> CommandedRow:
         """What was commanded at that bag time, which is not before the last message.
 
         Raises BagError for a message that says it and is none of its topic's type.
@@ -298,7 +298,7 @@ class Commanded:
             if not np.isfinite(values).all()
         ]
         unknown += [name for name, pose in poses.items() if not np.isfinite(pose.position).all()]
-        return Row(
+        return CommandedRow(
             np.concatenate([position for position, _ in joints]),
             np.concatenate([speed for _, speed in joints]),
             np.concatenate(commands) if commands else np.empty(0),
@@ -340,4 +340,4 @@ def _class_of(name: str) -> Any | None:
         return None
 
 
-__all__ = ["Commanded", "ControllerReading", "Row"]
+__all__ = ["Commanded", "CommandedRow", "ControllerReading"]

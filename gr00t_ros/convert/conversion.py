@@ -37,7 +37,7 @@ REFUSE: Final = "refuse"
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ConversionSettings:
     """How a dataset is written: form: groot or lerobot3. gaps: SPLIT or REFUSE."""
 
     form: str = "groot"
@@ -49,7 +49,7 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class ConversionJob:
     """One episode to convert, and where it is staged."""
 
     reference: EpisodeReference
@@ -108,7 +108,7 @@ def convert(
     references: Sequence[EpisodeReference],
     embodiment: Embodiment,
     output: Path,
-    settings: Settings,
+    settings: ConversionSettings,
     discarded: Sequence[str] = (),
     progress: Callable[[str], None] = lambda _: None,
 ) -> Result:
@@ -133,7 +133,7 @@ def _convert(
     place: Place,
     references: Sequence[EpisodeReference],
     embodiment: Embodiment,
-    settings: Settings,
+    settings: ConversionSettings,
     discarded: Sequence[str],
     progress: Callable[[str], None],
 ) -> Result:
@@ -145,7 +145,7 @@ def _convert(
         bags = [read_staged(one).bag for one in old.folders]
         references = _new(references, bags, result.there)
     jobs = [
-        Job(one, staging / f"{number:06d}", settings.codec, settings.gaps)
+        ConversionJob(one, staging / f"{number:06d}", settings.codec, settings.gaps)
         for number, one in enumerate(references)
     ]
     done = _converted(jobs, settings.workers, result.failed, progress)
@@ -213,7 +213,7 @@ def _robot_file(
 
 
 def _converted(
-    jobs: Sequence[Job], workers: int, failed: list[str], progress: Callable[[str], None]
+    jobs: Sequence[ConversionJob], workers: int, failed: list[str], progress: Callable[[str], None]
 ) -> dict[int, Done]:
     """Convert what is not staged yet; the errors go to `failed`, in the order of the jobs."""
     done = {number: one for number, job in enumerate(jobs) if (one := _finished(job)) is not None}
@@ -237,7 +237,7 @@ def _converted(
 
 
 def _run(
-    jobs: Sequence[Job], numbers: Sequence[int], workers: int
+    jobs: Sequence[ConversionJob], numbers: Sequence[int], workers: int
 ) -> Iterator[tuple[int, Done | str]]:
     """(number, result or the reason of the failure) of each job, as they end."""
     if workers <= 1 or len(numbers) <= 1:
@@ -269,7 +269,7 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _work(job: Job) -> Done | str:
+def _work(job: ConversionJob) -> Done | str:
     """Convert one episode into its folder; the reason where that fails."""
     begin_s = time.perf_counter()
     try:
@@ -304,7 +304,7 @@ def _plain(done: Done) -> dict[str, Any]:
     }
 
 
-def _finished(job: Job) -> Done | None:
+def _finished(job: ConversionJob) -> Done | None:
     """The episode if it is staged as it would be now; one without a gap is the same if split.
 
     None where a file of it cannot be read: then it is converted again.

@@ -20,7 +20,7 @@ from std_msgs.msg import String
 
 from gr00t_ros.bags.bag import Bag, open_bag
 from gr00t_ros.bags.message_types import read_message
-from gr00t_ros.convert.commanded import Commanded, Row
+from gr00t_ros.convert.commanded import Commanded, CommandedRow
 from gr00t_ros.convert.observations import BagInputs, KeptPictures, Taken, in_time
 from gr00t_ros.convert.pictures import BagPictures
 from gr00t_ros.convert.predicted import Predicted
@@ -138,7 +138,7 @@ class _Rows:
 
     stamps_ns: list[int] = field(default_factory=list)
     observed: list[Observation | None] = field(default_factory=list)
-    commanded: list[Row] = field(default_factory=list)
+    commanded: list[CommandedRow] = field(default_factory=list)
     predicted: list[dict[str, NDArray[np.float32]]] = field(default_factory=list)
     gaps: list[str] = field(default_factory=list)
 
@@ -154,7 +154,8 @@ class _Reading:
         self._rows, self._kept = _Rows(), KeptPictures(KEPT_BYTES)
         self._file = reference.path  # the one storage file opens faster than its folder
         self._robot = reference.embodiment
-        self._last: Row | None = None  # one period after the last row: where its deltas lead to
+        # One period after the last row: where its deltas lead to.
+        self._last: CommandedRow | None = None
 
     def parts(self) -> Parts:
         with open_bag(self._of.path) as bag:
@@ -375,7 +376,7 @@ class _Reading:
         except RotationError as error:
             raise BagError(f"{self._of.path}: a commanded pose: {error}") from error
 
-    def _steps(self, name: str, rows: Sequence[Row], count: int) -> list[Pose]:
+    def _steps(self, name: str, rows: Sequence[CommandedRow], count: int) -> list[Pose]:
         """The poses of an output, or the deltas from each row to the next."""
         poses = [row.poses[name] for row in rows]
         keys = [key for key in self._robot.action if key.output == name]

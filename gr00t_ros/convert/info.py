@@ -16,7 +16,7 @@ from gr00t_ros.command_line import DONE, JSON_HELP, CommandParser, status_of
 from gr00t_ros.dataset.episode import SOURCES
 from gr00t_ros.dataset.lerobot import Columns, LeRobotDataset
 from gr00t_ros.dataset.schema import INTERVENTION, SOURCE, SUCCESS
-from gr00t_ros.dataset.video_decode import Frames
+from gr00t_ros.dataset.video_decode import VideoFrames
 from gr00t_ros.errors import Gr00tError
 from gr00t_ros.text_table import one_line, printable_lines, table
 
@@ -93,7 +93,7 @@ def _key(dataset: LeRobotDataset, of: Columns) -> dict[str, Any]:
 
 def _camera(dataset: LeRobotDataset, column: str) -> dict[str, Any]:
     """Size and coding of a camera's first video."""
-    frames = Frames(dataset.video_part(min(dataset.lengths), column).path)
+    frames = VideoFrames(dataset.video_part(min(dataset.lengths), column).path)
     frames.close()
     return {
         "column": column,

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from gr00t_ros.command_line import DONE, JSON_HELP, NO, CommandParser, status_of
 from gr00t_ros.dataset.checks.dataset import Checked, check_dataset
-from gr00t_ros.dataset.checks.table import ERROR, MOST, WARNING, Finding
+from gr00t_ros.dataset.checks.table import ERROR, MOST, WARNING, DatasetFinding
 from gr00t_ros.errors import Gr00tError
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.sidecar.target import positive
@@ -90,7 +90,7 @@ def _report(checked: Checked) -> list[str]:
     """The report for people: errors first, a few of each check."""
     findings, lines = checked.findings, []
     for level in (ERROR, WARNING):
-        kept: dict[str, list[Finding]] = {}
+        kept: dict[str, list[DatasetFinding]] = {}
         for finding in findings.kept:
             if finding.is_error == (level == ERROR):
                 kept.setdefault(finding.check, []).append(finding)

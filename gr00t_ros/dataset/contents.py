@@ -21,7 +21,7 @@ Rows = NDArray[np.generic]
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedEpisode:
     """One episode at its place: its index, and the index of its first row in the dataset."""
 
     folder: Path
@@ -44,7 +44,7 @@ class Contents:
     """The episodes of one dataset. discarded: names of episodes that are not in it."""
 
     schema: Schema
-    episodes: tuple[Placed, ...]
+    episodes: tuple[PlacedEpisode, ...]
     discarded: tuple[str, ...]
 
     @cached_property
@@ -70,7 +70,7 @@ class Contents:
         """The names of the episodes without a verdict, neither success nor failure."""
         return tuple(one.facts.name for one in self.episodes if one.facts.success is None)
 
-    def table(self, episode: Placed, wide_time: bool) -> Any:
+    def table(self, episode: PlacedEpisode, wide_time: bool) -> Any:
         """All rows of an episode as a pyarrow Table. wide_time: float64 timestamps."""
         import pyarrow
 
@@ -149,7 +149,7 @@ def contents_of(
                 )
     placed, row = [], 0
     for index, (folder, facts) in enumerate(staged):
-        placed.append(Placed(folder, facts, index, row))
+        placed.append(PlacedEpisode(folder, facts, index, row))
         row += facts.length
     made = schema_of(embodiment, first.actions, first.pictures, first.codec)
     return Contents(made, tuple(placed), tuple(discarded))

@@ -21,7 +21,7 @@ SOURCES: Final = (POLICY, HUMAN, STOPPING, IDLE)
 """Who commanded the robot in a row; a dataset stores the index in this order."""
 
 
-class Pictures(Protocol):
+class EpisodePictures(Protocol):
     """The pictures of one camera, one a row; pictures need not be in memory all at once."""
 
     def __len__(self) -> int:
@@ -56,7 +56,7 @@ class Episode:
     stamps_ns: NDArray[np.int64]
     state: Mapping[str, NDArray[np.float32]]
     action: Mapping[str, NDArray[np.float32]]
-    video: Mapping[str, Pictures]
+    video: Mapping[str, EpisodePictures]
     source: NDArray[np.uint8]
     intervention: NDArray[np.bool_]
     predicted: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.dataset import schema
-from gr00t_ros.dataset.contents import Contents, Placed, arrays
+from gr00t_ros.dataset.contents import Contents, PlacedEpisode, arrays
 from gr00t_ros.dataset.staged import parquet
 from gr00t_ros.dataset.stats import RELATIVE, relative_statistics, statistics
 
@@ -68,7 +68,7 @@ def _write_meta(meta: Path, contents: Contents) -> None:
     write_lines(meta / "episodes.jsonl", map(_episode, contents.episodes))
 
 
-def _episode(one: Placed) -> dict[str, Any]:
+def _episode(one: PlacedEpisode) -> dict[str, Any]:
     facts = one.facts
     known: dict[str, Any] = {} if facts.success is None else {"success": facts.success}
     return {
@@ -103,7 +103,7 @@ def _relative(
     return found
 
 
-def _path(pattern: str, episode: Placed, video_key: str = "") -> str:
+def _path(pattern: str, episode: PlacedEpisode, video_key: str = "") -> str:
     chunk = episode.index // CHUNK
     return pattern.format(episode_chunk=chunk, episode_index=episode.index, video_key=video_key)
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.dataset import schema
-from gr00t_ros.dataset.contents import Contents, Placed, arrays
+from gr00t_ros.dataset.contents import Contents, PlacedEpisode, arrays
 from gr00t_ros.dataset.groot import link, write_json
 from gr00t_ros.dataset.staged import ROWS, parquet
 from gr00t_ros.dataset.stats import of_levels, statistics
@@ -56,7 +56,7 @@ def write(contents: Contents, folder: Path) -> None:
     _write_episodes(folder / EPISODES_PATH, rows)
 
 
-def _row(one: Placed) -> Row:
+def _row(one: PlacedEpisode) -> Row:
     return {
         "episode_index": one.index,
         "tasks": [one.facts.instruction],

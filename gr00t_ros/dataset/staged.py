@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.dataset import schema
-from gr00t_ros.dataset.episode import Episode, Pictures
+from gr00t_ros.dataset.episode import Episode, EpisodePictures
 from gr00t_ros.dataset.stats import levels
 from gr00t_ros.dataset.video_encode import encode
 from gr00t_ros.errors import SettingsError
@@ -132,7 +132,7 @@ def parquet() -> Any:
 class _Watched:
     """Pictures as they pass to the encoder, with their size and a count of their levels."""
 
-    def __init__(self, pictures: Pictures) -> None:
+    def __init__(self, pictures: EpisodePictures) -> None:
         self._pictures = pictures
         self.size = (0, 0)
         self.histogram = np.zeros((3, 256), np.int64)

@@ -26,7 +26,7 @@ _known_pts: dict[tuple[Path, int, int], NDArray[np.int64]] = {}
 """The times in the last files: a v3 file holds many episodes and is gone through only once."""
 
 
-class Frames:
+class VideoFrames:
     """A video file: `times_s`, the presentation time of each frame, and its frames as they come.
 
     `pts`: (N,) int64, these times in units of `base`, s. `codec`: the decoder's name.
@@ -159,7 +159,7 @@ class VideoPictures:
         self.path = path
         self._from_s, self._count, self._rate_hz = from_s, count, rate_hz
         self._size, self._fit = size, fit
-        self._frames: Frames | None = None
+        self._frames: VideoFrames | None = None
         self._first = 0
         self._pass: Iterator[Any] | None = None
         self._next = 0  # the row that the pass yields next
@@ -198,9 +198,9 @@ class VideoPictures:
         """Leave the open file behind: another process opens its own."""
         return self.__dict__ | {"_frames": None, "_pass": None, "_last": None}
 
-    def _opened(self) -> Frames:
+    def _opened(self) -> VideoFrames:
         if self._frames is None:
-            frames = Frames(self.path)
+            frames = VideoFrames(self.path)
             self._first = first_frame(frames, self._from_s, self._rate_hz)
             if len(frames.pts) - self._first < self._count:
                 raise SettingsError(
@@ -211,7 +211,7 @@ class VideoPictures:
         return self._frames
 
 
-def first_frame(frames: Frames, from_s: float, rate_hz: float) -> int:
+def first_frame(frames: VideoFrames, from_s: float, rate_hz: float) -> int:
     """Return the number of the frame at `from_s`; of a file's begin the first, whatever its time.
 
     Raises SettingsError if no frame is within half a period of it.

@@ -17,7 +17,7 @@ from gr00t_ros.command_line import DONE, JSON_HELP, MISUSE, NO, CommandParser, s
 from gr00t_ros.convert.recordings import embodiment_of, other_files
 from gr00t_ros.dataset.episode import HUMAN, POLICY, SOURCES
 from gr00t_ros.errors import Gr00tError, SettingsError
-from gr00t_ros.evaluate.open_loop import Settings
+from gr00t_ros.evaluate.open_loop import OpenLoopSettings
 from gr00t_ros.evaluate.report.compare import comparison, read_compared, text_of
 from gr00t_ros.evaluate.report.page import Section, episode_section, limits_of, page, title_of
 from gr00t_ros.evaluate.results import (
@@ -33,9 +33,16 @@ from gr00t_ros.evaluate.results import (
     write_arrays,
     write_results,
 )
-from gr00t_ros.evaluate.servers import Access, Address
+from gr00t_ros.evaluate.servers import Address, ServerAccess
 from gr00t_ros.evaluate.sources import bag_references, chosen, dataset_references
-from gr00t_ros.evaluate.spread import Answered, Failure, Measured, Run, Task, Workers
+from gr00t_ros.evaluate.spread import (
+    EpisodePredictions,
+    EvaluationRun,
+    Failure,
+    Measured,
+    Workers,
+    WorkerTask,
+)
 from gr00t_ros.evaluate.workers import LOCAL, make_workers
 from gr00t_ros.session.schedule import SessionSettings
 from gr00t_ros.sidecar.target import add_connection, positive, questioning
@@ -183,7 +190,7 @@ def _evaluated(options: argparse.Namespace) -> Plain:
     if not references:
         raise SettingsError("episodes: got none, expected one at least")
     _make_folder(options.output)
-    task = Task(embodiment, settings, access)
+    task = WorkerTask(embodiment, settings, access)
     workers = make_workers(options.workers, options.ray)
     try:
         return evaluate_all(
@@ -194,7 +201,7 @@ def _evaluated(options: argparse.Namespace) -> Plain:
 
 
 def evaluate_all(
-    task: Task,
+    task: WorkerTask,
     references: Sequence[Any],
     servers: Sequence[Address],
     workers: Workers,
@@ -208,7 +215,7 @@ def evaluate_all(
     After Ctrl-C the files have the episodes that were done, and KeyboardInterrupt is raised then.
     Raises SettingsError if the files cannot be written.
     """
-    run = Run(task, references, servers, workers, in_flight, tell)
+    run = EvaluationRun(task, references, servers, workers, in_flight, tell)
     measured, failed, answered = run.run()
     episodes = [one.figures for one in measured]
     results: Plain = plain(
@@ -244,7 +251,7 @@ def evaluate_all(
 
 
 def _drawn(
-    task: Task,
+    task: WorkerTask,
     references: Sequence[Any],
     shown: Sequence[Measured],
     workers: Workers,
@@ -263,7 +270,7 @@ def _drawn(
     return sections
 
 
-def draw(task: Task, reference: Any, one: Measured) -> Section | Failure:
+def draw(task: WorkerTask, reference: Any, one: Measured) -> Section | Failure:
     """Draw one episode; runs on a worker."""
     try:
         episode = reference.load(task.embodiment)
@@ -281,7 +288,7 @@ def _failed_figures(one: Failed) -> Plain:
     }
 
 
-def _timing(answers: Sequence[Answered]) -> Plain:
+def _timing(answers: Sequence[EpisodePredictions]) -> Plain:
     """Inference times, ms; they differ from run to run."""
     taken = [one.predictions.inference_ns for one in answers if len(one.predictions.rows)]
     if not taken:
@@ -294,8 +301,8 @@ def _timing(answers: Sequence[Answered]) -> Plain:
     }
 
 
-def _settings(options: argparse.Namespace) -> Settings:
-    return Settings(
+def _settings(options: argparse.Namespace) -> OpenLoopSettings:
+    return OpenLoopSettings(
         every_rows=options.action_horizon,
         latency_ns=round(options.latency_ms * 1e6),
         steps=options.steps,
@@ -306,7 +313,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     )
 
 
-def _servers(options: argparse.Namespace) -> tuple[list[Address], Access]:
+def _servers(options: argparse.Namespace) -> tuple[list[Address], ServerAccess]:
     """The servers, and how they are accessed; options win over the environment."""
     found = read_environment(os.environ)
     if options.server and (options.host or options.port):
@@ -319,7 +326,7 @@ def _servers(options: argparse.Namespace) -> tuple[list[Address], Access]:
         host = options.host or found.host or _DEFAULT_HOST
         servers = [Address(host, options.port or found.port or _DEFAULT_PORT)]
     keys = options.server_key and read_client_keys(options.server_key, options.client_key)
-    access = Access(
+    access = ServerAccess(
         options.timeout_ms or found.timeout_ms or DEFAULT_TIMEOUT_MS,
         read_token(options.token_file) if options.token_file else found.token,
         options.key_style,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gr00t_ros.errors import PlanError
 from gr00t_ros.evaluate.components import joint_rows, without_poses
-from gr00t_ros.evaluate.open_loop import Predictions, Settings, runs
+from gr00t_ros.evaluate.open_loop import OpenLoopSettings, Predictions, runs
 from gr00t_ros.motion.chunk import ActionChunk, from_reply
 from gr00t_ros.motion.guard import Verdict
 from gr00t_ros.motion.replay import Replay
@@ -98,7 +98,7 @@ class Deployed:
 
 def deploy(
     embodiment: Embodiment,
-    settings: Settings,
+    settings: OpenLoopSettings,
     predictions: Predictions,
     recorded: Mapping[str, NDArray[np.float32]],
     counted: NDArray[np.bool_],
@@ -116,7 +116,7 @@ class _Run:
     def __init__(
         self,
         embodiment: Embodiment,
-        settings: Settings,
+        settings: OpenLoopSettings,
         predictions: Predictions,
         joints: Floats,
     ) -> None:

@@ -47,7 +47,7 @@ SWAP_WORSE, SWAP_SAME = 1.5, 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Diagnosis:
     """One cause. kind: its name in JSON. parts: labels of components, joints or cameras."""
 
     kind: str
@@ -95,40 +95,40 @@ ADVICE: Final = {
 }
 
 
-def diagnose(measures: Measures) -> tuple[Finding, ...]:
+def diagnose(measures: Measures) -> tuple[Diagnosis, ...]:
     """All findings of one episode, problems first."""
-    found: list[Finding] = []
+    found: list[Diagnosis] = []
     for rule in _RULES:
         found += rule(measures, tuple(found))
     return tuple(sorted(found, key=lambda one: one.level != PROBLEM))
 
 
-Rule = Callable[[Measures, tuple[Finding, ...]], Iterator[Finding]]
+Rule = Callable[[Measures, tuple[Diagnosis, ...]], Iterator[Diagnosis]]
 
 
-def _finding(kind: str, parts: Sequence[str], text: str, level: str = PROBLEM) -> Finding:
-    return Finding(kind, level, tuple(parts), text, ADVICE[kind])
+def _finding(kind: str, parts: Sequence[str], text: str, level: str = PROBLEM) -> Diagnosis:
+    return Diagnosis(kind, level, tuple(parts), text, ADVICE[kind])
 
 
 def _labels(measures: Measures, flags: NDArray[np.bool_]) -> list[str]:
     return [part.label for part, flag in zip(measures.parts, flags, strict=True) if flag]
 
 
-def _kinds(found: Sequence[Finding]) -> set[str]:
+def _kinds(found: Sequence[Diagnosis]) -> set[str]:
     return {one.kind for one in found}
 
 
 # --- numbers -----------------------------------------------------------------------------------
 
 
-def _not_finite(m: Measures, found: tuple[Finding, ...]) -> Iterator[Finding]:
+def _not_finite(m: Measures, found: tuple[Diagnosis, ...]) -> Iterator[Diagnosis]:
     if m.predictions.unfit:
         row, text = next(iter(m.predictions.unfit.items()))
         count, queries = len(m.predictions.unfit), len(m.predictions.rows)
         yield _finding("not_finite", [], f"{count} of {queries} chunks; first at row {row}: {text}")
 
 
-def _holds(m: Measures, found: tuple[Finding, ...]) -> Iterator[Finding]:
+def _holds(m: Measures, found: tuple[Diagnosis, ...]) -> Iterator[Diagnosis]:
     use = m.counted[:, None] & np.isfinite(m.played - m.hold)
     near = np.where(use, (m.played - m.hold) ** 2, 0.0).sum(axis=0) / np.maximum(use.sum(axis=0), 1)
     away = m.errors["hold"].mse
@@ -148,7 +148,7 @@ def _rms(mse: Floats) -> float:
     return float(np.sqrt(np.mean(mse)))
 
 
-def _units(m: Measures, found: tuple[Finding, ...]) -> Iterator[Finding]:
+def _units(m: Measures, found: tuple[Diagnosis, ...]) -> Iterator[Diagnosis]:
     """Gain, offset or order, from the line through predicted against recorded."""
     lines, offsets, orders = [], [], []
     for c in np.flatnonzero(m.moving).tolist():
@@ -204,7 +204,7 @@ def _known_ratio(gain: float) -> str:
     return ""
 
 
-def _no_better_than_hold(m: Measures, found: tuple[Finding, ...]) -> Iterator[Finding]:
+def _no_better_than_hold(m: Measures, found: tuple[Diagnosis, ...]) -> Iterator[Diagnosis]:
     own, hold = m.relative(m.errors["policy"]), m.relative(m.errors["hold"])
     if "holds" not in _kinds(found) and np.isfinite(hold) and own >= hold > 0.0:
         text = f"relative error {own:.3g}, holding the state {hold:.3g}"
@@ -214,7 +214,7 @@ def _no_better_than_hold(m: Measures, found: tuple[Finding, ...]) -> Iterator[Fi
 # --- time --------------------------------------------------------------------------------------
 
 
-def _latency(m: Measures, found: tuple[Finding, ...]) -> Iterator[Finding]:
+def _latency(m: Measures, found: tuple[Diagnosis, ...]) -> Iterator[Diagnosis]:
     total = m.by_latency[:, m.moving].sum(axis=1)
     if len(total) <= m.late or not np.isfinite(total).all():
         return
@@ -232,7 +232,7 @@ def _latency(m: Measures, found: tuple[Finding, ...]) -> Iterator[Finding]:
         )
 
 
-def _lag(m: Measures, found: tuple[Finding, ...]) -> Iterator[Finding]:
+def _lag(m: Measures, found: tuple[Diagnosis, ...]) -> Iterator[Diagnosis]:
     """Predictions behind or ahead of the recording, unless state and latency account for it."""
     late, kinds = m.lag, _kinds(found)
     if kinds & {"holds", "latency"} or not _is_sure(late) or abs(late.rows) < LAG_ROWS:
@@ -269,7 +269,7 @@ def _by(m: Measures, late: Lag) -> str:
     return f"{abs(late.rows):g} rows ({1e3 * abs(late.rows) / m.rate_hz:.0f} ms)"
 
 
-def _state_late(m: Measures, found: tuple[Finding, ...]) -> Iterator[Finding]:
+def _state_late(m: Measures, found: tuple[Diagnosis, ...]) -> Iterator[Diagnosis]:
     if _is_sure(m.state_lag) and m.state_lag.rows > TRACKING_S * m.rate_hz:
         yield _finding(
             "state_late",
@@ -278,7 +278,7 @@ def _state_late(m: Measures, found: tuple[Finding, ...]) -> Iterator[Finding]:
         )
 
 
-def _state_leads(m: Measures, found: tuple[Finding, ...]) -> Iterator[Finding]:
+def _state_leads(m: Measures, found: tuple[Diagnosis, ...]) -> Iterator[Diagnosis]:
     if _is_sure(m.state_lag) and m.state_lag.rows <= -LAG_ROWS:
         yield _finding(
             "state_leads",
@@ -288,7 +288,7 @@ def _state_leads(m: Measures, found: tuple[Finding, ...]) -> Iterator[Finding]:
         )
 
 
-def _pictures_apart(m: Measures, found: tuple[Finding, ...]) -> Iterator[Finding]:
+def _pictures_apart(m: Measures, found: tuple[Diagnosis, ...]) -> Iterator[Diagnosis]:
     for camera, late in m.picture_lags.items():
         sure = late.explained >= PICTURE_CORRELATION
         sure &= late.explained - late.relative >= PICTURE_GAIN
@@ -306,7 +306,7 @@ def _pictures_apart(m: Measures, found: tuple[Finding, ...]) -> Iterator[Finding
 # --- seams -------------------------------------------------------------------------------------
 
 
-def _seams(m: Measures, found: tuple[Finding, ...]) -> Iterator[Finding]:
+def _seams(m: Measures, found: tuple[Diagnosis, ...]) -> Iterator[Diagnosis]:
     """Chunks that contradict each other: in turns, between two modes, or at random."""
     if len(m.seams.rows) < SEAMS_LEAST or "holds" in _kinds(found):
         return  # chunks that hold the state differ as the state does
@@ -375,7 +375,7 @@ def _gap(size: Floats, split: int) -> float:
 # --- motion ------------------------------------------------------------------------------------
 
 
-def _guard(m: Measures, found: tuple[Finding, ...]) -> Iterator[Finding]:
+def _guard(m: Measures, found: tuple[Diagnosis, ...]) -> Iterator[Diagnosis]:
     guard = m.deployed.guard
     lost = guard.refused - len(m.predictions.unfit)
     if "holds" in _kinds(found):
@@ -391,7 +391,7 @@ def _guard(m: Measures, found: tuple[Finding, ...]) -> Iterator[Finding]:
         )
 
 
-def _oscillates(m: Measures, found: tuple[Finding, ...]) -> Iterator[Finding]:
+def _oscillates(m: Measures, found: tuple[Diagnosis, ...]) -> Iterator[Diagnosis]:
     shaped, recorded = m.shaped.turns_hz, m.shaped_recorded.turns_hz
     flags = (shaped > recorded + TURNS_MORE) & (shaped > TURNS_TIMES * recorded)
     if not flags.any():
@@ -415,7 +415,7 @@ def _oscillates(m: Measures, found: tuple[Finding, ...]) -> Iterator[Finding]:
 # --- cameras -----------------------------------------------------------------------------------
 
 
-def _cameras(m: Measures, found: tuple[Finding, ...]) -> Iterator[Finding]:
+def _cameras(m: Measures, found: tuple[Diagnosis, ...]) -> Iterator[Diagnosis]:
     if m.swapped is None or m.settings.swap is None:
         return
     own, other = m.relative(m.errors["policy"]), m.relative(m.swapped)

@@ -15,7 +15,7 @@ from gr00t_ros.evaluate.accuracy import Errors, Seams
 from gr00t_ros.evaluate.components import Component, columns, components, held, joint_rows
 from gr00t_ros.evaluate.deployed import Deployed, deploy
 from gr00t_ros.evaluate.lags import NO_LAG, Lag, lag, picture_change, picture_lag
-from gr00t_ros.evaluate.open_loop import Predictions, Settings, counted_rows
+from gr00t_ros.evaluate.open_loop import OpenLoopSettings, Predictions, counted_rows
 from gr00t_ros.robot.embodiment import Embodiment
 
 Floats = NDArray[np.float64]
@@ -109,7 +109,7 @@ class Measures:
     instruction: str
     success: bool | None
     rate_hz: float
-    settings: Settings
+    settings: OpenLoopSettings
     late: int
     parts: tuple[Component, ...]
     counted: NDArray[np.bool_]
@@ -166,7 +166,7 @@ class Measures:
 def measure(
     episode: Episode,
     embodiment: Embodiment,
-    settings: Settings,
+    settings: OpenLoopSettings,
     predictions: Predictions,
     swapped: Predictions | None = None,
 ) -> Measures:
@@ -236,7 +236,7 @@ def measure(
 
 
 def _recorded_parts(
-    episode: Episode, embodiment: Embodiment, settings: Settings
+    episode: Episode, embodiment: Embodiment, settings: OpenLoopSettings
 ) -> tuple[Component, ...]:
     """The components to measure: of the keys that were recorded.
 
@@ -262,7 +262,7 @@ def _state_lag(
     return lag(kept[:, follows], recorded[:, follows], counted)
 
 
-def _left_out(episode: Episode, settings: Settings) -> dict[str, int]:
+def _left_out(episode: Episode, settings: OpenLoopSettings) -> dict[str, int]:
     """Rows of each source that do not count."""
     return {
         source: int((episode.source == number).sum())

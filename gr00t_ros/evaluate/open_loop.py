@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.dataset.episode import HUMAN, POLICY, SOURCES, Episode, Pictures
+from gr00t_ros.dataset.episode import HUMAN, POLICY, SOURCES, Episode, EpisodePictures
 from gr00t_ros.errors import ChunkError, SettingsError
 from gr00t_ros.evaluate.components import components
 from gr00t_ros.motion.chunk import from_reply
@@ -25,7 +25,7 @@ Action = Mapping[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class OpenLoopSettings:
     """How episodes are evaluated.
 
     every_rows: rows between two queries, by default the node's execute_steps. latency_ns: from an
@@ -43,7 +43,7 @@ class Settings:
     swap: tuple[str, str] | None = None
     velocity_scale: float = 0.5
 
-    def check(self, embodiment: Embodiment) -> Settings:
+    def check(self, embodiment: Embodiment) -> OpenLoopSettings:
         """Return itself. Raises SettingsError for what does not fit the embodiment."""
         horizon = embodiment.action_horizon
         if not 1 <= self.every_rows <= horizon:
@@ -80,7 +80,7 @@ class RowObservation:
     instruction: str
 
 
-class Policy(Protocol):
+class Predictor(Protocol):
     """A policy server, or a stand-in for it in tests."""
 
     def begin(self) -> None:
@@ -108,7 +108,7 @@ class Predictions:
     inference_ns: NDArray[np.int64]
 
 
-def counted_rows(episode: Episode, settings: Settings) -> NDArray[np.bool_]:
+def counted_rows(episode: Episode, settings: OpenLoopSettings) -> NDArray[np.bool_]:
     """(N,) bool: the rows that count, by their source and `steps`."""
     wanted = [SOURCES.index(source) for source in settings.sources]
     counted = np.isin(episode.source, wanted)
@@ -117,7 +117,9 @@ def counted_rows(episode: Episode, settings: Settings) -> NDArray[np.bool_]:
     return counted
 
 
-def query_rows(episode: Episode, embodiment: Embodiment, settings: Settings) -> NDArray[np.int64]:
+def query_rows(
+    episode: Episode, embodiment: Embodiment, settings: OpenLoopSettings
+) -> NDArray[np.int64]:
     """(K,) the rows of all queries: each run of rows that count begins anew with one."""
     streams: tuple[Stream, ...] = (*embodiment.video, *embodiment.state)
     deltas = [delta for stream in streams for delta in stream.delta_indices]
@@ -161,7 +163,9 @@ def observations(
 class _Window:
     """Pictures of one camera, each read once and in ascending order: readers seek slowly."""
 
-    def __init__(self, pictures: Pictures, deltas: Sequence[int], rows: Sequence[int]) -> None:
+    def __init__(
+        self, pictures: EpisodePictures, deltas: Sequence[int], rows: Sequence[int]
+    ) -> None:
         self._pictures, self._deltas = pictures, deltas
         self._to_read = iter(sorted({row + delta for row in rows for delta in deltas}))
         self._kept: dict[int, NDArray[np.uint8]] = {}
@@ -215,7 +219,7 @@ def check_episode(episode: Episode, embodiment: Embodiment) -> None:
 
 
 def predict_episode(
-    episode: Episode, embodiment: Embodiment, settings: Settings, policy: Policy
+    episode: Episode, embodiment: Embodiment, settings: OpenLoopSettings, policy: Predictor
 ) -> Predictions:
     """Query the policy at every query row of the episode.
 

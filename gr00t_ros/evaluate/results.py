@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.evaluate.accuracy import BASELINES
 from gr00t_ros.evaluate.components import Component
-from gr00t_ros.evaluate.diagnosis import PROBLEM, Finding
+from gr00t_ros.evaluate.diagnosis import PROBLEM, Diagnosis
 from gr00t_ros.evaluate.lags import Lag
 from gr00t_ros.evaluate.measures import Measures, Smoothness
-from gr00t_ros.evaluate.open_loop import Settings
+from gr00t_ros.evaluate.open_loop import OpenLoopSettings
 from gr00t_ros.robot.data_file import MAX_RESULTS_BYTES, read_json
 from gr00t_ros.robot.embodiment import Embodiment
 
@@ -55,7 +55,7 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def episode_figures(number: int, m: Measures, findings: Sequence[Finding]) -> Plain:
+def episode_figures(number: int, m: Measures, findings: Sequence[Diagnosis]) -> Plain:
     """One episode's entry of results.json."""
     recorded = m.recorded[m.counted]
     played = m.played[m.counted]
@@ -277,7 +277,7 @@ def _merged(episodes: Sequence[Plain]) -> list[Plain]:
 # --- files -------------------------------------------------------------------------------------
 
 
-def settings_figures(settings: Settings, embodiment: Embodiment) -> Plain:
+def settings_figures(settings: OpenLoopSettings, embodiment: Embodiment) -> Plain:
     """The settings, as results.json has them."""
     return {
         "embodiment": embodiment.source,

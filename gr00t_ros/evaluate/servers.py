@@ -21,7 +21,7 @@ from gr00t_ros.wire.template import RequestTemplate
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class ServerAccess:
     """How all servers are accessed."""
 
     timeout_ms: int = DEFAULT_TIMEOUT_MS
@@ -73,7 +73,9 @@ def _copy(
 
 
 @contextmanager
-def connected(address: Address, access: Access, embodiment: Embodiment) -> Iterator[ServerPolicy]:
+def connected(
+    address: Address, access: ServerAccess, embodiment: Embodiment
+) -> Iterator[ServerPolicy]:
     """The policy of a server that has been checked against the embodiment, as the node does it."""
     refuse_closed(address.host, address.port)
     client = PolicyServerClient(

@@ -12,7 +12,7 @@ from gr00t_ros.robot.embodiment import Embodiment
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class UnreadEpisode:
     """One episode that is not read yet: number `index` of the bag or dataset at `path`."""
 
     path: Path
@@ -37,25 +37,25 @@ class Reference:
         return found
 
 
-def bag_references(paths: Sequence[Path], embodiment: Embodiment) -> list[Reference]:
+def bag_references(paths: Sequence[Path], embodiment: Embodiment) -> list[UnreadEpisode]:
     """All episodes of recordings, episode folders and bags, in the order of the command line."""
     from gr00t_ros.convert.recordings import read_episodes
 
     return [
-        Reference(path, index, False)
+        UnreadEpisode(path, index, False)
         for path in paths
         for index in range(len(read_episodes(path, embodiment)))
     ]
 
 
-def dataset_references(path: Path) -> list[Reference]:
+def dataset_references(path: Path) -> list[UnreadEpisode]:
     """All episodes of a dataset, by their index."""
     from gr00t_ros.dataset.reader import open_dataset
 
-    return [Reference(path, index, True) for index in open_dataset(path).episode_indices]
+    return [UnreadEpisode(path, index, True) for index in open_dataset(path).episode_indices]
 
 
-def chosen(references: Sequence[Reference], numbers: Sequence[int]) -> list[Reference]:
+def chosen(references: Sequence[UnreadEpisode], numbers: Sequence[int]) -> list[UnreadEpisode]:
     """The episodes with these numbers: a dataset's indices, a bag's place in the list; all if none.
 
     Raises SettingsError for a number that is not there.

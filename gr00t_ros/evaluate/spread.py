@@ -14,20 +14,20 @@ from typing import Any, Protocol
 from gr00t_ros.errors import ChunkError, Gr00tError, SidecarError, WireError
 from gr00t_ros.evaluate.diagnosis import diagnose
 from gr00t_ros.evaluate.measures import Measures, measure
-from gr00t_ros.evaluate.open_loop import Predictions, Settings, predict_episode
+from gr00t_ros.evaluate.open_loop import OpenLoopSettings, Predictions, predict_episode
 from gr00t_ros.evaluate.results import Failed, Plain, episode_arrays, episode_figures
-from gr00t_ros.evaluate.servers import Access, Address, connected
-from gr00t_ros.evaluate.sources import Reference
+from gr00t_ros.evaluate.servers import Address, ServerAccess, connected
+from gr00t_ros.evaluate.sources import UnreadEpisode
 from gr00t_ros.robot.embodiment import Embodiment
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class WorkerTask:
     """What every worker needs to know."""
 
     embodiment: Embodiment
-    settings: Settings
-    access: Access
+    settings: OpenLoopSettings
+    access: ServerAccess
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answered:
+class EpisodePredictions:
     """The predictions of one episode, and those with two cameras exchanged."""
 
     predictions: Predictions
@@ -55,7 +55,7 @@ class Measured:
     measures: Measures
 
 
-def query(task: Task, reference: Any, address: Address) -> Answered | Failure:
+def query(task: WorkerTask, reference: Any, address: Address) -> EpisodePredictions | Failure:
     """Let one server answer one episode; runs on a worker."""
     try:
         episode = reference.load(task.embodiment)
@@ -72,16 +72,18 @@ def query(task: Task, reference: Any, address: Address) -> Answered | Failure:
         return Failure(f"{address}: {error}", of_server=True)
     except Gr00tError as error:
         return Failure(str(error), of_server=False)
-    return Answered(answers, swapped)
+    return EpisodePredictions(answers, swapped)
 
 
-def _without_swap(settings: Settings) -> Settings:
+def _without_swap(settings: OpenLoopSettings) -> OpenLoopSettings:
     from dataclasses import replace
 
     return replace(settings, swap=None)
 
 
-def evaluate(task: Task, reference: Any, number: int, answered: Answered) -> Measured | Failure:
+def evaluate(
+    task: WorkerTask, reference: Any, number: int, answered: EpisodePredictions
+) -> Measured | Failure:
     """Measure one episode; runs on a worker."""
     try:
         episode = reference.load(task.embodiment)
@@ -115,19 +117,19 @@ class _Job:
     """One episode on its way."""
 
     number: int
-    reference: Reference
+    reference: UnreadEpisode
     tried: list[Address] = field(default_factory=list)
     crashes: int = 0
-    answered: Answered | None = None
+    answered: EpisodePredictions | None = None
     errors: list[str] = field(default_factory=list)
 
 
-class Run:
+class EvaluationRun:
     """All episodes of one evaluation; `run` returns when each has a result or has failed."""
 
     def __init__(
         self,
-        task: Task,
+        task: WorkerTask,
         references: Sequence[Any],
         servers: Sequence[Address],
         workers: Workers,
@@ -140,12 +142,12 @@ class Run:
         self._progress = progress
         self._running: dict[Any, tuple[_Job, Address | None]] = {}
         self._measured: dict[int, Measured] = {}
-        self._answered: dict[int, Answered] = {}
+        self._answered: dict[int, EpisodePredictions] = {}
         self._failed: dict[int, Failed] = {}
         self.interrupted = False
         """Whether Ctrl-C ended the run: the episodes that were not done are listed as failed."""
 
-    def run(self) -> tuple[list[Measured], list[Failed], dict[int, Answered]]:
+    def run(self) -> tuple[list[Measured], list[Failed], dict[int, EpisodePredictions]]:
         """Results and failures in the order of the episodes, and the answers by number."""
         try:
             self._run()
@@ -191,7 +193,7 @@ class Run:
 
     def _ended(self, job: _Job, server: Address | None, value: Any) -> bool:
         """Handle the end of a step; True if the job goes on."""
-        if isinstance(value, Answered):
+        if isinstance(value, EpisodePredictions):
             job.answered = self._answered[job.number] = value
             return True
         if isinstance(value, Measured):

@@ -38,7 +38,7 @@ class ThisProcess:
         """There is nothing to end."""
 
 
-class Pool:
+class ProcessPool:
     """Processes on this machine. If one is killed, a new pool goes on with the steps after it."""
 
     def __init__(self, count: int) -> None:
@@ -139,4 +139,4 @@ def make_workers(count: int, ray_address: str | None) -> Workers:
     """The workers for --workers and --ray."""
     if ray_address is not None:
         return Ray(ray_address, count)
-    return ThisProcess() if count == 1 else Pool(count)
+    return ThisProcess() if count == 1 else ProcessPool(count)

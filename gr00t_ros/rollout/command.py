@@ -15,7 +15,7 @@ from typing import Any, Final
 from gr00t_ros import __version__
 from gr00t_ros.command_line import DONE, JSON_HELP, NO, CommandParser, number, status_of
 from gr00t_ros.errors import Gr00tError, SettingsError
-from gr00t_ros.evaluate.servers import Access
+from gr00t_ros.evaluate.servers import ServerAccess
 from gr00t_ros.evaluate.workers import LOCAL, make_workers
 from gr00t_ros.robot.files import find_embodiment, load_embodiment
 from gr00t_ros.robot.questions import open_marks, settled_names
@@ -232,7 +232,7 @@ def _evaluated(evaluation: Evaluation, options: argparse.Namespace) -> tuple[Pla
 def _look_at(server: tuple[str, int], options: argparse.Namespace) -> Standing:
     """What it does with the reset of a named robot; refuses what simulations would share."""
     environment = read_environment(os.environ)
-    access = Access(environment.timeout_ms or DEFAULT_TIMEOUT_MS, environment.token)
+    access = ServerAccess(environment.timeout_ms or DEFAULT_TIMEOUT_MS, environment.token)
     found = standing_of(*server, access)
     refuse_shared(*server, found, options.workers, options.stateless)
     return found

@@ -14,7 +14,7 @@ from typing import Final
 from uuid import uuid4
 
 from gr00t_ros.errors import RefusedError, RemoteError
-from gr00t_ros.evaluate.servers import Access
+from gr00t_ros.evaluate.servers import ServerAccess
 from gr00t_ros.wire.address import shown
 from gr00t_ros.wire.client import PolicyServerClient
 from gr00t_ros.wire.messages import has_no_reset
@@ -29,7 +29,7 @@ def new_id() -> str:
     return f"eval-{uuid4()}"
 
 
-def standing_of(host: str, port: int, access: Access) -> Standing:
+def standing_of(host: str, port: int, access: ServerAccess) -> Standing:
     """What the server does with a reset of a robot that nobody has; SHARED without a reset.
 
     Raises RemoteError if it answers an error, such as that it is busy, has no place for one more

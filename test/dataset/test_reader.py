@@ -208,7 +208,7 @@ def test_files_that_would_fill_the_memory_are_not_read(groot):
     wide = [np.zeros((16, 8208, 3), np.uint8)] * 2
     files.encode(files.video_file(groot), wide)
     with pytest.raises(SettingsError, match="16x8208 pixels, expected at most 8192"):
-        video_decode.Frames(files.video_file(groot))
+        video_decode.VideoFrames(files.video_file(groot))
 
 
 @pytest.mark.parametrize("version", FORMATS)

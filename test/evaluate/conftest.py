@@ -3,7 +3,7 @@
 import pytest
 
 from gr00t_ros.evaluate.measures import measure
-from gr00t_ros.evaluate.open_loop import Settings, predict_episode
+from gr00t_ros.evaluate.open_loop import OpenLoopSettings, predict_episode
 from gr00t_ros.robot.files import load_embodiment
 
 
@@ -24,7 +24,7 @@ def measured():
     """Measure an episode against a policy."""
 
     def run(robot, episode, policy, settings=None):
-        settings = settings or Settings()
+        settings = settings or OpenLoopSettings()
         return measure(episode, robot, settings, predict_episode(episode, robot, settings, policy))
 
     return run

@@ -7,7 +7,7 @@ pytest.importorskip("mujoco", reason="made episodes need the simulator")
 
 from made_episodes import Recorded, made_episode
 
-from gr00t_ros.evaluate.open_loop import Settings
+from gr00t_ros.evaluate.open_loop import OpenLoopSettings
 
 ROWS = 96
 
@@ -38,7 +38,7 @@ def test_chunks_of_the_recording_are_followed_closely(robot, episode, measured):
 
 def test_a_late_chunk_is_followed_from_its_latency_on(robot, episode, measured):
     """The plan rests until the first one arrives, and what is past is dropped."""
-    late = Settings(latency_ns=400_000_000)
+    late = OpenLoopSettings(latency_ns=400_000_000)
     found = measured(robot, episode, Recorded(robot, episode), late)
     assert found.deployed.time_s[0] == pytest.approx(0.4)
     assert np.isnan(found.played[:8]).all() and np.isfinite(found.played[8:]).all()

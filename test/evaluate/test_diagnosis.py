@@ -9,11 +9,11 @@ from made_episodes import Holds, Recorded, made_episode, with_changes
 
 from gr00t_ros.evaluate.diagnosis import ADVICE, PROBLEM, diagnose
 from gr00t_ros.evaluate.measures import measure
-from gr00t_ros.evaluate.open_loop import Settings, predict_episode
+from gr00t_ros.evaluate.open_loop import OpenLoopSettings, predict_episode
 from gr00t_ros.evaluate.report.page import TITLES
 
 ROWS = 120
-LATE = Settings(latency_ns=150_000_000)
+LATE = OpenLoopSettings(latency_ns=150_000_000)
 
 
 @pytest.fixture(scope="module")
@@ -176,9 +176,9 @@ def test_exchanged_cameras_show_whether_the_policy_looks_at_them(droid, wrong, k
         k: v + np.float32(0.01) * np.sin(np.arange(72))[:, None] for k, v in episode.action.items()
     }
     recorded = with_changes(episode, action={k: v.astype("f4") for k, v in noisy.items()})
-    swap = Settings(swap=tuple(view.key for view in droid.video))
+    swap = OpenLoopSettings(swap=tuple(view.key for view in droid.video))
     policy = Sees(droid, episode, **wrong)
-    answers = [predict_episode(recorded, droid, one, policy) for one in (Settings(), swap)]
+    answers = [predict_episode(recorded, droid, one, policy) for one in (OpenLoopSettings(), swap)]
     found = diagnose(measure(recorded, droid, swap, *answers))
     assert kind in {one.kind for one in found}
 

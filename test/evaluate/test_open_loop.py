@@ -10,7 +10,7 @@ from made_episodes import Recorded, made_episode, with_changes
 from gr00t_ros.dataset.episode import HUMAN, IDLE, POLICY, SOURCES, STOPPING
 from gr00t_ros.errors import ChunkError, SettingsError
 from gr00t_ros.evaluate.open_loop import (
-    Settings,
+    OpenLoopSettings,
     observations,
     predict_episode,
     query_rows,
@@ -25,14 +25,14 @@ def episode(robot):
 
 def test_a_query_is_made_every_execute_steps(robot, episode):
     """The node's default is eight; --steps ends it earlier."""
-    assert query_rows(episode, robot, Settings()).tolist() == list(range(0, 80, 8))
-    assert query_rows(episode, robot, Settings(every_rows=30, steps=50)).tolist() == [0, 30]
+    assert query_rows(episode, robot, OpenLoopSettings()).tolist() == list(range(0, 80, 8))
+    assert query_rows(episode, robot, OpenLoopSettings(every_rows=30, steps=50)).tolist() == [0, 30]
 
 
 def test_the_first_query_is_at_the_first_row_with_a_history(droid):
     """One second back is 15 rows; the observation is oldest first."""
     episode = made_episode(droid, rows=32)
-    rows = query_rows(episode, droid, Settings()).tolist()
+    rows = query_rows(episode, droid, OpenLoopSettings()).tolist()
     assert rows == [15, 23, 31]
     for seen in observations(episode, droid, rows):
         for key, pictures in episode.video.items():
@@ -66,9 +66,9 @@ def test_rows_while_stopping_or_idle_are_not_queried(robot, episode):
     source[10:21] = SOURCES.index(IDLE)
     source[70:] = SOURCES.index(STOPPING)
     mixed = with_changes(episode, source=source)
-    assert query_rows(mixed, robot, Settings()).tolist() == [0, 8, *range(21, 70, 8)]
-    assert query_rows(mixed, robot, Settings(sources=(HUMAN,))).tolist() == []
-    assert query_rows(mixed, robot, Settings(sources=(IDLE,))).tolist() == [10, 18]
+    assert query_rows(mixed, robot, OpenLoopSettings()).tolist() == [0, 8, *range(21, 70, 8)]
+    assert query_rows(mixed, robot, OpenLoopSettings(sources=(HUMAN,))).tolist() == []
+    assert query_rows(mixed, robot, OpenLoopSettings(sources=(IDLE,))).tolist() == [10, 18]
 
 
 def test_a_policy_that_remembers_begins_anew_after_a_break(robot, episode):
@@ -81,7 +81,7 @@ def test_a_policy_that_remembers_begins_anew_after_a_break(robot, episode):
     source[20:31] = SOURCES.index(IDLE)
     policy = Recorded(robot, episode, remembers)
     mixed = with_changes(episode, source=source)
-    found = predict_episode(mixed, robot, Settings(steps=47), policy)
+    found = predict_episode(mixed, robot, OpenLoopSettings(steps=47), policy)
     assert found.rows.tolist() == [0, 8, 16, 31, 39] and policy.begun == 2
     added = found.chunks["arm"][:, 0] - episode.action["arm"][found.rows]
     assert added[:, 0] == pytest.approx([0.0, 0.1, 0.2, 0.0, 0.1], abs=1e-6)
@@ -92,7 +92,9 @@ def test_a_state_that_is_not_finite_is_not_sent(robot, episode):
     state = episode.state["arm"].copy()
     state[16, 2] = np.nan
     policy = Recorded(robot, episode)
-    found = predict_episode(with_changes(episode, state={"arm": state}), robot, Settings(), policy)
+    found = predict_episode(
+        with_changes(episode, state={"arm": state}), robot, OpenLoopSettings(), policy
+    )
     assert found.skipped == (16,) and 16 not in found.rows and policy.begun == 1
 
 
@@ -103,11 +105,11 @@ def test_a_chunk_that_is_not_finite_is_kept_and_named(robot, episode):
         chunks["arm"][3, 1] = np.nan if query == 2 else 0.0
         return chunks
 
-    found = predict_episode(episode, robot, Settings(), Recorded(robot, episode, nan))
+    found = predict_episode(episode, robot, OpenLoopSettings(), Recorded(robot, episode, nan))
     assert list(found.unfit) == [16] and "desk6_joint2" in found.unfit[16]
     short = Recorded(robot, episode, lambda chunks, *_: {"arm": chunks["arm"][:5]})
     with pytest.raises(ChunkError, match="shape"):
-        predict_episode(episode, robot, Settings(), short)
+        predict_episode(episode, robot, OpenLoopSettings(), short)
 
 
 @pytest.mark.parametrize(
@@ -122,17 +124,23 @@ def test_an_episode_of_another_robot_is_refused(robot, episode, change, message)
     """Before anything is sent."""
     policy = Recorded(robot, episode)
     with pytest.raises(SettingsError, match=message):
-        predict_episode(with_changes(episode, **change), robot, Settings(), policy)
+        predict_episode(with_changes(episode, **change), robot, OpenLoopSettings(), policy)
     assert policy.begun == 0
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (Settings(every_rows=33), "got 33 rows between two queries, expected 1 to 32"),
-        (Settings(latency_ns=2_000_000_000), "got 2000 ms, expected 0 to less than a chunk"),
-        (Settings(swap=("front", "rear")), "got rear, expected two of front"),
-        (Settings(keys=("arn",)), "modality keys: got arn, expected of arm .*did you mean arm?"),
+        (OpenLoopSettings(every_rows=33), "got 33 rows between two queries, expected 1 to 32"),
+        (
+            OpenLoopSettings(latency_ns=2_000_000_000),
+            "got 2000 ms, expected 0 to less than a chunk",
+        ),
+        (OpenLoopSettings(swap=("front", "rear")), "got rear, expected two of front"),
+        (
+            OpenLoopSettings(keys=("arn",)),
+            "modality keys: got arn, expected of arm .*did you mean arm?",
+        ),
     ],
 )
 def test_settings_that_do_not_fit_the_robot_are_refused(robot, settings, message):
@@ -155,5 +163,5 @@ def test_a_key_that_no_output_executes_may_be_missing(droid, measured):
             droid,
             with_changes(whole, action=executed),
             Recorded(droid, whole),
-            Settings(keys=(left,)),
+            OpenLoopSettings(keys=(left,)),
         )

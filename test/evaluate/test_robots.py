@@ -10,7 +10,7 @@ pytest.importorskip("matplotlib", reason="reports need matplotlib")
 from made_episodes import Recorded, waving_episode
 
 from gr00t_ros.evaluate.diagnosis import diagnose
-from gr00t_ros.evaluate.open_loop import Settings
+from gr00t_ros.evaluate.open_loop import OpenLoopSettings
 from gr00t_ros.evaluate.report.page import episode_section
 from gr00t_ros.evaluate.results import episode_figures
 from gr00t_ros.robot.files import load_embodiment
@@ -23,7 +23,7 @@ def test_a_robot_of_any_kind_is_evaluated(measured, name):
     """Each number has a name, an error of zero and a unit; the guard accepts the wave."""
     robot = load_embodiment(name)
     episode = waving_episode(robot)
-    settings = Settings(every_rows=min(8, robot.action_horizon)).check(robot)
+    settings = OpenLoopSettings(every_rows=min(8, robot.action_horizon)).check(robot)
     found = measured(robot, episode, Recorded(robot, episode), settings)
     figures = episode_figures(0, found, diagnose(found))
     assert {one["key"] for one in figures["components"]} == {one.key for one in robot.action}

@@ -12,10 +12,10 @@ pytest.importorskip("matplotlib", reason="reports need matplotlib")
 from made_episodes import MadeReference, SavedReference, made_episode, scripted_episode
 
 from gr00t_ros.evaluate.command import evaluate_all
-from gr00t_ros.evaluate.open_loop import Settings
+from gr00t_ros.evaluate.open_loop import OpenLoopSettings
 from gr00t_ros.evaluate.results import NPZ_NAME, PAGE_NAME, read_results
-from gr00t_ros.evaluate.servers import Access, Address
-from gr00t_ros.evaluate.spread import Run, Task
+from gr00t_ros.evaluate.servers import Address, ServerAccess
+from gr00t_ros.evaluate.spread import EvaluationRun, WorkerTask
 from gr00t_ros.evaluate.workers import ThisProcess
 from gr00t_ros.serve.policies import HoldPolicy
 from gr00t_ros.serve.server import Delay
@@ -26,7 +26,7 @@ def run(robot, tmp_path):
     """Evaluate an episode against the server at a port; the content of results.json."""
 
     def of(reference, port, settings=None, robot=robot, drawn=0, folder="out"):
-        task = Task(robot, settings or Settings(), Access())
+        task = WorkerTask(robot, settings or OpenLoopSettings(), ServerAccess())
         output = tmp_path / folder
         output.mkdir()
         servers = [Address("127.0.0.1", port)]
@@ -52,7 +52,7 @@ def test_the_scripted_policys_error_is_its_latency_alone(run, robot, start_sidec
     port = start_sidecar("scripted", "--embodiment", "desk6", "--port", "0").port
     reference = SavedReference(scripted_episode(robot, late=3))
     assert np.ptp(reference.episode.action["arm"], axis=0).max() > 0.2
-    exact = run(reference, port, Settings(latency_ns=150_000_000), folder="exact")
+    exact = run(reference, port, OpenLoopSettings(latency_ns=150_000_000), folder="exact")
     assert [one["mse"] for one in exact["summary"]["components"]] == [0.0] * 6
     assert [one["then_mse"] for one in exact["episodes"][0]["components"]] == [0.0] * 6
     assert exact["summary"]["findings"] == []
@@ -111,8 +111,8 @@ def test_an_error_of_the_server_ends_the_episode_and_not_the_run(serve, robot):
     references = [MadeReference(n, rows=16) for n in range(5)]
     starts = [made_episode(robot, 16, seed=n).state["arm"][:, 0].max() > 0.2 for n in range(5)]
     assert 0 < sum(starts) < 5
-    task = Task(robot, Settings(), Access())
-    measured, failed, _ = Run(task, references, [address], ThisProcess()).run()
+    task = WorkerTask(robot, OpenLoopSettings(), ServerAccess())
+    measured, failed, _ = EvaluationRun(task, references, [address], ThisProcess()).run()
     assert len(measured) + len(failed) == 5 and 0 < len(failed) < 5
     assert all("no such thing in sight" in one.text for one in failed)
     assert failed[0].servers == (str(address),)
@@ -125,8 +125,9 @@ def test_a_server_that_is_gone_is_replaced_by_another(serve, robot, start_sideca
     gone.end(signal.SIGINT)
     server = serve(HoldPolicy(robot), delay=Delay(0.0, 0.0))
     alive = Address("127.0.0.1", int(server.address.rpartition(":")[2]))
-    task, references = Task(robot, Settings(), Access()), [MadeReference(n, 16) for n in range(2)]
-    measured, failed, _ = Run(task, references, [dead, alive], ThisProcess()).run()
+    task = WorkerTask(robot, OpenLoopSettings(), ServerAccess())
+    references = [MadeReference(n, 16) for n in range(2)]
+    measured, failed, _ = EvaluationRun(task, references, [dead, alive], ThisProcess()).run()
     assert len(measured) == 2 and failed == []
-    _, failed, _ = Run(task, references[:1], [dead], ThisProcess()).run()
+    _, failed, _ = EvaluationRun(task, references[:1], [dead], ThisProcess()).run()
     assert str(dead) in failed[0].text and failed[0].servers == (str(dead),)

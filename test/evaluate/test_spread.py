@@ -18,11 +18,11 @@ from made_episodes import MadeReference
 from ros_fixtures import wait_until
 
 from gr00t_ros.evaluate.command import evaluate_all
-from gr00t_ros.evaluate.open_loop import Settings
+from gr00t_ros.evaluate.open_loop import OpenLoopSettings
 from gr00t_ros.evaluate.results import NPZ_NAME, read_results
-from gr00t_ros.evaluate.servers import Access, Address
-from gr00t_ros.evaluate.spread import Failure, Run, Task
-from gr00t_ros.evaluate.workers import Pool, Ray, ThisProcess
+from gr00t_ros.evaluate.servers import Address, ServerAccess
+from gr00t_ros.evaluate.spread import EvaluationRun, Failure, WorkerTask
+from gr00t_ros.evaluate.workers import ProcessPool, Ray, ThisProcess
 from gr00t_ros.serve.policies import HoldPolicy
 
 EPISODES = [MadeReference(number, rows=24) for number in range(3)]
@@ -40,7 +40,7 @@ def outcome(robot, folder, servers, workers):
     folder.mkdir()
     try:
         found = evaluate_all(
-            Task(robot, Settings(), Access()),
+            WorkerTask(robot, OpenLoopSettings(), ServerAccess()),
             EPISODES,
             servers,
             workers,
@@ -59,7 +59,7 @@ def outcome(robot, folder, servers, workers):
 def test_a_pool_on_two_servers_gives_the_same_to_the_last_bit(robot, tmp_path, servers):
     """Against one server in this process."""
     alone = outcome(robot, tmp_path / "alone", servers[:1], ThisProcess())
-    assert outcome(robot, tmp_path / "pool", servers, Pool(2)) == alone
+    assert outcome(robot, tmp_path / "pool", servers, ProcessPool(2)) == alone
     assert len(alone[1]) == 9 * len(EPISODES)
 
 
@@ -100,7 +100,13 @@ def test_each_server_gets_as_many_episodes_at_once_as_allowed(robot):
     for in_flight in (1, 2):
         workers = Scripted(lambda number, server: Failure("broken data", of_server=False))
         references = [MadeReference(number) for number in range(6)]
-        Run(Task(robot, Settings(), Access()), references, TWO, workers, in_flight).run()
+        EvaluationRun(
+            WorkerTask(robot, OpenLoopSettings(), ServerAccess()),
+            references,
+            TWO,
+            workers,
+            in_flight,
+        ).run()
         assert workers.most == {1: in_flight, 2: in_flight}
         assert len(workers.queries) == 6
 
@@ -112,7 +118,9 @@ def test_an_episode_that_fails_is_tried_once_on_each_server_and_then_listed(robo
         return Failure(f"{server}: busy" if number else "no such file", of_server=number > 0)
 
     workers = Scripted(answer)
-    _, failed, _ = Run(Task(robot, Settings(), Access()), EPISODES[:2], TWO, workers).run()
+    _, failed, _ = EvaluationRun(
+        WorkerTask(robot, OpenLoopSettings(), ServerAccess()), EPISODES[:2], TWO, workers
+    ).run()
     assert sorted(workers.queries)[0][0] == 0
     assert sorted(port for number, port in workers.queries if number == 1) == [1, 2]
     assert failed[0].text == "no such file" and len(failed[0].servers) == 1
@@ -128,7 +136,7 @@ def test_what_was_done_before_ctrl_c_is_in_the_report(robot, tmp_path, servers):
                 raise KeyboardInterrupt
             return super().submit(function, *arguments)
 
-    told, task = [], Task(robot, Settings(), Access())
+    told, task = [], WorkerTask(robot, OpenLoopSettings(), ServerAccess())
     with pytest.raises(KeyboardInterrupt):
         evaluate_all(task, EPISODES, servers[:1], Interrupted(), tmp_path, tell=told.append)
     results = read_results(tmp_path)
@@ -144,7 +152,7 @@ def end_this_process(*_):
 
 def test_a_pool_goes_on_after_a_worker_was_killed():
     """Its step fails, and the next one runs in a new process."""
-    pool = Pool(1)
+    pool = ProcessPool(1)
     try:
         ((_, error),) = pool.wait([pool.submit(end_this_process)])
         assert isinstance(error, Exception)
@@ -156,8 +164,8 @@ def test_a_pool_goes_on_after_a_worker_was_killed():
 
 ORPHAN = """
 import os, sys
-from gr00t_ros.evaluate.workers import Pool
-pool = Pool(1)
+from gr00t_ros.evaluate.workers import ProcessPool
+pool = ProcessPool(1)
 print(pool.wait([pool.submit(os.getpid)])[0][1], flush=True)
 os._exit(0)
 """

@@ -8,7 +8,7 @@ import pytest
 from wire_fixtures import GoldenPolicy
 
 from gr00t_ros.errors import RefusedError, RemoteError
-from gr00t_ros.evaluate.servers import Access
+from gr00t_ros.evaluate.servers import ServerAccess
 from gr00t_ros.proxy.core import Limits
 from gr00t_ros.proxy.proxy import Proxy, ProxySettings
 from gr00t_ros.rollout import stack, worker
@@ -19,7 +19,7 @@ from gr00t_ros.rollout.trial import Condition, Evaluation
 from gr00t_ros.serve.robots import MAX_ROBOTS, Robots
 from gr00t_ros.wire.robot_id import Standing
 
-ACCESS = Access(5_000)
+ACCESS = ServerAccess(5_000)
 PLACE = ("gpu", 5555)
 CONDITION = Condition(STRATEGIES["node"])
 EVALUATION = Evaluation(

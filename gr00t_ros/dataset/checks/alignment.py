@@ -35,7 +35,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Lag:
+class RowLag:
     """By how many rows the second series is behind the first, and how well they agree there.
 
     at_zero: their correlation without a shift; nearest: the best among plausible shifts.
@@ -69,7 +69,7 @@ class Curve:
         power = np.sqrt(self.first * self.second)
         return np.asarray(self.product / np.maximum(power, 1e-30))
 
-    def lag(self) -> Lag:
+    def lag(self) -> RowLag:
         """Where the correlation is largest, between rows by a parabola."""
         found = self.correlation
         best, middle = int(np.argmax(found)), len(found) // 2
@@ -78,7 +78,7 @@ class Curve:
             left, at, right = found[best - 1 : best + 2]
             bend = left - 2.0 * at + right
             shift += 0.5 * (left - right) / bend if bend < -1e-12 else 0.0
-        return Lag(shift, float(found[best]), float(found[middle]))
+        return RowLag(shift, float(found[best]), float(found[middle]))
 
     def best_within(self, low: float, high: float) -> float:
         """The largest correlation at shifts from `low` to `high` rows."""
@@ -170,7 +170,7 @@ def states_of(dataset: LeRobotDataset, columns: dict[str, Array]) -> Floats | No
 
 def judge_action(
     curves: dict[int, Curve], dataset: LeRobotDataset, findings: Findings
-) -> Lag | None:
+) -> RowLag | None:
     """Find actions and states that are too far apart; returns the lag of all episodes."""
     latest = max(1.5, SLOWEST_S * dataset.fps)
 
@@ -188,7 +188,7 @@ def judge_action(
 
 def judge_pictures(
     key: str, curves: dict[int, Curve], dataset: LeRobotDataset, findings: Findings
-) -> Lag | None:
+) -> RowLag | None:
     """Find a camera whose pictures are too far from the states; returns the lag of all episodes."""
     most = max(_PICTURE_ROWS, _PICTURE_S * dataset.fps)
 
@@ -214,7 +214,7 @@ def _judge(
     file: str,
     what: str,
     expected: str,
-) -> Lag | None:
+) -> RowLag | None:
     if not curves:
         return None
     total = sum(list(curves.values())[1:], next(iter(curves.values())))
@@ -232,7 +232,7 @@ def _judge(
     return lag
 
 
-def _told(lag: Lag, what: str, rate_hz: float) -> str:
+def _told(lag: RowLag, what: str, rate_hz: float) -> str:
     side = "behind" if lag.rows >= 0 else "ahead of"
     other = "action" if what == "state" else "state"
     return (

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gr00t_ros.dataset.checks.alignment import (
     Curve,
-    Lag,
+    RowLag,
     action_curve,
     judge_action,
     judge_pictures,
@@ -33,7 +33,7 @@ from gr00t_ros.dataset.checks.statistics import (
     check_relative_stats,
     check_stats,
 )
-from gr00t_ros.dataset.checks.table import Finding, Findings
+from gr00t_ros.dataset.checks.table import DatasetFinding, Findings
 from gr00t_ros.dataset.lerobot import LeRobotDataset
 from gr00t_ros.dataset.parquet_file import Array
 from gr00t_ros.errors import SettingsError
@@ -41,7 +41,7 @@ from gr00t_ros.robot.embodiment import Embodiment
 
 
 @dataclass(slots=True)
-class EpisodeFacts:
+class CheckedEpisode:
     """What is kept of an episode: small, whatever its pictures.
 
     moments, values: of each float column; values only where quantiles are wanted. action: the
@@ -50,7 +50,7 @@ class EpisodeFacts:
     """
 
     index: int
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[DatasetFinding] = field(default_factory=list)
     rows: int = 0
     moments: dict[str, Moments] = field(default_factory=dict)
     values: dict[str, Array] = field(default_factory=dict)
@@ -67,10 +67,10 @@ def check_episode(
     tasks: Collection[int] | None,
     first_index: int | None,
     keeps_values: bool,
-) -> EpisodeFacts:
+) -> CheckedEpisode:
     """Read an episode's rows and decode its pictures, each once, and check them."""
     row_check = RowCheck(dataset, index, embodiment)
-    facts = EpisodeFacts(index, row_check.run(tasks, first_index))
+    facts = CheckedEpisode(index, row_check.run(tasks, first_index))
     columns = row_check.columns
     facts.rows = max(map(len, columns.values()), default=0)
     floats = {name: rows for name, rows in columns.items() if rows.dtype.kind == "f"}
@@ -112,7 +112,7 @@ class Checked:
     findings: Findings
     episodes: int = 0
     rows: int = 0
-    lags: dict[str, Lag] = field(default_factory=dict)
+    lags: dict[str, RowLag] = field(default_factory=dict)
 
 
 def check_dataset(
@@ -175,9 +175,9 @@ class _Whole:
         self._means: dict[int, dict[str, NDArray[np.float32]]] = {}
         self._wander: dict[str, list[float]] = {}
         self.rows = 0
-        self.lags: dict[str, Lag] = {}
+        self.lags: dict[str, RowLag] = {}
 
-    def add(self, facts: EpisodeFacts) -> None:
+    def add(self, facts: CheckedEpisode) -> None:
         """Add an episode."""
         self._findings.extend(facts.findings)
         self._gathered.add(facts.moments, facts.values)
@@ -203,7 +203,7 @@ class _Whole:
         wander = {key: float(np.median(of)) for key, of in self._wander.items()}
         check_roles(wander, dataset.cameras, findings)
 
-    def _lag(self, name: str, lag: Lag | None) -> None:
+    def _lag(self, name: str, lag: RowLag | None) -> None:
         if lag is not None:
             self.lags[name] = lag
 
@@ -222,7 +222,7 @@ class _Worker:
         except SettingsError:
             self._tasks = None  # the check of meta/ reports it
 
-    def check(self, job: Job) -> EpisodeFacts:
+    def check(self, job: Job) -> CheckedEpisode:
         index, first = job
         return check_episode(
             self._dataset, index, self._embodiment, self._tasks, first, self._keeps_values
@@ -237,12 +237,12 @@ def _begin(*setup: Any) -> None:
     _worker = _Worker(*setup)
 
 
-def _check(job: Job) -> EpisodeFacts:
+def _check(job: Job) -> CheckedEpisode:
     assert _worker is not None
     return _worker.check(job)
 
 
-def _checked(setup: tuple[Any, ...], jobs: list[Job], workers: int) -> Iterator[EpisodeFacts]:
+def _checked(setup: tuple[Any, ...], jobs: list[Job], workers: int) -> Iterator[CheckedEpisode]:
     """Yield the episodes in order, checked by so many processes; by this one if by one."""
     workers = min(workers, len(jobs))
     if workers <= 1:
@@ -257,10 +257,10 @@ def _checked(setup: tuple[Any, ...], jobs: list[Job], workers: int) -> Iterator[
         ) from error
 
 
-def _spread(setup: tuple[Any, ...], jobs: list[Job], workers: int) -> Iterator[EpisodeFacts]:
+def _spread(setup: tuple[Any, ...], jobs: list[Job], workers: int) -> Iterator[CheckedEpisode]:
     context = multiprocessing.get_context("spawn")  # pyarrow's threads do not survive a fork
     with ProcessPoolExecutor(workers, context, _begin, setup) as pool:
-        left, running, done = iter(jobs), set[Future[EpisodeFacts]](), dict[int, EpisodeFacts]()
+        left, running, done = iter(jobs), set[Future[CheckedEpisode]](), dict[int, CheckedEpisode]()
         order = iter(jobs)
         awaited = next(order, None)
         while awaited is not None:

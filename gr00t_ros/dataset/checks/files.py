@@ -12,7 +12,7 @@ from gr00t_ros.dataset.checks.rows import TIME_TOLERANCE_S
 from gr00t_ros.dataset.checks.table import Findings
 from gr00t_ros.dataset.lerobot import LeRobotDataset, VideoPart
 from gr00t_ros.dataset.parquet_file import read_arrays
-from gr00t_ros.dataset.video_decode import Frames
+from gr00t_ros.dataset.video_decode import VideoFrames
 from gr00t_ros.errors import SettingsError
 
 _MOST_FILES: Final = 1_000_000  # that are looked at
@@ -112,7 +112,7 @@ def _segments(
             findings.add("video_segment", file, got, f"{end:.4f}", episode=index)
         frames += length
     try:
-        count = len(Frames(path).pts)
+        count = len(VideoFrames(path).pts)
     except SettingsError:
         return
     if count > frames:

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.dataset.checks.rows import TIME_TOLERANCE_S
-from gr00t_ros.dataset.checks.table import Finding, Findings
+from gr00t_ros.dataset.checks.table import DatasetFinding, Findings
 from gr00t_ros.dataset.lerobot import LeRobotDataset, VideoPart
-from gr00t_ros.dataset.video_decode import Frames, first_frame, resized
+from gr00t_ros.dataset.video_decode import VideoFrames, first_frame, resized
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot.embodiment import Embodiment
 
@@ -62,12 +62,12 @@ class PictureCheck:
         self._file = "meta/episodes"
         self.facts = PictureFacts()
 
-    def run(self, rows: int) -> list[Finding]:
+    def run(self, rows: int) -> list[DatasetFinding]:
         """Decode the pictures of an episode of `rows` rows and check them."""
         try:
             part = self._dataset.video_part(self._index, self._column)
             self._file = str(part.path.relative_to(self._dataset.path))
-            frames = Frames(part.path)
+            frames = VideoFrames(part.path)
             first = first_frame(frames, part.from_s, self._dataset.fps)
             last = self._end(frames, part, first, rows)
             self._sizes(frames)
@@ -82,11 +82,11 @@ class PictureCheck:
     def _add(self, check: str, got: str, expected: str, **place: int | None) -> None:
         self._findings.add(check, self._file, got, expected, episode=self._index, **place)
 
-    def _end(self, frames: Frames, part: VideoPart, first: int, rows: int) -> int:
+    def _end(self, frames: VideoFrames, part: VideoPart, first: int, rows: int) -> int:
         """Return the number of the frame behind the episode's last: of a v3 file by its rows."""
         return len(frames.pts) if part.to_s is None else min(first + rows, len(frames.pts))
 
-    def _sizes(self, frames: Frames) -> None:
+    def _sizes(self, frames: VideoFrames) -> None:
         size = (frames.height_px, frames.width_px)
         feature = self._dataset.features.get(self._column, {})
         shape, names = feature.get("shape"), feature.get("names")
@@ -128,7 +128,7 @@ class PictureCheck:
             got = f"picture at {times[row] - times[0]:.4f} s"
             self._add("video_rate", got, f"{row * period:.4f} s", row=row, places=len(drift))
 
-    def _decode(self, frames: Frames, first: int, count: int, rows: int) -> None:
+    def _decode(self, frames: VideoFrames, first: int, count: int, rows: int) -> None:
         """Decode `count` frames; those of rows that are there are measured."""
         measure = _Measure()
         decoded = 0
@@ -164,7 +164,7 @@ class PictureCheck:
                     places=count,
                 )
 
-    def frozen(self, states: NDArray[np.floating[Any]]) -> list[Finding]:
+    def frozen(self, states: NDArray[np.floating[Any]]) -> list[DatasetFinding]:
         """Check whether pictures stand still while the states (N, D) move."""
         found = Findings()
         least = max(_LEAST_ROWS, round(_FROZEN_S * self._dataset.fps))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.dataset.checks.meta import width_of
-from gr00t_ros.dataset.checks.table import Finding, Findings
+from gr00t_ros.dataset.checks.table import DatasetFinding, Findings
 from gr00t_ros.dataset.lerobot import LeRobotDataset
 from gr00t_ros.dataset.parquet_file import Array, as_rows
 from gr00t_ros.dataset.reader import TASK_INDEX
@@ -42,7 +42,7 @@ class RowCheck:
         self._unread: set[str] = set()  # columns that have a finding for that already
         self.columns: dict[str, Array] = {}
 
-    def run(self, tasks: Collection[int] | None, first_index: int | None) -> list[Finding]:
+    def run(self, tasks: Collection[int] | None, first_index: int | None) -> list[DatasetFinding]:
         """Check all rows; tasks: the known task indices. first_index: the first row's `index`."""
         try:
             types = self._dataset.columns(self._index)

@@ -308,7 +308,7 @@ CHECKS: Final[dict[str, Check]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class DatasetFinding:
     """One finding: of a check, in a file of the dataset, maybe in one episode and row.
 
     places: in how many rows or frames of the file it is so.
@@ -352,15 +352,15 @@ class Finding:
 class Findings:
     """Findings in the order in which they were made; of one check at most MOST are kept."""
 
-    kept: list[Finding] = field(default_factory=list)
+    kept: list[DatasetFinding] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
 
     def add(self, check: str, file: str, got: str, expected: str, **place: int | None) -> None:
         """Add a finding; `place` has its episode, row and places."""
-        finding = Finding(check, file, got[:300], expected[:300], **place)  # type: ignore[arg-type]
+        finding = DatasetFinding(check, file, got[:300], expected[:300], **place)  # type: ignore[arg-type]
         self.extend([finding])
 
-    def extend(self, others: list[Finding]) -> None:
+    def extend(self, others: list[DatasetFinding]) -> None:
         """Add findings that somebody else made."""
         for finding in others:
             count = self.counts[finding.check] = self.counts.get(finding.check, 0) + 1
