@@ -33,15 +33,20 @@ from gr00t_ros.observe.readings import JointReading
 from gr00t_ros.record.episode_bag import EpisodeBag
 from gr00t_ros.record.facts import KEPT, EpisodeFacts, write_facts
 from gr00t_ros.record.recording import Recording
-from gr00t_ros.record.session import DISCARD, SUCCESS, Policy, SessionSettings
-from gr00t_ros.record.session import Session as RecorderSession
+from gr00t_ros.record.session import (
+    DISCARD,
+    SUCCESS,
+    PolicyNodeState,
+    RecordingSession,
+    RecordingSettings,
+)
 from gr00t_ros.record.topics import recorded_topics
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.windows import to_time
-from gr00t_ros.serve.policies import Policy as ServedPolicy
-from gr00t_ros.session.schedule import SessionSettings as NodeSettings
+from gr00t_ros.serve.policies import Policy
+from gr00t_ros.session.schedule import SessionSettings
 from gr00t_ros.session.session import Session
 from gr00t_ros.sim.cameras import Cameras, SensorNoise
 from gr00t_ros.sim.controller import Follower, SimulatedController
@@ -75,7 +80,7 @@ def record_episode(
     folder: Path,
     index: int,
     embodiment: Embodiment,
-    policy: ServedPolicy,
+    policy: Policy,
     seed: int,
     limit_s: float,
 ) -> EpisodeFacts:
@@ -123,7 +128,7 @@ class _Lockstep:
         bag: EpisodeBag,
         index: int,
         embodiment: Embodiment,
-        policy: ServedPolicy,
+        policy: Policy,
         seed: int,
         limit_s: float,
     ) -> None:
@@ -230,7 +235,7 @@ class _Node:
         self,
         graph: Graph,
         embodiment: Embodiment,
-        policy: ServedPolicy,
+        policy: Policy,
         instruction: str,
         index: int,
     ) -> None:
@@ -247,12 +252,12 @@ class _Node:
         for topic in {topic for _, topic in self._buffers}:
             self._receive(graph, topic)
         replay = Replay(embodiment.limits, ReplaySettings(), embodiment.workspace)
-        self._session = Session(replay, NodeSettings())
+        self._session = Session(replay, SessionSettings())
         self._session.set_ready(True, "")
         self._reply: tuple[int, QueryReply] | None = None
         self._asked = 0
-        about = SessionSettings(embodiment.tag, POLICY_NODE, by_policy=True)
-        self._recorder = RecorderSession(about, instruction, index)
+        about = RecordingSettings(embodiment.tag, POLICY_NODE, by_policy=True)
+        self._recorder = RecordingSession(about, instruction, index)
 
     @property
     def facts(self) -> EpisodeFacts:
@@ -289,7 +294,7 @@ class _Node:
             session.keep(self._outputs.publish(window, 0, commands))
         if self._reply is None and session.query_due(now_ns):
             self._reply = now_ns + REPLY_LATE_NS, self._query(now_ns)
-        status = Policy(session.mode.value, session.episode, self._instruction)
+        status = PolicyNodeState(session.mode.value, session.episode, self._instruction)
         self._recorder.follow(now_ns, status)
         if tick % STATUS_TICKS == 0:
             self._publish_status(now_ns)

@@ -13,7 +13,7 @@ from typing import Any
 from rclpy.serialization import serialize_message
 
 from gr00t_ros.bags.message_types import type_name
-from gr00t_ros.record.episode_bag import Bag, channel_of
+from gr00t_ros.record.episode_bag import WritableBag, channel_of
 from gr00t_ros.ros.qos import COMMAND
 
 
@@ -43,7 +43,7 @@ class Topic:
 class Graph:
     """All topics; `now_ns` is the time that the caller sets, ROS time and bag time in one."""
 
-    def __init__(self, bag: Bag, recorded: Collection[str]) -> None:
+    def __init__(self, bag: WritableBag, recorded: Collection[str]) -> None:
         """recorded: names of the topics that go into the bag."""
         self.bag, self.recorded, self.now_ns = bag, frozenset(recorded), 0
         self._topics: dict[str, Topic] = {}

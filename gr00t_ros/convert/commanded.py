@@ -21,7 +21,7 @@ from trajectory_msgs.msg import JointTrajectory
 from gr00t_ros.bags.bag import Bag, BagMessage
 from gr00t_ros.bags.message_types import message_class, read_message, type_name
 from gr00t_ros.errors import BagError, ObservationError, RotationError
-from gr00t_ros.inputs.cdr import TrajectoryMessage
+from gr00t_ros.inputs.cdr import TrajectoryReader
 from gr00t_ros.inputs.readings import STATE_TYPE_NAMES, ControllerReading, controller_state
 from gr00t_ros.motion.sampler import JtcSampler, Trajectory
 from gr00t_ros.observe.freshness import CONTROLLER_MAX_AGE_NS
@@ -32,7 +32,7 @@ from gr00t_ros.robot.outputs import CommandOutput, PoseOutput
 from gr00t_ros.robot.rotation import Pose, matrix_from_quaternion
 from gr00t_ros.ros.windows import parse_trajectory, window_topic
 from gr00t_ros.stream.command_player import CommandPlayer, pose_of_window
-from gr00t_ros.stream.command_types import COMMAND_TYPES, Message
+from gr00t_ros.stream.command_types import COMMAND_TYPES, OutputMessage
 
 Floats = NDArray[np.float64]
 
@@ -76,7 +76,7 @@ class _Joints:
     def __init__(self, output: Output, types: Mapping[str, str]) -> None:
         self.output = output
         self.windows, self.states, self.points = _Newest(), _Newest(), _Newest()
-        self._read = TrajectoryMessage()
+        self._read = TrajectoryReader()
         self._state_class = _class_of(types.get(output.state_topic, ""))
         self._sampler = JtcSampler(len(output.names))
         self._taken_ns, self._end_ns = -1, -1
@@ -238,7 +238,7 @@ class _Pose:
         return None
 
 
-def _message(output: CommandOutput | PoseOutput) -> Message | None:
+def _message(output: CommandOutput | PoseOutput) -> OutputMessage | None:
     """What is on the output's own topic; None for goals, which are on no topic."""
     return COMMAND_TYPES[output.type].message
 

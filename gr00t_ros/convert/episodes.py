@@ -31,7 +31,7 @@ from gr00t_ros.motion.chunk import to_reply
 from gr00t_ros.msg import PolicyStatus
 from gr00t_ros.observe.observation import Observation, ObservationSettings
 from gr00t_ros.record.facts import EpisodeFacts
-from gr00t_ros.record.session import Policy, Session, SessionSettings
+from gr00t_ros.record.session import PolicyNodeState, RecordingSession, RecordingSettings
 from gr00t_ros.robot.described import described, unreadable
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.rotation import Pose
@@ -172,10 +172,10 @@ class _Reading:
         self._node = topic.rpartition("/")[0] or POLICY_NODE
         robot = self._of.embodiment.tag
         facts = EpisodeFacts(0, "", robot, self._node, bag.start_ns, bag.end_ns)
-        session = Session(SessionSettings(robot, self._node), "", 0)
+        session = RecordingSession(RecordingSettings(robot, self._node), "", 0)
         for message in bag.messages([topic]) if topic else ():
             status = read_message(message, PolicyStatus)
-            session.policy = Policy(status.mode, status.episode, status.instruction)
+            session.policy = PolicyNodeState(status.mode, status.episode, status.instruction)
             self._instruct(message.time_ns, status.instruction)
             if not facts.sources or facts.sources[-1][1] != session.source:
                 facts.sources.append((message.time_ns, session.source))

@@ -24,7 +24,7 @@ from gr00t_ros.inputs.inputs import PULL_PERIOD_NS, RING_BYTES
 from gr00t_ros.inputs.readings import (
     READS,
     TYPES,
-    Pictures,
+    PictureReader,
     Read,
     TransformSubscription,
     kind,
@@ -226,7 +226,7 @@ class BagInputs:
 
     def _pictures(self, cameras: Sequence[VideoStream]) -> Read:
         """Reads a picture's header as the node does, and notes where the picture is."""
-        pictures = Pictures(cameras)
+        pictures = PictureReader(cameras)
 
         def read(raw: Any) -> tuple[int, Taken]:
             stamp_ns, frame = pictures(raw)

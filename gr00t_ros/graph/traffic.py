@@ -199,7 +199,7 @@ def _controller(topic: str, seen: Seen) -> KnownController:
 
 
 @dataclass(slots=True)
-class Topic:
+class TopicTraffic:
     """What came on one topic: receive times (steady ns), stamps and receive times in ROS ns."""
 
     name: str
@@ -272,8 +272,8 @@ class Traffic:
 
     def __init__(self, node: Node, embodiment: Embodiment) -> None:
         """Count from now on, on the node's executor; transforms of tf2 are not counted."""
-        self.topics: dict[str, Topic] = {}
-        self.contacts = {one.topic: Topic(one.topic, 0.0) for one in embodiment.contacts}
+        self.topics: dict[str, TopicTraffic] = {}
+        self.contacts = {one.topic: TopicTraffic(one.topic, 0.0) for one in embodiment.contacts}
         """The topics of the sources of contacts; their messages are only counted, not read."""
         self._kinds = {one.topic: MESSAGES[one.type] for one in embodiment.contacts}
         self._node = node
@@ -284,7 +284,9 @@ class Traffic:
             if known is not None:
                 known.declared_hz = max(known.declared_hz, stream.rate_hz)
                 continue
-            topic = self.topics[name] = Topic(name, stream.rate_hz, shared=kind(stream) == "joints")
+            topic = self.topics[name] = TopicTraffic(
+                name, stream.rate_hz, shared=kind(stream) == "joints"
+            )
             message_type, read = READS[kind(stream)]
             self._listeners[name] = _Listener(node, topic, message_type, read)
 
@@ -300,7 +302,7 @@ class Traffic:
                 del self._kinds[name]
                 self._count(usable, self.contacts[name])
 
-    def _count(self, message_type: type, topic: Topic) -> None:
+    def _count(self, message_type: type, topic: TopicTraffic) -> None:
         profile = QoSProfile(depth=_DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
         self._node.create_subscription(
             message_type,
@@ -319,7 +321,7 @@ class Traffic:
 class _Listener:
     """One topic's subscription; for pictures it is reliable if all publishers offer that."""
 
-    def __init__(self, node: Node, topic: Topic, message_type: type, read: Read) -> None:
+    def __init__(self, node: Node, topic: TopicTraffic, message_type: type, read: Read) -> None:
         self._node, self._topic, self._type = node, topic, message_type
         self._take = _taker(node, topic, read)
         self._picture = message_type in (Image, CompressedImage)
@@ -346,7 +348,7 @@ class _Listener:
 
 
 def _taker(
-    node: Node, topic: Topic, read: Read
+    node: Node, topic: TopicTraffic, read: Read
 ) -> Callable[[bytes, Mapping[str, int | None]], None]:
     clock = node.get_clock()
 

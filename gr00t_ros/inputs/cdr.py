@@ -250,7 +250,7 @@ class _TrajectoryLayout:
         )
 
 
-class TrajectoryMessage:
+class TrajectoryReader:
     """Reads the JointTrajectories of one topic; a layout that repeats is parsed only once."""
 
     def __init__(self) -> None:

@@ -297,7 +297,7 @@ def decode_video(
     """
     for stream in embodiment.video:
         for step, sample in enumerate(observation.video[stream.key]):
-            assert isinstance(sample.value, Frame)  # readings.Pictures returns Frames
+            assert isinstance(sample.value, Frame)  # PictureReader returns Frames
             decode_into(sample.value, stream, slots[stream.key][0, step])
 
 

@@ -23,7 +23,7 @@ from gr00t_ros.inputs.readings import (
     READS,
     STATE_TYPES,
     ControllerReading,
-    Pictures,
+    PictureReader,
     Transforms,
     TransformSubscription,
     controller_state,
@@ -326,7 +326,9 @@ class Inputs:
             watch = CameraWatch(f"video.{stream.key}")
             pace = Pace(stream.period_ns)
             self._pictures.append(pulled)
-            return Source(pulled, Pictures(cameras), history, period_ns, watch, publishers, pace)
+            return Source(
+                pulled, PictureReader(cameras), history, period_ns, watch, publishers, pace
+            )
         if kind(stream) == "joints":
             pulled = PulledSubscription(node, (message_type,), topic, profiles=(qos.JOINTS,))
             commanded = self._embodiment.joint_names

@@ -51,7 +51,7 @@ def _compressed(raw: bytes) -> tuple[int, images.Frame]:
     return frame.stamp_ns, frame
 
 
-class Pictures:
+class PictureReader:
     """Reads one camera's topic: headers only, the pixels stay encoded.
 
     The size of the first image must stay until the node is configured again: another size would

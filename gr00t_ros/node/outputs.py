@@ -75,9 +75,9 @@ class Outputs:
             for output in (*embodiment.outputs, *embodiment.streamed)
         }
         self._trajectories = {
-            output.name: TrajectoryMessage(output.names)
+            output.name: WindowMessage(output.names)
             for output in (*embodiment.outputs, *embodiment.commands)
-        } | {output.name: TrajectoryMessage(POSE_NAMES) for output in embodiment.poses}
+        } | {output.name: WindowMessage(POSE_NAMES) for output in embodiment.poses}
         self._counts = len(embodiment.joint_names), len(embodiment.command_limits.names)
         self._node = node
 
@@ -206,7 +206,7 @@ def _with_columns(
     return ((output, [order[name] for name in output.names]) for output in outputs)
 
 
-class TrajectoryMessage:
+class WindowMessage:
     """The message of one output, filled anew for each window.
 
     It is free again when `publish` has serialised it. Making the points of a window takes three
@@ -251,7 +251,7 @@ def _rows(matrix: NDArray[np.float64]) -> Iterator[array[float]]:
 
 
 def pose_message(
-    message: TrajectoryMessage, window: PoseWindow, stamp: Time, times_ns: Iterable[int]
+    message: WindowMessage, window: PoseWindow, stamp: Time, times_ns: Iterable[int]
 ) -> JointTrajectory:
     """The message of a window of poses: x, y, z and quaternions x, y, z, w at these times.
 

@@ -18,7 +18,7 @@ from collections.abc import Hashable
 from typing import Any, Final
 
 from gr00t_ros.errors import LaunchError, SettingsError
-from gr00t_ros.pool.core import Answered, Job
+from gr00t_ros.pool.core import Answered, ReplicaJob
 from gr00t_ros.pool.replica import Plan, Replica
 from gr00t_ros.pool.scaling import Scaling, deployment_options
 from gr00t_ros.wire import codec, messages
@@ -78,7 +78,7 @@ class Cluster:
         for thread in self._threads:
             thread.start()
 
-    def send(self, number: int, job: Job) -> None:
+    def send(self, number: int, job: ReplicaJob) -> None:
         """Give a job to a replica; its outcome comes by `outcomes`."""
         asking = self._ask(number, bytes(job.frame), job.client)
         asyncio.run_coroutine_threadsafe(asking, self._loop)

@@ -70,7 +70,7 @@ class PoolLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class ReplicaJob:
     """One get_action for a replica; `tries` counts the replicas that it was sent to."""
 
     client: Hashable
@@ -128,7 +128,7 @@ class PoolCore:
         self.replicas = 0
         self.modality = b""
         self._rate = RateLimit(limits.rate_hz, limits.burst)
-        self._jobs: dict[int, Job] = {}  # with the replicas, by their numbers; oldest first
+        self._jobs: dict[int, ReplicaJob] = {}  # with the replicas, by their numbers; oldest first
         self._given_up: set[int] = set()  # too late, and still with the replicas
         self._number = 0
 
@@ -155,9 +155,9 @@ class PoolCore:
         if why:
             return self._busy(route, why)
         until_ns = now_ns + self.limits.deadline_ms * 1_000_000
-        return self._send(Job(client, route, envelope.with_token(None), now_ns, until_ns))
+        return self._send(ReplicaJob(client, route, envelope.with_token(None), now_ns, until_ns))
 
-    def job(self, number: int) -> Job:
+    def job(self, number: int) -> ReplicaJob:
         """Return a job that is with the replicas."""
         return self._jobs[number]
 
@@ -228,7 +228,7 @@ class PoolCore:
             return f"an answer is expected in {expected_ms:.0f} ms, {allowed}"
         return ""
 
-    def _taken(self, number: int) -> Job | None:
+    def _taken(self, number: int) -> ReplicaJob | None:
         """Return a job whose outcome has come; None if its client has had its reply."""
         self._given_up.discard(number)
         return self._jobs.pop(number, None)
@@ -243,7 +243,7 @@ class PoolCore:
     def _ping(self) -> dict[str, Any]:
         return {"status": "ok", "message": "Server is running", "pool": self.state()}
 
-    def _send(self, job: Job) -> int:
+    def _send(self, job: ReplicaJob) -> int:
         self._number += 1
         self._jobs[self._number] = job
         return self._number
@@ -257,7 +257,7 @@ class PoolCore:
         return error_reply(route, f"busy: {why}")
 
 
-def may_retry(job: Job, expected_ns: int) -> bool:
+def may_retry(job: ReplicaJob, expected_ns: int) -> bool:
     """Whether a job whose replica was lost is sent once more.
 
     Once, and only if the answer is expected, at `expected_ns`, before the deadline.

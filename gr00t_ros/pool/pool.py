@@ -16,7 +16,7 @@ from typing import Final, Protocol
 import zmq
 
 from gr00t_ros.pool.cluster import Outcome
-from gr00t_ros.pool.core import Job, PoolCore, PoolLimits
+from gr00t_ros.pool.core import PoolCore, PoolLimits, ReplicaJob
 from gr00t_ros.proxy.core import ProxyReply
 from gr00t_ros.proxy.proxy import client_name
 from gr00t_ros.serve.front import DEFAULT_GONE_MS, LOOK_MS, Front, Wake
@@ -37,7 +37,7 @@ class Replicas(Protocol):
     modality: bytes
     bell: socket.socket
 
-    def send(self, number: int, job: Job) -> None:
+    def send(self, number: int, job: ReplicaJob) -> None:
         """Give a job to a replica."""
 
     def outcomes(self) -> list[Outcome]:

@@ -20,7 +20,7 @@ _STRIKES: Final = 2  # failed batches in a row without a bad row: their size is 
 
 
 @dataclass(slots=True)
-class Trial:
+class BatchTrial:
     """A batch that failed, whose rows are sent alone; why: what the server answered.
 
     failed, unknown: clients of the rows that failed alone, and of those without an outcome.
@@ -88,17 +88,19 @@ class Acceptance:
         """A batch was answered."""
         self._strikes = 0
 
-    def refused(self, size: int, why: str) -> Trial:
+    def refused(self, size: int, why: str) -> BatchTrial:
         """Begin the trial of a batch that failed with a reply."""
         self._note_failure()
-        return Trial(size, why, size)
+        return BatchTrial(size, why, size)
 
     def unanswered(self, clients: Iterable[Hashable], size: int, why: str, now_ns: int) -> None:
         """A batch got no reply."""
         self._note_failure()
         self._strike(clients, size, f"gave no reply to batches of {size} ({why})", now_ns)
 
-    def settled(self, client: Hashable, passed: bool, trial: Trial | None, now_ns: int) -> None:
+    def settled(
+        self, client: Hashable, passed: bool, trial: BatchTrial | None, now_ns: int
+    ) -> None:
         """Note that a request sent alone was answered. trial: the refused batch that had it."""
         if passed:
             self._alone.passed(client)
@@ -107,12 +109,12 @@ class Acceptance:
             trial.failed += [] if passed else [client]
             self._settle(trial, now_ns)
 
-    def unsettled(self, client: Hashable, trial: Trial, now_ns: int) -> None:
+    def unsettled(self, client: Hashable, trial: BatchTrial, now_ns: int) -> None:
         """A row of a trial will have no outcome."""
         trial.unknown.append(client)
         self._settle(trial, now_ns)
 
-    def _settle(self, trial: Trial, now_ns: int) -> None:
+    def _settle(self, trial: BatchTrial, now_ns: int) -> None:
         """A row of a trial was noted; the last one decides."""
         trial.left -= 1
         if trial.left:
@@ -126,7 +128,7 @@ class Acceptance:
             what = f"refuses batches of {trial.size} whose rows it accepts alone ({trial.why})"
             self._lower(trial.size, what, now_ns)
 
-    def _blame(self, trial: Trial) -> None:
+    def _blame(self, trial: BatchTrial) -> None:
         """The rows that failed alone are bad, unless the server refuses everything now."""
         if len(trial.failed) < trial.size:
             self._strikes = 0

@@ -37,7 +37,7 @@ RTC_REFUSAL: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class BatchRow:
     """One robot's get_action request with batch size 1.
 
     key: equal for requests that may be in one batch, SHA-256 of: the codec, everything beside the
@@ -51,7 +51,7 @@ class Row:
     observation: Mapping[str, Any] = field(repr=False)
 
 
-def read_row(frame: Bytes, max_bytes: int) -> Row | None:
+def read_row(frame: Bytes, max_bytes: int) -> BatchRow | None:
     """Return a get_action request as a row; None if it must be sent as it is.
 
     That is: a batch size other than 1, values that a batch cannot have, no array, arrays in two
@@ -75,7 +75,7 @@ def read_row(frame: Bytes, max_bytes: int) -> Row | None:
     beside = codec.encode(_without(request, _path(request)), array_codec)
     # What is kept of a client between its requests has no size that it could choose.
     key = sha256(repr((array_codec, beside, form)).encode("utf-8", "backslashreplace")).digest()
-    return Row(key, array_codec, request, observation)
+    return BatchRow(key, array_codec, request, observation)
 
 
 class BatchMemory:
@@ -88,7 +88,7 @@ class BatchMemory:
     def __init__(self) -> None:
         self._memory = bytearray()
 
-    def stack(self, rows: Sequence[Row]) -> memoryview:
+    def stack(self, rows: Sequence[BatchRow]) -> memoryview:
         """Return one request of batch size ``len(rows)``; all rows have the same key.
 
         The bytes are those of `codec.encode`. They are valid until the next call.
@@ -193,7 +193,7 @@ def _without(value: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
 def _lay_out_request(
     value: Mapping[str, Any],
     path: tuple[str, ...],
-    rows: Sequence[Row],
+    rows: Sequence[BatchRow],
     parts: list[bytes | memoryview],
 ) -> None:
     """Append the bytes of the first row's request, with the observations of all rows in it."""

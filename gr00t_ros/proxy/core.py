@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gr00t_ros.errors import SettingsError, WireError
-from gr00t_ros.proxy.acceptance import Acceptance, Trial
-from gr00t_ros.proxy.batch import BatchMemory, Row, is_error, read_row, split
+from gr00t_ros.proxy.acceptance import Acceptance, BatchTrial
+from gr00t_ros.proxy.batch import BatchMemory, BatchRow, is_error, read_row, split
 from gr00t_ros.proxy.fair_queue import FairQueue
 from gr00t_ros.proxy.gathering import Gathering
-from gr00t_ros.proxy.pictures import Pictures
+from gr00t_ros.proxy.pictures import PictureTranscoder
 from gr00t_ros.serve.front import RateLimit
 from gr00t_ros.wire import codec, messages
 from gr00t_ros.wire.access import Token
@@ -123,8 +123,8 @@ class _Job:
     endpoint: str
     until_ns: int
     frame: Bytes = field(repr=False)  # the server's token may be in it
-    row: Row | None = None
-    trial: Trial | None = None
+    row: BatchRow | None = None
+    trial: BatchTrial | None = None
 
 
 @dataclass(slots=True)
@@ -144,7 +144,7 @@ class ProxyCore:
     limits: Limits = field(default_factory=Limits)
     token: Token | None = None
     upstream_token: Token | None = None
-    pictures: Pictures | None = None
+    pictures: PictureTranscoder | None = None
     counts: ProxyCounts = field(default_factory=ProxyCounts)
     _rate: RateLimit = field(init=False)
     _queue: FairQueue[_Job] = field(init=False)

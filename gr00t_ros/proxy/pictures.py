@@ -86,7 +86,7 @@ class PictureCounts:
         self.largest_error = max(self.largest_error, int(apart.max()))
 
 
-class Pictures(Protocol):
+class PictureTranscoder(Protocol):
     """What a proxy does with the requests and replies that it forwards, and what it has done."""
 
     counts: PictureCounts

@@ -17,7 +17,7 @@ import zmq
 
 from gr00t_ros.errors import SettingsError, UnreachableError
 from gr00t_ros.proxy.core import Limits, ProxyCore, ProxyReply
-from gr00t_ros.proxy.pictures import Pictures
+from gr00t_ros.proxy.pictures import PictureTranscoder
 from gr00t_ros.proxy.upstream import UNREACHABLE, Upstream
 from gr00t_ros.serve.front import DEFAULT_GONE_MS, DEFAULT_MEMORY_BYTES, LOOK_MS, Front, Wake
 from gr00t_ros.wire.access import Token
@@ -48,7 +48,7 @@ class ProxySettings:
     upstream_token: Token | None = None
     keys: ServerKeys | None = None
     upstream_keys: ClientKeys | None = None
-    pictures: Pictures | None = None
+    pictures: PictureTranscoder | None = None
     max_reply_bytes: int = 16 * 1024 * 1024
     connect_ms: int = 1_000
     receive_ms: int = DEFAULT_GONE_MS

@@ -28,7 +28,7 @@ def channel_of(topic: str, type_name: str, profile: QoSProfile) -> Channel:
     return Channel(topic, type_name, definition, store.hash_rihs01(type_name), qos.strip())
 
 
-class Bag(Protocol):
+class WritableBag(Protocol):
     """What the writing thread does with an episode's bag; every method may raise OSError."""
 
     def write(self, channel: Channel, time_ns: int, data: bytes) -> None:

@@ -25,7 +25,7 @@ from std_srvs.srv import SetBool, Trigger
 from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.msg import EpisodeEvent, PolicyStatus
 from gr00t_ros.record.episode_bag import channel_of
-from gr00t_ros.record.preroll import Message, Preroll
+from gr00t_ros.record.preroll import Preroll, RecordedMessage
 from gr00t_ros.record.recorder import Recorder
 from gr00t_ros.record.recording import GB, Recording, unfinished
 from gr00t_ros.record.session import (
@@ -33,10 +33,10 @@ from gr00t_ros.record.session import (
     FAILURE,
     STOP,
     SUCCESS,
-    Event,
-    Policy,
-    Session,
-    SessionSettings,
+    PolicyNodeState,
+    RecordingEvent,
+    RecordingSession,
+    RecordingSettings,
 )
 from gr00t_ros.record.topics import STATUS, RecordedTopic, recorded_topics
 from gr00t_ros.record.writer import EpisodeWriter
@@ -163,7 +163,7 @@ class RecordNode(Node):
             return problem or self._why_not(session.hand_back)
         return ""
 
-    def _why_not(self, change: Callable[[int], list[Event]]) -> str:
+    def _why_not(self, change: Callable[[int], list[RecordingEvent]]) -> str:
         try:
             self.recorder.change(change)
         except Gr00tError as error:
@@ -234,10 +234,10 @@ class RecordNode(Node):
 
     def _recorder(self, recording: Recording, by_policy: bool) -> Recorder:
         names = recorded_topics(self.embodiment, self.policy_name, self._text("topics").split())
-        settings = SessionSettings(
+        settings = RecordingSettings(
             self.embodiment.tag, self.policy_name, bool(self._value("teleop")), by_policy
         )
-        session = Session(settings, self._text("instruction"), recording.next_index)
+        session = RecordingSession(settings, self._text("instruction"), recording.next_index)
         writer = EpisodeWriter(
             int(self._value("queue_mb")) * 10**6,
             give_room=recording.give_reserve,
@@ -274,7 +274,7 @@ class RecordNode(Node):
             raise missing_robot()
         return load_embodiment(self._text("embodiment"))
 
-    def _announce(self, event: Event) -> Message:
+    def _announce(self, event: RecordingEvent) -> RecordedMessage:
         """Publish an event and log it; returns it as the bag has it."""
         message = EpisodeEvent(
             episode=event.episode, event=event.name, source=event.source, text=event.text
@@ -284,7 +284,7 @@ class RecordNode(Node):
         self._events.publish(message)
         text = f": {event.text}" if event.text else ""
         self.get_logger().info(f"episode {event.episode}: {event.name} ({event.source}){text}")
-        return Message(self._event_channel, event.time_ns, serialize_message(message))
+        return RecordedMessage(self._event_channel, event.time_ns, serialize_message(message))
 
     def _warn_of_unfinished(self, folder: Path) -> None:
         names = [one.name for one in unfinished(folder)]
@@ -344,10 +344,10 @@ _EVENTS = QoSProfile(
 )
 
 
-def _policy(data: bytes) -> Policy:
+def _policy(data: bytes) -> PolicyNodeState:
     """What a status says, as it was serialised."""
     status = deserialize_message(data, PolicyStatus)
-    return Policy(status.mode, int(status.episode), status.instruction)
+    return PolicyNodeState(status.mode, int(status.episode), status.instruction)
 
 
 def leave(node: Node) -> None:

@@ -17,7 +17,7 @@ _SEVERAL = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class RecordedMessage:
     """One serialised message and its bag time."""
 
     channel: Channel
@@ -31,10 +31,10 @@ class Preroll:
     def __init__(self, span_ns: int) -> None:
         """Keep nothing yet."""
         self._span_ns = span_ns
-        self._recent: deque[tuple[Message, bool]] = deque()
-        self._latched: dict[str, deque[Message]] = {}
+        self._recent: deque[tuple[RecordedMessage, bool]] = deque()
+        self._latched: dict[str, deque[RecordedMessage]] = {}
 
-    def add(self, message: Message, latched: bool) -> None:
+    def add(self, message: RecordedMessage, latched: bool) -> None:
         """Keep a message; older ones than the span are given up, unless they are latched."""
         self._recent.append((message, latched))
         while self._recent[0][0].time_ns < message.time_ns - self._span_ns:
@@ -53,7 +53,7 @@ class Preroll:
             most = _SEVERAL if topic == TF_STATIC else 1
             self._latched.setdefault(topic, deque(maxlen=most)).append(old)
 
-    def messages(self, now_ns: int) -> Iterator[Message]:
+    def messages(self, now_ns: int) -> Iterator[RecordedMessage]:
         """What goes in front of an episode that begins now, in the order of bag time.
 
         A latched message from before the span gets the bag time at which the span begins, so that
@@ -61,5 +61,5 @@ class Preroll:
         """
         begin_ns = now_ns - self._span_ns
         for messages in self._latched.values():
-            yield from (Message(one.channel, begin_ns, one.data) for one in messages)
+            yield from (RecordedMessage(one.channel, begin_ns, one.data) for one in messages)
         yield from (one for one, _ in self._recent if one.time_ns >= begin_ns)

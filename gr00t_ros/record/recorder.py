@@ -12,9 +12,15 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from gr00t_ros.record.mcap_file import Channel
-from gr00t_ros.record.preroll import Message, Preroll
+from gr00t_ros.record.preroll import Preroll, RecordedMessage
 from gr00t_ros.record.recording import Recording
-from gr00t_ros.record.session import PROBLEM, STOP, Event, Policy, Session
+from gr00t_ros.record.session import (
+    PROBLEM,
+    STOP,
+    PolicyNodeState,
+    RecordingEvent,
+    RecordingSession,
+)
 from gr00t_ros.record.writer import EpisodeWriter
 
 SILENT_S: Final = 2.0
@@ -23,11 +29,11 @@ _JUMP_NS: Final = 1_000_000_000
 """A clock that is set back by less than this stands still in the bag until it has caught up; one
 that is set forward by less leaves a gap of that length."""
 
-Change = Callable[[int], list[Event]]
+Change = Callable[[int], list[RecordingEvent]]
 """A call of the session at a bag time."""
 
 
-class Topic(Protocol):
+class RecorderTopic(Protocol):
     """What the recorder asks of a topic (record/topics.py).
 
     topic: its name in the graph. channel: of the bag, where a remapped topic has its first name.
@@ -53,18 +59,18 @@ class Recorder:
     def __init__(
         self,
         recording: Recording,
-        session: Session,
+        session: RecordingSession,
         preroll: Preroll,
         writer: EpisodeWriter,
-        topics: Sequence[Topic],
+        topics: Sequence[RecorderTopic],
         now_ns: Callable[[], int],
-        announce: Callable[[Event], Message],
+        announce: Callable[[RecordingEvent], RecordedMessage],
         steady_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """now_ns: bag time, 0 while the clock has not begun. steady_ns: time that nobody sets."""
         self.recording, self.session, self.writer, self.topics = recording, session, writer, topics
         self.status_topic = ""
-        self.read_status: Callable[[bytes], Policy] | None = None
+        self.read_status: Callable[[bytes], PolicyNodeState] | None = None
         self.by_receipt = True
         """Whether bag time is the time of receipt; else the time at which a message was taken."""
         self._preroll, self._now_ns, self._announce = preroll, now_ns, announce
@@ -85,7 +91,7 @@ class Recorder:
                 self._last_ns = now_ns
             elif (ahead_ns := self._ahead_ns(now_ns)) > _JUMP_NS:
                 self._jumped("forward", ahead_ns)
-            taken: list[tuple[int, Topic, bytes]] = []
+            taken: list[tuple[int, RecorderTopic, bytes]] = []
             for topic in self.topics:
                 lost = topic.lost
                 while (one := topic.take()) is not None:
@@ -117,7 +123,7 @@ class Recorder:
             self._carry_out(lambda last_ns: self.session.end(last_ns, PROBLEM, text), self._last_ns)
         self._preroll.clear()
 
-    def change(self, change: Change) -> list[Event]:
+    def change(self, change: Change) -> list[RecordingEvent]:
         """Change the session now, after what was received until now; raises what it raises."""
         with self._lock:
             self.pull()
@@ -145,11 +151,11 @@ class Recorder:
         self.writer.close()
         self.recording.release()
 
-    def _add(self, time_ns: int, topic: Topic, data: bytes) -> None:
+    def _add(self, time_ns: int, topic: RecorderTopic, data: bytes) -> None:
         """Keep a message, and write it if an episode is open."""
         assert topic.channel is not None
         self._last_ns = max(self._last_ns, time_ns)
-        message = Message(topic.channel, self._last_ns, data)
+        message = RecordedMessage(topic.channel, self._last_ns, data)
         self._preroll.add(message, topic.latched)
         if self.session.episode is not None:
             self.writer.write(message)
@@ -158,7 +164,7 @@ class Recorder:
             policy = self.read_status(data)
             self._carry_out(lambda now_ns: self.session.follow(now_ns, policy), self._last_ns)
 
-    def _carry_out(self, change: Change, now_ns: int | None = None) -> list[Event]:
+    def _carry_out(self, change: Change, now_ns: int | None = None) -> list[RecordingEvent]:
         """Change the session, write its events, and begin and finish episodes as it says."""
         if now_ns is None:
             now_ns = max(self._last_ns, self._now_ns())
@@ -181,7 +187,7 @@ class Recorder:
             self.writer.label(self.recording.episode(last.index), last)
         return events
 
-    def _write(self, messages: list[tuple[Event, Message]], episode: int) -> None:
+    def _write(self, messages: list[tuple[RecordingEvent, RecordedMessage]], episode: int) -> None:
         for event, message in messages:
             if event.episode == episode:
                 self.writer.write(message)

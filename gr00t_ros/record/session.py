@@ -27,7 +27,7 @@ _FAULTED = frozenset(mode.value for mode in FAULTED)
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class RecordingEvent:
     """What happened to an episode; `source`: who commands the robot from then on."""
 
     time_ns: int
@@ -38,7 +38,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class PolicyNodeState:
     """What the policy node's newest status says."""
 
     mode: str
@@ -52,7 +52,7 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class SessionSettings:
+class RecordingSettings:
     """teleop: no policy commands the robot. by_policy: the policy node's episodes are recorded."""
 
     robot: str
@@ -61,20 +61,20 @@ class SessionSettings:
     by_policy: bool = False
 
 
-class Session:
+class RecordingSession:
     """One recorder's episodes, one after the other.
 
     episode: the open one. last: the one before it, which can still be labelled. problem: why no
     episode can begin now, empty if one can; the caller sets it.
     """
 
-    def __init__(self, settings: SessionSettings, instruction: str, next_index: int) -> None:
+    def __init__(self, settings: RecordingSettings, instruction: str, next_index: int) -> None:
         """instruction: of the episodes, as long as no other one is given; empty: the policy's."""
         self.settings, self._given = settings, instruction
         self.episode: EpisodeFacts | None = None
         self.last: EpisodeFacts | None = None
         self.problem = ""
-        self.policy: Policy | None = None
+        self.policy: PolicyNodeState | None = None
         self.taken_over = False
         self.next_index = next_index
         self._recorded = -1  # the policy node's episode of which an episode was begun last
@@ -99,7 +99,7 @@ class Session:
             return STOPPING
         return HUMAN if self.taken_over else IDLE
 
-    def start(self, now_ns: int, instruction: str = "") -> list[Event]:
+    def start(self, now_ns: int, instruction: str = "") -> list[RecordingEvent]:
         """Begin an episode; raises BagError if one is open, or `problem` is set.
 
         An instruction is also that of the next episodes, until there is a newer one.
@@ -120,7 +120,7 @@ class Session:
             self._recorded = self.policy.episode
         return [self._event(now_ns, START, text)]
 
-    def end(self, now_ns: int, name: str, text: str = "") -> list[Event]:
+    def end(self, now_ns: int, name: str, text: str = "") -> list[RecordingEvent]:
         """End the open episode with STOP, SUCCESS, FAILURE, DISCARD or PROBLEM.
 
         Without an open episode the last one is labelled. Raises BagError if there is neither, or
@@ -131,7 +131,7 @@ class Session:
             if self.last is None or name in (STOP, PROBLEM):
                 raise BagError(f"{name}: no episode is open")
             label(self.last, name)
-            return [Event(now_ns, self.last.index, name, self.source, text)]
+            return [RecordingEvent(now_ns, self.last.index, name, self.source, text)]
         label(facts, name)
         facts.stop_ns = now_ns
         facts.problem = text if name == PROBLEM else ""
@@ -141,7 +141,7 @@ class Session:
         self.episode, self.last = None, facts
         return [event]
 
-    def take_over(self, now_ns: int) -> list[Event]:
+    def take_over(self, now_ns: int) -> list[RecordingEvent]:
         """A person takes over, from now on."""
         if self.taken_over:
             return []
@@ -152,7 +152,7 @@ class Session:
         self.episode.interventions.append((now_ns, 0))
         return [self._event(now_ns, INTERVENE), *events]
 
-    def hand_back(self, now_ns: int) -> list[Event]:
+    def hand_back(self, now_ns: int) -> list[RecordingEvent]:
         """The takeover ends."""
         if not self.taken_over:
             return []
@@ -163,7 +163,7 @@ class Session:
         self.episode.interventions[-1] = (self.episode.interventions[-1][0], now_ns)
         return [self._event(now_ns, RESUME), *events]
 
-    def follow(self, now_ns: int, policy: Policy | None) -> list[Event]:
+    def follow(self, now_ns: int, policy: PolicyNodeState | None) -> list[RecordingEvent]:
         """Take the policy node's newest status; None: it is silent.
 
         A policy that moves again after its pause ends a takeover. Its new instruction divides an
@@ -183,7 +183,7 @@ class Session:
             self._recorded = policy.episode
         return [*events, *self._follow_episodes(now_ns)]
 
-    def _divide(self, now_ns: int) -> Iterator[Event]:
+    def _divide(self, now_ns: int) -> Iterator[RecordingEvent]:
         """End the open episode where the policy node has a new instruction, and begin another.
 
         The new instruction replaces an older one that an operator has given, except in teleop. An
@@ -204,7 +204,7 @@ class Session:
         if not self.problem:
             yield from self.start(now_ns)
 
-    def _follow_episodes(self, now_ns: int) -> Iterator[Event]:
+    def _follow_episodes(self, now_ns: int) -> Iterator[RecordingEvent]:
         policy = self.policy
         if self.episode is not None and not self.taken_over:
             if policy is None or not policy.active or policy.mode in _FAULTED:
@@ -217,7 +217,7 @@ class Session:
         if policy.episode != self._recorded:
             yield from self.start(now_ns)
 
-    def _sourced(self, now_ns: int) -> list[Event]:
+    def _sourced(self, now_ns: int) -> list[RecordingEvent]:
         """The event of a new source, if the open episode has one."""
         facts, source = self.episode, self.source
         if facts is None or facts.sources[-1][1] == source:
@@ -225,12 +225,12 @@ class Session:
         facts.sources.append((now_ns, source))
         return [self._event(now_ns, SOURCE)]
 
-    def _event(self, now_ns: int, name: str, text: str = "") -> Event:
+    def _event(self, now_ns: int, name: str, text: str = "") -> RecordingEvent:
         assert self.episode is not None
-        return Event(now_ns, self.episode.index, name, self.source, text)
+        return RecordingEvent(now_ns, self.episode.index, name, self.source, text)
 
 
-def _resumes(before: Policy, now: Policy) -> bool:
+def _resumes(before: PolicyNodeState, now: PolicyNodeState) -> bool:
     """Whether the policy goes on with the same task after a pause of a watch or an operator.
 
     It counts another episode then, and may have to stop again before its status says that it moves.

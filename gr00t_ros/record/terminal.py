@@ -77,7 +77,7 @@ class Terminal:
     def show(self, node: RecordNode) -> RecordNode:
         """Draw the node's screen and carry out keys while it is spun; returns the node."""
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        view = View(node)
+        view = FiguresReader(node)
         node.create_timer(_KEYS_S, lambda: self._read(node), clock=steady)
         node.create_timer(_DRAW_S, lambda: self._draw(view), clock=steady)
         return node
@@ -92,7 +92,7 @@ class Terminal:
     def _say(self, text: str) -> None:
         self._said = text
 
-    def _draw(self, view: View) -> None:
+    def _draw(self, view: FiguresReader) -> None:
         width, rows = shutil.get_terminal_size()
         lines = screen(view.figures(), KEYS, self._said, width)
         sys.stdout.write(frame(lines, rows, self._first))
@@ -154,7 +154,7 @@ class Figures:
     topics: Sequence[TopicFigures]
 
 
-class View:
+class FiguresReader:
     """Reads a node's figures, with the rate of each topic over the last second."""
 
     def __init__(self, node: RecordNode) -> None:

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gr00t_ros.record.episode_bag import Bag, EpisodeBag
+from gr00t_ros.record.episode_bag import EpisodeBag, WritableBag
 from gr00t_ros.record.facts import EpisodeFacts, write_facts
-from gr00t_ros.record.preroll import Message
+from gr00t_ros.record.preroll import RecordedMessage
 
 _WAKE_S = 0.1
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -49,7 +49,7 @@ class EpisodeWriter:
     def __init__(
         self,
         most_bytes: int,
-        make_bag: Callable[[Path], Bag] = EpisodeBag,
+        make_bag: Callable[[Path], WritableBag] = EpisodeBag,
         give_room: Callable[[], None] = lambda: None,
         log: Callable[[str], None] = lambda _line: None,
     ) -> None:
@@ -61,12 +61,12 @@ class EpisodeWriter:
         self._most_bytes, self._make_bag, self._log = most_bytes, make_bag, log
         self._give_room = give_room
         self._changed = threading.Condition()
-        self._queue: deque[Message | _Open | _Finish] = deque()
+        self._queue: deque[RecordedMessage | _Open | _Finish] = deque()
         self._bytes = 0
         self._lost: Counter[str] = Counter()
         self._written = self._written_bytes = 0
         self._problem = ""
-        self._bag: Bag | None = None
+        self._bag: WritableBag | None = None
         self._folder = Path()  # of the open episode
         self._made: set[Path] = set()  # folders of this recorder: it writes to no other one
         self._ending = self._busy = False
@@ -87,7 +87,7 @@ class EpisodeWriter:
         with self._changed:
             return Counts(self._written, self._written_bytes, self._bytes, dict(self._lost))
 
-    def open(self, folder: Path, preroll: Iterable[Message]) -> None:
+    def open(self, folder: Path, preroll: Iterable[RecordedMessage]) -> None:
         """Begin an episode in a folder that does not exist yet, with these messages first."""
         with self._changed:
             self._lost.clear()
@@ -98,7 +98,7 @@ class EpisodeWriter:
         for message in preroll:
             self.write(message)
 
-    def write(self, message: Message) -> None:
+    def write(self, message: RecordedMessage) -> None:
         """Add a message to the open episode, or count it as lost."""
         with self._changed:
             if self._problem or self._bytes + len(message.data) > self._most_bytes:
@@ -154,11 +154,11 @@ class EpisodeWriter:
                 self._do(item)
             except OSError as error:
                 self._failed(item, error)
-            if isinstance(item, Message):
+            if isinstance(item, RecordedMessage):
                 with self._changed:
                     self._bytes -= len(item.data)
 
-    def _do(self, item: Message | _Open | _Finish | None) -> None:
+    def _do(self, item: RecordedMessage | _Open | _Finish | None) -> None:
         if isinstance(item, _Open):
             self._bag, self._folder = None, item.folder
             self._bag = self._make_bag(item.folder)
@@ -176,7 +176,7 @@ class EpisodeWriter:
                 self._written_bytes += len(item.data)
             self._bag.write(item.channel, item.time_ns, item.data)
 
-    def _failed(self, item: Message | _Open | _Finish | None, error: OSError) -> None:
+    def _failed(self, item: RecordedMessage | _Open | _Finish | None, error: OSError) -> None:
         """Give up what could not be written; the bag stays as whole as it is."""
         folder = item.folder if isinstance(item, _Finish) else self._folder
         remedy = "free the disk, then begin" if error.errno in _FULL else "begin"
@@ -184,7 +184,7 @@ class EpisodeWriter:
         with self._changed:
             self._problem = self._problem or text
         self._log(text)
-        if isinstance(item, Message) or item is None:
+        if isinstance(item, RecordedMessage) or item is None:
             self._drop_chunk()
 
     def _drop_chunk(self) -> None:

@@ -293,7 +293,7 @@ class Sender(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class OutputMessage:
     """The messages of an output's topic: their class, and the output's values in one.
 
     values: of a message and the width of the output, the inverse of what the sender builds.
@@ -312,7 +312,7 @@ class CommandType:
 
     player: Callable[[Any, Embodiment], WindowPlayer]
     sender: Callable[[Node, Any, Embodiment], Sender]
-    message: Message | None = None
+    message: OutputMessage | None = None
 
 
 def _of_twist(message: Any, width: int) -> tuple[float, ...]:
@@ -338,7 +338,7 @@ def _topic(
     values: Callable[[Any, int], tuple[float, ...]],
 ) -> CommandType:
     """The row of a type whose values are messages on a topic."""
-    return CommandType(player, partial(MessageSender, kind, build), Message(kind, values))
+    return CommandType(player, partial(MessageSender, kind, build), OutputMessage(kind, values))
 
 
 def _values(output: CommandOutput, robot: Embodiment) -> WindowPlayer:

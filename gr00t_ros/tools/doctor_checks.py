@@ -21,7 +21,7 @@ from gr00t_ros.graph.collision import Collision
 from gr00t_ros.graph.contact import unable
 from gr00t_ros.graph.limits import TOPIC as DESCRIPTION
 from gr00t_ros.graph.limits import DescribedLimits
-from gr00t_ros.graph.traffic import Topic
+from gr00t_ros.graph.traffic import TopicTraffic
 from gr00t_ros.inputs.contact import MESSAGES
 from gr00t_ros.inputs.stream_report import SYNCHRONISE, StreamReport
 from gr00t_ros.node.readiness import coverage, instruction_problems, too_slow
@@ -217,7 +217,9 @@ def _differences(link: PolicyLink, strict: bool) -> list[DoctorRow]:
     return found
 
 
-def traffic(node: Node, embodiment: Embodiment, topics: Mapping[str, Topic]) -> list[DoctorRow]:
+def traffic(
+    node: Node, embodiment: Embodiment, topics: Mapping[str, TopicTraffic]
+) -> list[DoctorRow]:
     """Every sensor topic with messages: what is unusual about it, else how they arrive."""
     videos: dict[str, list[VideoStream]] = {}
     for stream in embodiment.video:
@@ -235,7 +237,7 @@ def traffic(node: Node, embodiment: Embodiment, topics: Mapping[str, Topic]) -> 
 
 
 def contacts(
-    node: Node, embodiment: Embodiment, values: Parameters, topics: Mapping[str, Topic]
+    node: Node, embodiment: Embodiment, values: Parameters, topics: Mapping[str, TopicTraffic]
 ) -> list[DoctorRow]:
     """Each source of contacts: who publishes it, its rate, and whether it has thresholds.
 
@@ -277,7 +279,10 @@ def _without_joints(publishers: Sequence[TopicEndpointInfo]) -> str:
 
 
 def _contact_problem(
-    source: ContactSource, publishers: Sequence[TopicEndpointInfo], topic: Topic, silence_s: float
+    source: ContactSource,
+    publishers: Sequence[TopicEndpointInfo],
+    topic: TopicTraffic,
+    silence_s: float,
 ) -> str:
     """Why the messages of a source cannot be used, empty if they can."""
     if not publishers:
@@ -329,7 +334,7 @@ def clocks(
     return rows
 
 
-def _arrival(topic: Topic, publishers: Sequence[TopicEndpointInfo]) -> str:
+def _arrival(topic: TopicTraffic, publishers: Sequence[TopicEndpointInfo]) -> str:
     parts = [f"{topic.rate_hz:.1f} Hz", f"{1e3 * topic.offset_s:.0f} ms after its stamp"]
     if topic.size_px is not None:
         parts.append("{}x{}".format(*topic.size_px))
@@ -344,7 +349,7 @@ def _apart(offset_s: float) -> str:
     return f"arrives {abs(offset_s):.3f} s {way} its stamp"
 
 
-def _odd(topic: Topic, publishers: Sequence[TopicEndpointInfo]) -> list[str]:
+def _odd(topic: TopicTraffic, publishers: Sequence[TopicEndpointInfo]) -> list[str]:
     found = []
     if len(publishers) > 1 and not topic.shared:
         nodes = ", ".join(sorted(info.node_name for info in publishers))
@@ -380,7 +385,7 @@ def _against_loss(publishers: Sequence[TopicEndpointInfo]) -> str:
     return f"{advice} (docs/dds.md)"
 
 
-def _size(topic: Topic, video: VideoStream) -> list[str]:
+def _size(topic: TopicTraffic, video: VideoStream) -> list[str]:
     if topic.size_px is None:
         return []
     height_px, width_px = topic.size_px

@@ -9,7 +9,7 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 from sensor_msgs.msg import Image, JointState  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
-from gr00t_ros.graph.traffic import Survey, Topic  # noqa: E402
+from gr00t_ros.graph.traffic import Survey, TopicTraffic  # noqa: E402
 from gr00t_ros.ros import qos  # noqa: E402
 from gr00t_ros.tools.doctor_checks import (
     WARN,  # noqa: E402
@@ -21,7 +21,7 @@ MS = 1_000_000
 
 def heard(*triples):
     """A topic whose messages were received and stamped at these ms, each with its joints."""
-    topic = Topic("/camera", 30.0)
+    topic = TopicTraffic("/camera", 30.0)
     for received_ms, stamp_ms, *joints in triples:
         topic.joints.append(tuple(joints))
         topic.steady_ns.append(received_ms * MS)

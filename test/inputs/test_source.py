@@ -13,7 +13,7 @@ from sensor_msgs.msg import CompressedImage, Image, JointState  # noqa: E402
 
 from gr00t_ros.errors import ObservationError  # noqa: E402
 from gr00t_ros.inputs import cdr, images  # noqa: E402
-from gr00t_ros.inputs.readings import Pictures  # noqa: E402
+from gr00t_ros.inputs.readings import PictureReader  # noqa: E402
 from gr00t_ros.inputs.source import (  # noqa: E402
     CameraWatch,  # noqa: E402
     History,
@@ -261,7 +261,7 @@ def test_a_frame_s_header_is_parsed_once(transport, parse, monkeypatch):
     parsed, original = [], getattr(cdr, parse)
     monkeypatch.setattr(cdr, parse, lambda raw: parsed.append(len(raw)) or original(raw))
     stream = VideoStream("front", "/front", 4, 6, "stretch", (0,), transport)
-    source = Source(FakeSubscription(), Pictures([stream]), HISTORY, 50 * MS)
+    source = Source(FakeSubscription(), PictureReader([stream]), HISTORY, 50 * MS)
     source.subscription.waiting = _frame(transport)
     taken = source.pull(START)
     CameraWatch("video.front").see(*taken)

@@ -12,7 +12,7 @@ from rclpy.serialization import deserialize_message, serialize_message  # noqa: 
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint  # noqa: E402
 
 from gr00t_ros.errors import ObservationError  # noqa: E402
-from gr00t_ros.inputs.cdr import TrajectoryMessage  # noqa: E402
+from gr00t_ros.inputs.cdr import TrajectoryReader  # noqa: E402
 from gr00t_ros.ros.windows import parse_trajectory, to_duration, to_time  # noqa: E402
 
 
@@ -58,7 +58,7 @@ def assert_same(view, raw):
 @settings(max_examples=examples(30), deadline=None)
 def test_any_succession_of_messages_is_read_as_rclpy_reads_it(made):
     """One reader for all of them: a layout that no longer fits is not used."""
-    read = TrajectoryMessage()
+    read = TrajectoryReader()
     for arguments in made:
         for seed in (arguments[0], arguments[0] + 1):  # the second one has the first one's layout
             raw = serialize_message(message(seed, *arguments[1:]))
@@ -67,7 +67,7 @@ def test_any_succession_of_messages_is_read_as_rclpy_reads_it(made):
 
 def test_points_of_different_fields_and_efforts_are_left_to_rclpy():
     """Such a message is no error: None."""
-    read = TrajectoryMessage()
+    read = TrajectoryReader()
     odd = message(1)
     odd.points[2].velocities = []
     assert read(serialize_message(odd)) is None
@@ -79,7 +79,7 @@ def test_points_of_different_fields_and_efforts_are_left_to_rclpy():
 
 def test_names_of_the_same_length_are_not_confused():
     """Two controllers with as many joints on one topic."""
-    read = TrajectoryMessage()
+    read = TrajectoryReader()
     first, second = message(1), message(1)
     second.joint_names = [name.replace("joint", "other") for name in first.joint_names]
     assert read(serialize_message(first)).names == tuple(first.joint_names)
@@ -90,7 +90,7 @@ def test_names_of_the_same_length_are_not_confused():
 def test_a_message_that_ends_too_early_is_an_error(end):
     """Bytes are never read behind the end."""
     raw = serialize_message(message(1))
-    read = TrajectoryMessage()
+    read = TrajectoryReader()
     with pytest.raises(ObservationError):
         read(raw[:end])
     read(raw)

@@ -18,7 +18,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from gr00t_ros.errors import StampError
 from gr00t_ros.motion.plan import Window
-from gr00t_ros.node.outputs import Outputs, TrajectoryMessage, action_servers
+from gr00t_ros.node.outputs import Outputs, WindowMessage, action_servers
 from gr00t_ros.node.readiness import server_problems, state_type_problems
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.outputs import (
@@ -192,7 +192,7 @@ def test_what_is_late_is_kept_back_and_told():
 
 def test_a_message_is_filled_anew_and_only_with_its_own_window():
     """A shorter window after a longer one has no point of it; a value stays exact."""
-    made = TrajectoryMessage(("a", "b"))
+    made = WindowMessage(("a", "b"))
     long = np.arange(10.0).reshape(5, 2) + 0.1
     first = made.fill(Time(sec=1), range(0, 100, 20), long, long + 1.0, long + 2.0)
     assert [point.positions.tolist() for point in first.points] == long.tolist()

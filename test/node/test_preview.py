@@ -22,7 +22,7 @@ from visualization_msgs.msg import Marker, MarkerArray  # noqa: E402
 from gr00t_ros.errors import RotationError  # noqa: E402
 from gr00t_ros.motion.chunk import ActionChunk  # noqa: E402
 from gr00t_ros.msg import JointComparison  # noqa: E402
-from gr00t_ros.node.preview.pictures import Pictures  # noqa: E402
+from gr00t_ros.node.preview.pictures import PicturePublishers  # noqa: E402
 from gr00t_ros.node.preview.publisher import Preview  # noqa: E402
 from gr00t_ros.observe.buffer import Sample  # noqa: E402
 from gr00t_ros.observe.observation import Observation  # noqa: E402
@@ -244,7 +244,7 @@ def test_the_picture_is_the_newest_of_the_request_and_its_stamp_the_cameras(show
 def test_a_camera_key_that_begins_with_a_digit_can_be_watched(ros_node):
     """Otherwise configure would raise, for a file that the rest of the node can use."""
     robot = replace(ROBOT, video=tuple(replace(one, key=f"0.{one.key}") for one in ROBOT.video))
-    pictures = Pictures(ros_node, robot, None, pytest.fail)
+    pictures = PicturePublishers(ros_node, robot, None, pytest.fail)
     assert pictures.watched() == []
     pictures.destroy()
 

@@ -1,13 +1,13 @@
 """The pre-roll keeps the messages of its span in order, and the last latched ones before it."""
 
 from gr00t_ros.record.mcap_file import Channel
-from gr00t_ros.record.preroll import Message, Preroll
+from gr00t_ros.record.preroll import Preroll, RecordedMessage
 
 
 def add(preroll, topic, time_ns, data=b"", latched=False):
     """Add a message."""
     channel = Channel(topic, "std_msgs/msg/String", "", "", "")
-    preroll.add(Message(channel, time_ns, data), latched)
+    preroll.add(RecordedMessage(channel, time_ns, data), latched)
 
 
 def kept(preroll, now_ns):

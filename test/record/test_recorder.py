@@ -14,10 +14,10 @@ from gr00t_ros.errors import BagError  # noqa: E402
 from gr00t_ros.record.facts import read_facts  # noqa: E402
 from gr00t_ros.record.info import main as info  # noqa: E402
 from gr00t_ros.record.mcap_file import Channel  # noqa: E402
-from gr00t_ros.record.preroll import Message, Preroll  # noqa: E402
+from gr00t_ros.record.preroll import Preroll, RecordedMessage  # noqa: E402
 from gr00t_ros.record.recorder import Recorder  # noqa: E402
 from gr00t_ros.record.recording import RESERVE_BYTES, Recording, unfinished  # noqa: E402
-from gr00t_ros.record.session import STOP, Policy, Session, SessionSettings  # noqa: E402
+from gr00t_ros.record.session import STOP, PolicyNodeState, RecordingSession, RecordingSettings  # noqa: E402
 from gr00t_ros.record.writer import EpisodeWriter  # noqa: E402
 
 MS = 1_000_000
@@ -55,18 +55,20 @@ class Rig:
         self.status = Queue("/gr00t_policy/status")
         self.recording = Recording(folder, "franka_droid", min_free)
         self.recording.claim()
-        settings = SessionSettings("panda", "/gr00t_policy", by_policy=by_policy)
-        self.session = Session(settings, "task", self.recording.next_index)
+        settings = RecordingSettings("panda", "/gr00t_policy", by_policy=by_policy)
+        self.session = RecordingSession(settings, "task", self.recording.next_index)
         writer = EpisodeWriter(10**6, give_room=self.recording.give_reserve)
         topics = [self.a, self.b, self.status]
         self.recorder = Recorder(
             *(self.recording, self.session, Preroll(100 * MS), writer, topics),
             lambda: self.now_ns,
-            lambda event: Message(EVENTS, event.time_ns, bytes(4) + event.name.encode()),
+            lambda event: RecordedMessage(EVENTS, event.time_ns, bytes(4) + event.name.encode()),
             lambda: self.now_ns - self.set_ns,
         )
         self.recorder.status_topic = self.status.topic
-        self.recorder.read_status = lambda data: Policy(data[4:].decode(), 1, "policy's task")
+        self.recorder.read_status = lambda data: PolicyNodeState(
+            data[4:].decode(), 1, "policy's task"
+        )
 
     def send(self, topic, at_ms, lost=0, text="text"):
         """A message that is received at that time, after so many that were lost."""

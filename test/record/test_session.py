@@ -4,19 +4,19 @@ import pytest
 
 from gr00t_ros.dataset.episode import HUMAN, IDLE, POLICY, STOPPING
 from gr00t_ros.errors import BagError
-from gr00t_ros.record.session import Policy, Session, SessionSettings
+from gr00t_ros.record.session import PolicyNodeState, RecordingSession, RecordingSettings
 
 TASK = "put the cup down"
 
 
 def session(**settings):
     """A session of a robot named panda."""
-    return Session(SessionSettings("panda", "/gr00t_policy", **settings), TASK, 5)
+    return RecordingSession(RecordingSettings("panda", "/gr00t_policy", **settings), TASK, 5)
 
 
 def follow(one, now_ns, mode, episode=1, instruction=TASK):
     """The events of a status of the policy node."""
-    return [e.name for e in one.follow(now_ns, Policy(mode, episode, instruction))]
+    return [e.name for e in one.follow(now_ns, PolicyNodeState(mode, episode, instruction))]
 
 
 def names(events):
@@ -187,7 +187,7 @@ def test_the_policys_end_ends_its_episode(end):
     """A fault, a deactivation, and a node that says nothing any more."""
     one = session(by_policy=True)
     follow(one, 1, "replaying", 1)
-    events = one.follow(2, None if end == "silent" else Policy(end, 1, TASK))
+    events = one.follow(2, None if end == "silent" else PolicyNodeState(end, 1, TASK))
     assert names(events)[-1] == "stop" and one.episode is None
 
 
@@ -285,7 +285,9 @@ def test_no_second_part_begins_on_a_full_disk():
 )
 def test_an_episode_has_the_newest_instruction(given, by_policy, asked, expected):
     """The operator's, else the policy node's; the other way round in its own episodes."""
-    one = Session(SessionSettings("panda", "/gr00t_policy", by_policy=by_policy), given, 0)
+    one = RecordingSession(
+        RecordingSettings("panda", "/gr00t_policy", by_policy=by_policy), given, 0
+    )
     follow(one, 1, "ready", 1, "policy's")
     for text, label in zip(asked, expected, strict=True):
         one.start(2, text)

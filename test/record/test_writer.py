@@ -18,7 +18,7 @@ from gr00t_ros.bags.bag import open_bag  # noqa: E402
 from gr00t_ros.record.episode_bag import EpisodeBag  # noqa: E402
 from gr00t_ros.record.facts import EpisodeFacts, read_facts  # noqa: E402
 from gr00t_ros.record.mcap_file import Channel  # noqa: E402
-from gr00t_ros.record.preroll import Message  # noqa: E402
+from gr00t_ros.record.preroll import RecordedMessage  # noqa: E402
 from gr00t_ros.record.writer import EpisodeWriter  # noqa: E402
 
 A = Channel("/a", "std_msgs/msg/String", "string data\n", "RIHS01_a", "[]")
@@ -27,7 +27,7 @@ B = Channel("/b", "std_msgs/msg/Bool", "bool data\n", "RIHS01_b", "[]")
 
 def message(number, channel=A, size=100):
     """A message of that bag time."""
-    return Message(channel, number, bytes(size))
+    return RecordedMessage(channel, number, bytes(size))
 
 
 def facts(index=0):

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from gr00t_ros.motion.pose.course import PoseChunk, PoseCourse, PoseWindow
-from gr00t_ros.node.outputs import TrajectoryMessage, pose_message
+from gr00t_ros.node.outputs import WindowMessage, pose_message
 from gr00t_ros.robot.limits import PoseLimits
 from gr00t_ros.robot.rotation import Pose
 from gr00t_ros.ros.windows import POSE_NAMES, to_time
@@ -41,7 +41,7 @@ def message(poses, stamp_ns=1000 * MS, origin=None):
     window = PoseWindow(stamp_ns, KNOT, poses, poses[0] if origin is None else origin)
     times_ns = [k * KNOT for k in range(len(poses))]
     stamp = to_time(stamp_ns + OFFSET_NS)
-    return pose_message(TrajectoryMessage(POSE_NAMES), window, stamp, times_ns)
+    return pose_message(WindowMessage(POSE_NAMES), window, stamp, times_ns)
 
 
 def playing(poses=None, stamp_ns=1000 * MS):

@@ -32,7 +32,7 @@ from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 from visualization_msgs.msg import MarkerArray  # noqa: E402
 
 from gr00t_ros.errors import EmbodimentError  # noqa: E402
-from gr00t_ros.graph.traffic import Topic  # noqa: E402
+from gr00t_ros.graph.traffic import TopicTraffic  # noqa: E402
 from gr00t_ros.inputs.readings import ControllerReading  # noqa: E402
 from gr00t_ros.observe.buffer import Sample  # noqa: E402
 from gr00t_ros.observe.readings import JointReading  # noqa: E402
@@ -512,7 +512,7 @@ def test_a_controller_on_another_clock_is_named(clinic, behind_ms, word):
 def test_a_topic_that_is_well_tells_how_it_arrives(patient):
     """Rate, delay, size, type, publisher and QoS."""
     times_ns = [number * 33_333_333 for number in range(9)]
-    camera = Topic(CAMERA, 30.0, size_px=(180, 320))
+    camera = TopicTraffic(CAMERA, 30.0, size_px=(180, 320))
     camera.steady_ns.extend(times_ns)
     camera.stamps_ns.extend(times_ns)
     camera.ros_ns.extend(ns + 4_000_000 for ns in times_ns)

@@ -29,7 +29,7 @@ _NO_QUERY_S: Final = 0.5
 """If no observation was sent for so long, the newest one is prepared for the picture alone."""
 
 
-class Pictures:
+class PicturePublishers:
     """One publisher for each camera. `sent` runs on the worker thread, `publish` on another."""
 
     def __init__(
@@ -105,7 +105,7 @@ class Pictures:
             if stream.key not in watched:
                 continue
             sample = observation.video[stream.key][-1]
-            assert isinstance(sample.value, Frame)  # readings.Pictures returns Frames
+            assert isinstance(sample.value, Frame)  # PictureReader returns Frames
             pixels = np.zeros((stream.height_px, stream.width_px, 3), dtype=np.uint8)
             try:
                 decode_into(sample.value, stream, pixels)

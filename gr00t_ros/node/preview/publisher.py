@@ -21,7 +21,7 @@ from gr00t_ros.inputs.inputs import Inputs
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.msg import JointComparison
 from gr00t_ros.node.preview.drawing import COMMITTED, DRIVEN, PREDICTED, glyphs, line, path
-from gr00t_ros.node.preview.pictures import Pictures
+from gr00t_ros.node.preview.pictures import PicturePublishers
 from gr00t_ros.node.robot_state import RobotState
 from gr00t_ros.observe.readings import select
 from gr00t_ros.robot.embodiment import Embodiment
@@ -66,7 +66,7 @@ class Preview:
         self._joints = node.create_publisher(JointComparison, "~/preview/joints", qos.PREVIEW)
         self._paths: dict[tuple[str, str], Publisher] = {}
         self._take(robot())
-        self.pictures = Pictures(node, self._robot, inputs, log)
+        self.pictures = PicturePublishers(node, self._robot, inputs, log)
         self._driven = Driven(DRIVEN_NS)
         self._thread = PeriodicThread("gr00t_preview", PERIOD_NS, 0, self.tick, log)
 
