@@ -82,7 +82,7 @@ def merge_clock(
 
 
 @dataclass(frozen=True, slots=True)
-class Played:
+class PlayResult:
     """Number of messages of one run, its duration, and the largest delay of an event."""
 
     messages: int
@@ -96,7 +96,7 @@ def run(
     rate: float,
     publish: Callable[[int, BagMessage | None], None],
     stop: threading.Event,
-) -> Played:
+) -> PlayResult:
     """Publish each event at its deadline, counted from now, until the last event or `stop`.
 
     Deadlines are absolute, so delays do not add up; a late event is published at once.
@@ -110,7 +110,7 @@ def run(
         worst_ns = max(worst_ns, time.monotonic_ns() - due_ns)
         publish(bag_ns, message)
         count += message is not None
-    return Played(count, (time.monotonic_ns() - begin_ns) * 1e-9, worst_ns * 1e-9)
+    return PlayResult(count, (time.monotonic_ns() - begin_ns) * 1e-9, worst_ns * 1e-9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +298,7 @@ def _play(
     return complete
 
 
-def _shortfall(played: Played, choice: Choice, whole: bool) -> str:
+def _shortfall(played: PlayResult, choice: Choice, whole: bool) -> str:
     """What is missing in a complete run; `whole`: it began at the bag's first message."""
     expected = sum(topic.count for topic, _ in choice.played)
     if whole and played.messages < expected:
@@ -322,7 +322,7 @@ def _wait_for_subscribers(publishers: Publishers, start_ns: int, stop: threading
             return
 
 
-def _summary(played: Played, topics: int) -> str:
+def _summary(played: PlayResult, topics: int) -> str:
     return (
         f"played {played.messages} messages of {topics} topics in {played.seconds:.2f} s, "
         f"at most {played.worst_late_s * 1e3:.0f} ms late"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gr00t_ros.collide.description import Description, Names, Shape
 from gr00t_ros.collide.model import compile_model, engine_module, place_geom, reshape_geom
-from gr00t_ros.collide.obstacles import Placed, empty_places
+from gr00t_ros.collide.obstacles import PlacedObstacles, empty_places
 from gr00t_ros.collide.pairs import Body, Pair, bodies_of, checked_pairs
 from gr00t_ros.collide.reach import reach
 from gr00t_ros.collide.scene import SELF_MARGIN_M, FramePose, Scene
@@ -122,7 +122,7 @@ class CollisionEngine:
         """(P,) which pairs have an obstacle, whether its place is empty or not."""
         self._place_geoms = [compiled.geoms[one.name][0] for one in self._places]
         self._place_meshes = [int(self._model.geom_dataid[geom]) for geom in self._place_geoms]
-        self._occupied = Placed((), ())
+        self._occupied = PlacedObstacles((), ())
         self.carry(())
         self.occupy(self._occupied)
 
@@ -233,7 +233,7 @@ class CollisionEngine:
         )
         self._absent = self._not_carried | self._vacant
 
-    def occupy(self, obstacles: Placed) -> None:
+    def occupy(self, obstacles: PlacedObstacles) -> None:
         """Let these be all obstacles that are there besides the scene, from the next call on.
 
         Raises SettingsError for more than the engine was made for.

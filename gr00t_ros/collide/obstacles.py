@@ -31,7 +31,7 @@ FARTHEST_M: Final = 1e3
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedObstacles:
     """All obstacles at one moment, in the robot's base: a name and a shape each.
 
     problems: what cannot be checked, one sentence each.
@@ -107,7 +107,7 @@ class LiveObstacles:
         kept = self._known.items() if namespace is not None else ()
         self._known = {name: one for name, one in kept if name.rpartition("/")[0] != namespace}
 
-    def placed(self, lookup: Callable[[str], FramePose | str]) -> Placed:
+    def placed(self, lookup: Callable[[str], FramePose | str]) -> PlacedObstacles:
         """All of them in the robot's base, and what cannot be checked.
 
         lookup: the pose of a frame in the base, or why there is none. A shape that has not moved
@@ -133,7 +133,7 @@ class LiveObstacles:
                 "within the arm's reach, or boxes around several; these are not checked: "
                 + ", ".join(names[MOST_OBSTACLES : MOST_OBSTACLES + 5])
             )
-        return Placed(
+        return PlacedObstacles(
             tuple(names[:MOST_OBSTACLES]), tuple(shapes[:MOST_OBSTACLES]), tuple(problems)
         )
 

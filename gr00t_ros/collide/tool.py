@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from gr00t_ros.collide.description import FIXED, Description, Joint, Link
 from gr00t_ros.collide.scene import Scene
-from gr00t_ros.collide.window import SUBDIVISIONS, Path, WindowCheck
+from gr00t_ros.collide.window import SUBDIVISIONS, CheckedPath, WindowCheck
 from gr00t_ros.errors import SceneError, SettingsError
 from gr00t_ros.motion.clearance import Ahead
 from gr00t_ros.robot.rotation import Pose, axis_angle_from_matrix, turn
@@ -308,7 +308,7 @@ class ToolCheck:
         return self.window.look_along(path_of_poses(self.tools, ways, knot_s), reserve)
 
 
-def path_of_poses(tools: Tools, ways: Mapping[str, Sequence[Pose]], knot_s: float) -> Path:
+def path_of_poses(tools: Tools, ways: Mapping[str, Sequence[Pose]], knot_s: float) -> CheckedPath:
     """The path of all tools along their ways, which begin together.
 
     ways: by output, poses every knot_s. Travel and speed have two columns for each tool: m and rad,
@@ -322,7 +322,7 @@ def path_of_poses(tools: Tools, ways: Mapping[str, Sequence[Pose]], knot_s: floa
     travel = np.zeros((len(positions), even.shape[1]))
     np.cumsum(even / SUBDIVISIONS, axis=0, out=travel[1:])
     times_s = knot_s / SUBDIVISIONS * np.arange(len(positions), dtype=np.float64)
-    return Path(times_s, positions, travel, even / knot_s)
+    return CheckedPath(times_s, positions, travel, even / knot_s)
 
 
 def _tool(tools: Tools, index: int, way: Sequence[Pose], knots: int) -> tuple[Floats, Floats]:

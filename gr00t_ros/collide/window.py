@@ -47,7 +47,7 @@ APART_M = 1e-5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Path:
+class CheckedPath:
     """Points of a path, and bounds between them, as float64.
 
     ``times_s`` (G,): since the first point. ``positions`` (G, J): rad or m. ``travel`` (G, J): how
@@ -62,7 +62,7 @@ class Path:
     speed: Floats
 
 
-def path_of(rows: Rows, knot_s: float) -> Path:
+def path_of(rows: Rows, knot_s: float) -> CheckedPath:
     """The path of the motion whose knots are `rows` (N, J), with constant jerk between knots.
 
     Between two points the velocity is a quadratic with the Bezier control points v0, v0 + a0*h/2
@@ -86,7 +86,7 @@ def path_of(rows: Rows, knot_s: float) -> Path:
     np.cumsum(controls.sum(axis=0) * (h / 3), axis=0, out=travel[1:])
     times_s: Floats = h * np.arange(len(positions), dtype=np.float64)
     speed: Floats = controls.max(axis=0)
-    return Path(times_s, positions, travel, speed)
+    return CheckedPath(times_s, positions, travel, speed)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,7 +156,7 @@ class WindowCheck:
         """Whether each pair keeps its limit on the whole way along `rows`; see above."""
         return self.look_along(path_of(rows, knot_s), reserve)
 
-    def look_along(self, path: Path, reserve: bool = False) -> Ahead:
+    def look_along(self, path: CheckedPath, reserve: bool = False) -> Ahead:
         """As `look`, for a path that is already known."""
         if reserve:
             self._left, self._reserve = self._left + self._reserve, 0
@@ -185,7 +185,7 @@ class _OverBudget(Exception):
 class _Check:
     """One check of one path."""
 
-    def __init__(self, owner: WindowCheck, path: Path) -> None:
+    def __init__(self, owner: WindowCheck, path: CheckedPath) -> None:
         self._owner, self._path, self._pairs = owner, path, owner.pairs
         self._limits = owner.limits
         every = np.arange(len(owner.pairs.names))

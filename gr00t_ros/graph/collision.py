@@ -28,7 +28,7 @@ from gr00t_ros.collide.scene import FramePose, Scene
 from gr00t_ros.collide.tool import ToolCheck
 from gr00t_ros.collide.window import WindowCheck, touching
 from gr00t_ros.errors import Gr00tError, SettingsError
-from gr00t_ros.graph.collision_model import SEMANTIC_TOPIC, CollisionModel, Frames, ModelMaker
+from gr00t_ros.graph.collision_model import SEMANTIC_TOPIC, CollisionModel, ModelMaker, StaticFrames
 from gr00t_ros.graph.limits import TOPIC
 from gr00t_ros.graph.obstacles import ObstacleStream
 from gr00t_ros.motion.replay import Replay
@@ -49,7 +49,7 @@ Measured = Callable[[tuple[str, ...]], Floats | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class CollisionView:
     """What a viewer gets. base: the robot's base link; running: a session uses the engine."""
 
     engine: CollisionEngine
@@ -82,7 +82,7 @@ class Collision:
         self._seen_ns = 0  # when they were known last
         self._problem = f"collision: nothing received on {TOPIC}: start robot_state_publisher"
         self._scene: Scene | None = None
-        self._frames = Frames(node)
+        self._frames = StaticFrames(node)
         self._check: WindowCheck | None = None
         self._subscriptions = []
         if self.required:
@@ -233,13 +233,13 @@ class Collision:
         """
         return [] if self._running is None else _against(self._running, start, poses or {})
 
-    def shown(self) -> Shown | None:
+    def shown(self) -> CollisionView | None:
         """The model of the session, else the newest one; None if there is none. Any thread."""
         running = self._running
         model = running or self._model
         if model is None:
             return None
-        return Shown(model.engine, model.robot.root, running is not None)
+        return CollisionView(model.engine, model.robot.root, running is not None)
 
     def findings(self) -> list[Finding]:
         """Apply changes of the scene and return what is wrong; call it at the start of each tick.

@@ -15,7 +15,7 @@ from rclpy.node import Node
 from gr00t_ros.collide.description import Description, Joint, disabled_pairs, read_description
 from gr00t_ros.collide.engine import ERROR_M, CollisionEngine, Held
 from gr00t_ros.collide.files import read_mesh
-from gr00t_ros.collide.obstacles import MOST_OBSTACLES, Placed
+from gr00t_ros.collide.obstacles import MOST_OBSTACLES, PlacedObstacles
 from gr00t_ros.collide.sampling import FINGER_M
 from gr00t_ros.collide.scene import FramePose, Scene
 from gr00t_ros.collide.tool import ToolLink, Tools, tools_of
@@ -42,7 +42,7 @@ class CollisionModel:
     measured_names: tuple[str, ...]
     fingers: dict[str, Held]
     tools: Tools | None = None
-    placed: Placed = Placed((), ())
+    placed: PlacedObstacles = PlacedObstacles((), ())
     carried: frozenset[str] = frozenset()
 
     @property
@@ -51,7 +51,7 @@ class CollisionModel:
         return self.engine.description if self.tools is None else self.tools.robot
 
 
-class Frames:
+class StaticFrames:
     """The poses of frames that are fixed to the robot's base; executor thread only.
 
     These are the robot's own links that do not move, and what /tf_static connects with them. A
@@ -91,7 +91,7 @@ class ModelMaker:
     """Makes the model of one configuration from the newest description."""
 
     def __init__(
-        self, robot: Embodiment, values: Parameters, scene: Scene | None, frames: Frames
+        self, robot: Embodiment, values: Parameters, scene: Scene | None, frames: StaticFrames
     ) -> None:
         """No description was received yet."""
         self._robot, self._values, self._scene, self._frames = robot, values, scene, frames

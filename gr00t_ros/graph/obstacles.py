@@ -1,8 +1,9 @@
 """Live obstacles from topics: ~/obstacles as markers, or MoveIt's planning scene.
 
 Messages arrive on the executor thread, which puts all obstacles into the robot's base and stores
-them as one `Placed`; the thread that owns the engine takes that over between two ticks. Nothing is
-dropped in silence: what cannot be checked is a problem by name until it is deleted or replaced.
+them as one `PlacedObstacles`; the thread that owns the engine takes that over between two ticks.
+Nothing is dropped in silence: what cannot be checked is a problem by name until it is deleted or
+replaced.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Protocol
 from rclpy.node import Node
 from visualization_msgs.msg import Marker, MarkerArray
 
-from gr00t_ros.collide.obstacles import LiveObstacles, Placed, obstacle_shape
+from gr00t_ros.collide.obstacles import LiveObstacles, PlacedObstacles, obstacle_shape
 from gr00t_ros.collide.scene import FramePose
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.graph.planning_scene import PlanningSceneSource
@@ -80,7 +81,7 @@ def _solid(kind: int, scale_m: tuple[float, float, float]) -> tuple[str, tuple[f
     return "cylinder", (0.5 * max(x, y), z)
 
 
-class Source(Protocol):
+class ObstacleSource(Protocol):
     """Topics of one kind that make obstacles; `take` is called after each message."""
 
     topic: str
@@ -133,9 +134,9 @@ class ObstacleStream:
         """
         self._node, self._lookup, self._awake_ns = node, lookup, awake_ns
         self._live = LiveObstacles()
-        self.newest = Placed((), ())
+        self.newest = PlacedObstacles((), ())
         self._received_ns: int | None = None
-        self._source: Source | None = None
+        self._source: ObstacleSource | None = None
         self.apply(values)
         if values.obstacles == MARKERS:
             self._source = _Markers(node, self._live, self._take)
@@ -162,7 +163,7 @@ class ObstacleStream:
             return
         placed = self._live.placed(self._lookup)
         problems = (*self._source.problems(), *placed.problems)
-        placed = Placed(placed.names, placed.shapes, problems)
+        placed = PlacedObstacles(placed.names, placed.shapes, problems)
         for problem in problems:
             if problem not in self.newest.problems:
                 self._node.get_logger().warning(f"{self._source.topic}: {problem}")

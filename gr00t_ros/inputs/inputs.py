@@ -36,7 +36,13 @@ from gr00t_ros.motion.clocks import Awake
 from gr00t_ros.observe.buffer import Sample
 from gr00t_ros.observe.freshness import CONTROLLER_MAX_AGE_NS
 from gr00t_ros.observe.joint_states import JointPublishers, JointStates
-from gr00t_ros.observe.moment import Camera, Pace, QueryTimes, leave_by_ns, wait_until_ns
+from gr00t_ros.observe.moment import (
+    CameraTiming,
+    PicturePeriod,
+    QueryTimes,
+    leave_by_ns,
+    wait_until_ns,
+)
 from gr00t_ros.observe.observation import (
     Gap,
     Gaps,
@@ -173,7 +179,7 @@ class Inputs:
                 return
             self._arrivals.wait(until_ns)
 
-    def _seen(self, cameras: Sequence[Source]) -> list[Camera] | None:
+    def _seen(self, cameras: Sequence[Source]) -> list[CameraTiming] | None:
         """Take the pictures that wait; what is known of each camera, None if one never sent."""
         self._take(cameras)
         system_ns = time.time_ns() - time.monotonic_ns()
@@ -324,7 +330,7 @@ class Inputs:
             pulled = PulledSubscription(self._images, (message_type,), named, profiles=qos.PICTURES)
             period_ns = round(1e9 / max(VIDEO_PULL_HZ, self._embodiment.rate_hz))
             watch = CameraWatch(f"video.{stream.key}")
-            pace = Pace(stream.period_ns)
+            pace = PicturePeriod(stream.period_ns)
             self._pictures.append(pulled)
             return Source(
                 pulled, PictureReader(cameras), history, period_ns, watch, publishers, pace

@@ -30,7 +30,7 @@ from gr00t_ros.observe.joint_states import (
     JointStates,
     went_back,
 )
-from gr00t_ros.observe.moment import Camera, Pace
+from gr00t_ros.observe.moment import CameraTiming, PicturePeriod
 from gr00t_ros.observe.readings import JointReading
 from gr00t_ros.observe.transit import Transit
 from gr00t_ros.robot.actions import Output
@@ -146,7 +146,7 @@ class Source:
         period_ns: int,
         camera: CameraWatch | None = None,
         publishers: JointPublishers | None = None,
-        pace: Pace | None = None,
+        pace: PicturePeriod | None = None,
     ) -> None:
         """Read the messages of `subscription` with `read`; a pull is due every `period_ns`.
 
@@ -230,7 +230,7 @@ class Source:
         """Drop all samples, for example after a clock jump."""
         self.buffer.clear()
 
-    def seen(self, system_ns: int) -> Camera | None:
+    def seen(self, system_ns: int) -> CameraTiming | None:
         """When the newest picture arrived and how often pictures come; None before the first.
 
         system_ns: the system clock minus steady time, as the middleware uses the system clock.
@@ -241,7 +241,7 @@ class Source:
         arrived_ns = newest.arrived_ns - system_ns
         if not newest.received_ns - self._pace.period_ns < arrived_ns < newest.received_ns:
             arrived_ns = newest.received_ns  # not known, or the system clock was set since
-        return Camera(arrived_ns, self._pace.period_ns)
+        return CameraTiming(arrived_ns, self._pace.period_ns)
 
     def _push(self, message: Any, now_ns: int, arrived_ns: int) -> Taken | None:
         stamp_ns, value = self._read(message)

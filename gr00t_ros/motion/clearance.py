@@ -87,7 +87,7 @@ class PoseObstacles(Protocol):
         """
 
 
-class Rate:
+class FollowRate:
     """The share of its own speed at which the reference is followed while something is ahead."""
 
     def __init__(self) -> None:
@@ -140,7 +140,7 @@ class Clearance(Generic[_Check]):
         """Nothing was sent yet."""
         self.obstacles: _Check | None = obstacles
         self.ahead = Ahead("")
-        self.rate = Rate()
+        self.rate = FollowRate()
         self.over_budget = 0
         """How many ways were not decided with the evaluations of one tick."""
         self.unproven_stops = 0

@@ -29,7 +29,7 @@ from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.periodic import PeriodicThread, sleep_until
 from gr00t_ros.session.mode import Mode
 from gr00t_ros.session.overlap import Followed
-from gr00t_ros.session.preview import Played
+from gr00t_ros.session.preview import PlayedWindows
 from gr00t_ros.session.schedule import SessionCounts
 from gr00t_ros.session.session import Session
 from gr00t_ros.watch.finding import Finding
@@ -115,7 +115,7 @@ class ReplayThread:
         self.withheld = 0
         """Messages that were not sent because they would have arrived too late."""
         self.snapshot = Snapshot(session.mode, session.reason, 0, SessionCounts(), True)
-        self.played: tuple[Played, ...] = ()
+        self.played: tuple[PlayedWindows, ...] = ()
         """The newest windows of this session, oldest first, each with what of it was sent."""
         settings = session.replay.settings
         # A window changes the motion from a knot on. Ticks that are sent a commit time before one
@@ -274,7 +274,10 @@ class ReplayThread:
                 sent = self._outputs.publish(window, offset_ns, commands, poses, in_time)
                 session.keep(sent)
                 if sent.joints.any() or not sent.poses.isdisjoint(poses):
-                    self.played = (*self.played[1 - _PLAYED_KEPT :], Played(window, poses, sent))
+                    self.played = (
+                        *self.played[1 - _PLAYED_KEPT :],
+                        PlayedWindows(window, poses, sent),
+                    )
                 new_from_ns = None if new_from_ns is None else new_from_ns + offset_ns
             self._flows.published(sent, new_from_ns, session.replay.stopped)
             self._ask(now_ns)

@@ -35,7 +35,7 @@ class QueryTimes:
     latest_ns: int = UNLIMITED_NS
 
 
-class Pace:
+class PicturePeriod:
     """The time between two pictures of one camera, by their numbers and stamps."""
 
     def __init__(self, declared_ns: int) -> None:
@@ -64,7 +64,7 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True)
-class Camera:
+class CameraTiming:
     """One camera: when its newest picture arrived, and the time between two of them (> 0)."""
 
     arrived_ns: int
@@ -82,7 +82,7 @@ class Camera:
         return next_ns + (at_ns - next_ns) // self.period_ns * self.period_ns
 
 
-def leave_by_ns(cameras: Sequence[Camera], armed_ns: int, times: QueryTimes) -> int:
+def leave_by_ns(cameras: Sequence[CameraTiming], armed_ns: int, times: QueryTimes) -> int:
     """When the query leaves at the latest, whatever arrives; `armed_ns`: the wait begins.
 
     That is one period of the slowest camera and a margin after it is due, and not after its
@@ -93,7 +93,9 @@ def leave_by_ns(cameras: Sequence[Camera], armed_ns: int, times: QueryTimes) -> 
     return min(max(armed_ns, times.earliest_ns) + most_ns, max(armed_ns, times.latest_ns))
 
 
-def wait_until_ns(cameras: Sequence[Camera], now_ns: int, earliest_ns: int, by_ns: int) -> int:
+def wait_until_ns(
+    cameras: Sequence[CameraTiming], now_ns: int, earliest_ns: int, by_ns: int
+) -> int:
     """Until when to wait for the next arrival; the query leaves now if that is not after `now_ns`.
 
     Ask again after each arrival. The best moment is that of the arrival after which the oldest
@@ -111,6 +113,6 @@ def wait_until_ns(cameras: Sequence[Camera], now_ns: int, earliest_ns: int, by_n
     return by_ns if ages_ns and oldest_ns > min(ages_ns) + slack_ns else now_ns
 
 
-def _oldest_ns(cameras: Sequence[Camera], at_ns: int, now_ns: int) -> int:
+def _oldest_ns(cameras: Sequence[CameraTiming], at_ns: int, now_ns: int) -> int:
     """The age of the oldest picture of an observation that is made at `at_ns`."""
     return max(at_ns - camera.newest_ns(at_ns, now_ns) for camera in cameras)

@@ -24,7 +24,7 @@ TRANSITIONS: Final = {
 """Label of a transition -> label of the state after it."""
 
 
-class Asked:
+class AskedService:
     """One request to one service, sent as soon as the service is there.
 
     again_s: sent again after this time without an answer, then after twice that time, and so on,
@@ -72,11 +72,11 @@ class LifecycleClient:
         self._change = node.create_client(ChangeState, self._change_name)
         self._state = node.create_client(GetState, self._state_name)
 
-    def state(self) -> Asked:
+    def state(self) -> AskedService:
         """A request for the present state; its answer is a GetState.Response."""
         from lifecycle_msgs.srv import GetState
 
-        return Asked(self._state, self._state_name, GetState.Request(), _AGAIN_S)
+        return AskedService(self._state, self._state_name, GetState.Request(), _AGAIN_S)
 
     def change(self, label: str) -> AskedTransition:
         """A request for a transition, one of TRANSITIONS."""
@@ -84,17 +84,17 @@ class LifecycleClient:
         from lifecycle_msgs.srv import ChangeState
 
         request = ChangeState.Request(transition=Transition(label=label))
-        asked = Asked(self._change, self._change_name, request, math.inf)
+        asked = AskedService(self._change, self._change_name, request, math.inf)
         return AskedTransition(self, asked, TRANSITIONS[label])
 
 
 class AskedTransition:
     """One transition of a lifecycle node. Where the answer is lost, the node's state decides."""
 
-    def __init__(self, client: LifecycleClient, asked: Asked, goal: str) -> None:
+    def __init__(self, client: LifecycleClient, asked: AskedService, goal: str) -> None:
         """asked: the request, not yet sent; goal: the state after the transition."""
         self._client, self._asked, self._goal = client, asked, goal
-        self._state: Asked | None = client.state()
+        self._state: AskedService | None = client.state()
         self._before: str | None = None  # the state when the request was sent
         self._repeated = False
         self._due_s = 0.0
@@ -137,7 +137,7 @@ class AskedTransition:
         return str(answer.current_state.label)
 
 
-def introduction(node: Any, service: str) -> Asked | None:
+def introduction(node: Any, service: str) -> AskedService | None:
     """A harmless request to the node of `service`; None if that node answers no such request.
 
     node: has a client of `service` already. A participant hears of another one's clients in their
@@ -149,4 +149,4 @@ def introduction(node: Any, service: str) -> Asked | None:
     if name not in dict(node.get_service_names_and_types()):
         return None
     client = node.create_client(GetParameters, name)
-    return Asked(client, name, GetParameters.Request(), _AGAIN_S)
+    return AskedService(client, name, GetParameters.Request(), _AGAIN_S)

@@ -23,7 +23,7 @@ from gr00t_ros.wire.rtc import APPLIED, RAMP_RATE, REANCHORED
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RtcRequest:
     """What RTC options ask for; `names_itself`: in the dialect whose reply says what was done."""
 
     overlap: Overlap | None
@@ -31,7 +31,7 @@ class Asked:
     names_itself: bool
 
 
-def read_rtc(options: Mapping[str, Any] | None, horizon: int) -> Asked | None:
+def read_rtc(options: Mapping[str, Any] | None, horizon: int) -> RtcRequest | None:
     """Read both dialects (wire/rtc.py); None: the options ask for nothing.
 
     Raises SettingsError, whose text is the reply, for steps that contradict each other.
@@ -43,7 +43,7 @@ def read_rtc(options: Mapping[str, Any] | None, horizon: int) -> Asked | None:
             raise SettingsError(f"options.rtc is {type(rtc).__name__}, expected a map")
         executed = _steps(rtc, "executed_steps", horizon)
         if not rtc.get("enabled", True):
-            return Asked(None, 0.0, True)
+            return RtcRequest(None, 0.0, True)
         most = horizon - executed
         overlap = Overlap(executed, _steps(rtc, "overlap_steps", most), 0)
         return _asked(overlap, rtc, "", True)
@@ -53,13 +53,15 @@ def read_rtc(options: Mapping[str, Any] | None, horizon: int) -> Asked | None:
     return None
 
 
-def _asked(overlap: Overlap, given: Mapping[str, Any], prefix: str, names_itself: bool) -> Asked:
+def _asked(
+    overlap: Overlap, given: Mapping[str, Any], prefix: str, names_itself: bool
+) -> RtcRequest:
     frozen = _steps(given, f"{prefix}frozen_steps", overlap.overlap_steps)
     rate = given.get(f"{prefix}ramp_rate", RAMP_RATE)
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0.0 <= rate <= 100.0:
         raise SettingsError(f"{prefix}ramp_rate is {rate!r:.40}, expected 0 to 100")
     steps = Overlap(overlap.executed_steps, overlap.overlap_steps, frozen)
-    return Asked(steps if steps.overlap_steps else None, float(rate), names_itself)
+    return RtcRequest(steps if steps.overlap_steps else None, float(rate), names_itself)
 
 
 def _steps(given: Mapping[str, Any], name: str, most: int) -> int:

@@ -85,7 +85,7 @@ NOTHING = Way(np.zeros(0, np.int64), np.zeros((0, 3)), np.zeros((0, 3, 3)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Played:
+class PlayedWindows:
     """The windows of one tick: that of joints, those of pose outputs by name, and what was sent."""
 
     window: Window | None
@@ -188,7 +188,7 @@ def predicted(arm: Arm, chunk: ActionChunk | None, now_ns: int) -> Way:
     return _way(times_ns, steps.steps)
 
 
-def committed(arm: Arm, played: Sequence[Played], now_ns: int) -> Way:
+def committed(arm: Arm, played: Sequence[PlayedWindows], now_ns: int) -> Way:
     """The rest of what was sent last to this arm, from now to its end at rest.
 
     A window that was not sent leaves the one before it in place, whose stop ramp then plays.
@@ -206,7 +206,7 @@ def committed(arm: Arm, played: Sequence[Played], now_ns: int) -> Way:
     )
 
 
-def _committed_joints(chain: Chain, played: Sequence[Played], now_ns: int) -> Way:
+def _committed_joints(chain: Chain, played: Sequence[PlayedWindows], now_ns: int) -> Way:
     columns = list(chain.columns)
     of_arm = (one.window for one in reversed(played) if one.sent.joints[columns].all())
     window = next(of_arm, None)
@@ -298,7 +298,7 @@ def predicted_at(chunk: ActionChunk | None, at_ns: int) -> Floats | None:
     return position_at(times_ns, chunk.joints, at_ns)
 
 
-def commanded_at(played: Sequence[Played], at_ns: int) -> Floats | None:
+def commanded_at(played: Sequence[PlayedWindows], at_ns: int) -> Floats | None:
     """(J,) each joint in the newest window that was sent to it and covers that time.
 
     NaN for a joint without one; None if there is none for any.

@@ -49,7 +49,7 @@ from gr00t_ros.tools.policy_client import (
 from gr00t_ros.witness import Tell, witnessed
 
 if TYPE_CHECKING:
-    from gr00t_ros.tools.operator_screen import View
+    from gr00t_ros.tools.operator_screen import NodeView
 
 TIMEOUT_S = 5.0
 """Discovery takes up to three seconds."""
@@ -159,7 +159,7 @@ def _print_lines(client: PolicyClient, as_json: bool, stop: threading.Event) -> 
             raise BrokenPipeError  # `| head` has ended, although nothing was printed since
 
 
-def _timed(view: View) -> str:
+def _timed(view: NodeView) -> str:
     from gr00t_ros.tools import operator_screen
 
     return f"{time.strftime('%H:%M:%S')}  {operator_screen.line(view)}"

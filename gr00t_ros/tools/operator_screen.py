@@ -1,6 +1,6 @@
 """A policy node's status as the screen, the line and the JSON of gr00t operator.
 
-Pure: a View in, text out. All text of the node is made printable, because a terminal executes
+Pure: a NodeView in, text out. All text of the node is made printable, because a terminal executes
 escape sequences. A width of None means no terminal: nothing is cut.
 """
 
@@ -46,7 +46,7 @@ _MOVING = (Mode.BLENDING_IN, Mode.REPLAYING)
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class NodeView:
     """What is known of one policy node: its newest status, and the seconds since its arrival.
 
     warnings: what is wrong around the node, such as a second node of the same name.
@@ -82,7 +82,7 @@ class View:
         )
 
 
-def screen(view: View, width: int | None = None) -> list[str]:
+def screen(view: NodeView, width: int | None = None) -> list[str]:
     """The whole status as lines, each at most `width` columns wide."""
     lines = [*_head(view, width), "", *_streams(view.status), "", *_latencies(view.status)]
     lines += [*_limits(view.status), *_details(view.status)]
@@ -105,7 +105,7 @@ def frame(lines: Sequence[str], rows: int, first: bool) -> str:
     return begin + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J"
 
 
-def line(view: View) -> str:
+def line(view: NodeView) -> str:
     """The status in one line, for output that is no terminal."""
     status = view.status
     late = [stream.name for stream in status.streams if not stream.fresh or stream.problem]
@@ -119,7 +119,7 @@ def line(view: View) -> str:
     return printable("  ".join(part for part in parts if part))
 
 
-def figures(view: View) -> dict[str, object]:
+def figures(view: NodeView) -> dict[str, object]:
     """The whole status as plain values for JSON; a number that is unknown or not finite is null."""
     status = view.status
     return {
@@ -195,7 +195,7 @@ def _number(value: float) -> float | None:
     return round(value, 6) if math.isfinite(value) else None
 
 
-def _head(view: View, width: int | None) -> Iterator[str]:
+def _head(view: NodeView, width: int | None) -> Iterator[str]:
     status = view.status
     age = f"status {view.age_s:.1f} s old"
     yield printable(f"{view.node}  {status.mode.upper()}  ({age}, ROS_DOMAIN_ID {view.domain})")

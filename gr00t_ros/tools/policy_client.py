@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from gr00t_ros.command_line import nearest
 from gr00t_ros.errors import NodeError, SettingsError
-from gr00t_ros.ros.asked import Asked
+from gr00t_ros.ros.asked import AskedService
 from gr00t_ros.ros.join import join_as_client
 from gr00t_ros.text_table import printable
 
 if TYPE_CHECKING:
     from gr00t_ros.msg import PolicyStatus
-    from gr00t_ros.tools.operator_screen import View
+    from gr00t_ros.tools.operator_screen import NodeView
 
 DEFAULT_NODE = "/gr00t_policy"
 _OWN = "gr00t_operator_"
@@ -92,10 +92,10 @@ class PolicyClient:
             self.spin(_SPIN_S)
         raise self.without_answer(asked)
 
-    def ask(self, kind: Any, service: str, request: Any, again_s: float = math.inf) -> Asked:
+    def ask(self, kind: Any, service: str, request: Any, again_s: float = math.inf) -> AskedService:
         """A request that is sent as soon as the service is there; see Asked."""
         client = self.node.create_client(kind, f"{self.name}/{service}")
-        return Asked(client, f"{self.name}/{service}", request, again_s)
+        return AskedService(client, f"{self.name}/{service}", request, again_s)
 
     def spin(self, limit_s: float) -> None:
         """Take what arrives next, and wait for it at most this long."""
@@ -103,7 +103,7 @@ class PolicyClient:
             raise KeyboardInterrupt
         self._executor.spin_once(timeout_sec=limit_s)
 
-    def without_answer(self, asked: Asked) -> NodeError:
+    def without_answer(self, asked: AskedService) -> NodeError:
         """The error for a service that did not appear or did not answer."""
         if not asked.sent:
             return self._missing(f"no service {asked.service}")
@@ -129,13 +129,13 @@ class PolicyClient:
             self.spin(_SPIN_S)
         return self.received > before
 
-    def view(self) -> View:
+    def view(self) -> NodeView:
         """What is known now; only after `follow`."""
-        from gr00t_ros.tools.operator_screen import View
+        from gr00t_ros.tools.operator_screen import NodeView
 
         assert self.status is not None
         age_s = time.monotonic() - self._received_s
-        return View(self.name, self.domain, self.status, age_s, tuple(self._warnings()))
+        return NodeView(self.name, self.domain, self.status, age_s, tuple(self._warnings()))
 
     def _take(self, status: PolicyStatus) -> None:
         self.status, self._received_s = status, time.monotonic()
@@ -194,7 +194,7 @@ def urgent_call(
     PolicyClient.call does.
     """
     begin_s = time.monotonic()
-    pairs: list[tuple[PolicyClient, Asked]] = []
+    pairs: list[tuple[PolicyClient, AskedService]] = []
     joins = 0
     while not pairs or time.monotonic() < begin_s + pairs[0][0].timeout_s:
         spent_s = time.monotonic() - begin_s

@@ -19,13 +19,13 @@ from gr00t_ros.tools.operator import node_name
 from gr00t_ros.tools.policy_client import DEFAULT_NODE
 from gr00t_ros.web.admission import Hosts, Tokens, checked, is_loopback, new_token
 from gr00t_ros.web.log import Log
-from gr00t_ros.web.view import Source
+from gr00t_ros.web.view import PageSource
 from gr00t_ros.wire.access import Token, read_token
 
 if TYPE_CHECKING:
     import ssl
 
-    from gr00t_ros.web.server import Server
+    from gr00t_ros.web.server import WebServer
 
 PORT = 8780
 
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 async def _serve(
     options: argparse.Namespace,
-    server: Server,
+    server: WebServer,
     tokens: Tokens,
     tls: ssl.SSLContext | None,
     log: Log,
@@ -74,16 +74,16 @@ async def _serve(
         await server.close()
 
 
-def _server_class() -> type[Server]:
+def _server_class() -> type[WebServer]:
     try:
         import aiohttp  # noqa: F401 - only whether it is there
     except ImportError as error:
         raise SettingsError(
             f"aiohttp: {error}; install it: pip install aiohttp, or apt-get install python3-aiohttp"
         ) from error
-    from gr00t_ros.web.server import Server
+    from gr00t_ros.web.server import WebServer
 
-    return Server
+    return WebServer
 
 
 def _tokens(options: argparse.Namespace) -> Tokens:
@@ -127,7 +127,7 @@ def _tls(options: argparse.Namespace) -> ssl.SSLContext | None:
 
 def _source(
     options: argparse.Namespace, ros_arguments: list[str]
-) -> tuple[Source, Callable[[int], None]]:
+) -> tuple[PageSource, Callable[[int], None]]:
     """What is shown, and what hears how many browsers there are."""
     if options.bag:
         from gr00t_ros.web.bag.source import open_source
@@ -161,7 +161,7 @@ def _reports(folder: str | None) -> Any:
     return Reports(Path(folder))
 
 
-def _addresses(options: argparse.Namespace, server: Server, tokens: Tokens) -> list[str]:
+def _addresses(options: argparse.Namespace, server: WebServer, tokens: Tokens) -> list[str]:
     """The lines with the address of each role; they contain the tokens."""
     scheme = "https" if options.certificate or options.self_signed else "http"
     host = options.host if options.host not in ("0.0.0.0", "::") else socket.gethostname()

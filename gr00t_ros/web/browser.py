@@ -18,17 +18,17 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.text_table import one_line
 from gr00t_ros.web.admission import COMMAND, Allowance
-from gr00t_ros.web.request import Ack, Asked, parse
-from gr00t_ros.web.view import PICTURE_HEADER_BYTES, Source
+from gr00t_ros.web.request import Ack, PageCommand, parse
+from gr00t_ros.web.view import PICTURE_HEADER_BYTES, PageSource
 
 STATE_S: Final = 0.1
 CURVES_S: Final = 0.2
 
 
-class Shown:
+class PageMessages:
     """The messages to browsers, made anew when they are older than their period."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: PageSource) -> None:
         """Encode nothing yet."""
         self.source = source
         self._texts: dict[str, tuple[float, str]] = {}
@@ -90,7 +90,7 @@ class Browser:
         self,
         socket: web.WebSocketResponse,
         abort: Callable[[], None],
-        shown: Shown,
+        shown: PageMessages,
         role: str,
         who: str,
         log: Callable[[str], None],
@@ -197,7 +197,7 @@ class Browser:
             text = b"too many messages were malformed or not allowed"
             await self._socket.close(code=WSCloseCode.POLICY_VIOLATION, message=text)
 
-    def _take(self, message: Ack | Asked) -> None:
+    def _take(self, message: Ack | PageCommand) -> None:
         if isinstance(message, Ack):
             sent_s = self._waits.pop((message.kind, message.camera), None)
             if sent_s is None:
@@ -215,20 +215,20 @@ class Browser:
         else:
             self._refuse(message, _TOO_OFTEN)
 
-    def _refuse(self, asked: Asked, why: str) -> None:
+    def _refuse(self, asked: PageCommand, why: str) -> None:
         if self._bad < MOST_BAD:
             self._log(f"{self._who}: {_said(asked)}: refused: {why}")
             self._spawn(self._answer(asked.number, False, why))
         raise SettingsError(f"{asked.name}: {why}")
 
-    def _stop(self, asked: Asked) -> None:
+    def _stop(self, asked: PageCommand) -> None:
         """Call the node's e-stop; further presses in the meantime share its answer."""
         if len(self._stopping) < _MOST_WAITING:
             self._stopping.append(asked.number)
         if len(self._stopping) == 1:
             self._spawn(self._command(asked))
 
-    async def _command(self, asked: Asked) -> None:
+    async def _command(self, asked: PageCommand) -> None:
         self._log(f"{self._who}: {_said(asked)}")
         try:
             done, text = await self._shown.source.command(asked.name, asked.value, self._who)
@@ -254,7 +254,7 @@ class Browser:
         task.add_done_callback(self._commands.discard)
 
 
-def _said(asked: Asked) -> str:
+def _said(asked: PageCommand) -> str:
     return (
         asked.name
         if asked.value is None

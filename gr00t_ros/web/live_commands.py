@@ -9,7 +9,7 @@ from typing import Any, Final
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
-from gr00t_ros.ros.asked import Asked
+from gr00t_ros.ros.asked import AskedService
 from gr00t_ros.srv import SetInstruction
 from gr00t_ros.text_table import one_line
 from gr00t_ros.tools.operator import ACCEPTED, HARDWARE, STOPPED, STOPPING
@@ -108,7 +108,7 @@ class LiveCommands:
         self, service: str, request: Any, limit_s: float = ANSWER_S, again_s: float = _ONCE
     ) -> tuple[Any, str]:
         """The answer, or None and why there is none."""
-        asked = Asked(self._clients[service], service, request, again_s)
+        asked = AskedService(self._clients[service], service, request, again_s)
         begin_s = time.monotonic()
         while (spent_s := time.monotonic() - begin_s) < limit_s:
             if (answer := asked.answer()) is not None:

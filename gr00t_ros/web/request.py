@@ -29,7 +29,7 @@ class Ack:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PageCommand:
     """One command; `number` is the browser's own, which the answer repeats."""
 
     number: int
@@ -37,7 +37,7 @@ class Asked:
     value: str | float | None
 
 
-def parse(text: str) -> Ack | Asked:
+def parse(text: str) -> Ack | PageCommand:
     """What a message says; raises SettingsError for anything else."""
     try:
         message = json.loads(text)
@@ -59,13 +59,13 @@ def _ack(message: dict[str, Any]) -> Ack:
     return Ack(kind, camera)
 
 
-def _command(message: dict[str, Any]) -> Asked:
+def _command(message: dict[str, Any]) -> PageCommand:
     number, name = message.get("id"), message.get("name")
     if not isinstance(number, int) or not _is_whole(number):
         raise SettingsError("command: expected a whole number as id")
     if not isinstance(name, str) or name not in COMMANDS:
         raise SettingsError("command: expected one of the commands as name")
-    return Asked(number, name, _value(name, message.get("value")))
+    return PageCommand(number, name, _value(name, message.get("value")))
 
 
 def _value(name: str, value: Any) -> str | float | None:

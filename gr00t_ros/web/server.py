@@ -18,9 +18,9 @@ from gr00t_ros.errors import SettingsError
 from gr00t_ros.text_table import one_line
 from gr00t_ros.web import reports
 from gr00t_ros.web.admission import Hosts, Tokens, same_origin
-from gr00t_ros.web.browser import SILENT_S, Browser, Shown
+from gr00t_ros.web.browser import SILENT_S, Browser, PageMessages
 from gr00t_ros.web.request import MOST_BYTES
-from gr00t_ros.web.view import Source
+from gr00t_ros.web.view import PageSource
 
 PAGE: Final = Path(__file__).parent / "page"
 MOST_BROWSERS: Final = 32
@@ -46,12 +46,12 @@ _LOGGED: Final = 300
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Server:
+class WebServer:
     """Serves one source on one port; `start` listens, `close` ends all connections."""
 
     def __init__(
         self,
-        source: Source,
+        source: PageSource,
         tokens: Tokens,
         hosts: Hosts,
         log: Callable[[str], None],
@@ -60,7 +60,7 @@ class Server:
         silent_s: float = SILENT_S,
     ) -> None:
         """watched: hears how many browsers are connected, whenever that changes."""
-        self._shown, self._tokens, self._hosts = Shown(source), tokens, hosts
+        self._shown, self._tokens, self._hosts = PageMessages(source), tokens, hosts
         self._log, self._reports, self._watched = log, listed, watched
         self._silent_s = silent_s
         self._files = {path.name: path.read_bytes() for path in PAGE.iterdir() if path.is_file()}

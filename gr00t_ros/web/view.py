@@ -51,7 +51,7 @@ Event = Mapping[str, Any]
 """{"number", "time_s", "level": "info" | "warn" | "error", "text"}"""
 
 
-class Source(Protocol):
+class PageSource(Protocol):
     """What the page shows. No method but `command` blocks; the event loop calls all of them."""
 
     cameras: tuple[str, ...]

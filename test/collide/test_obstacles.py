@@ -15,7 +15,7 @@ from gr00t_ros.collide.obstacles import (  # noqa: E402
     MOST_OBSTACLES,
     SIZES,
     LiveObstacles,
-    Placed,
+    PlacedObstacles,
     obstacle_shape,
 )
 from gr00t_ros.errors import SettingsError  # noqa: E402
@@ -59,7 +59,7 @@ def test_a_place_takes_one_shape_after_another(kind):
     near = touching = 0
     for _ in range(100):
         shapes = tuple(random_shape(random) for _ in range(random.integers(1, 5)))
-        engine.occupy(Placed(tuple(map(str, range(len(shapes)))), shapes))
+        engine.occupy(PlacedObstacles(tuple(map(str, range(len(shapes)))), shapes))
         q = np.concatenate([random.normal(size=3) * 0.2, random.uniform(-3, 3, size=3)])
         found, short = engine.distances(q), engine.distances(q, 0.1)
         for place, shape in enumerate(shapes):
@@ -84,15 +84,15 @@ def test_an_obstacle_that_is_gone_is_far_away_and_keeps_no_name():
     """Its place is empty; messages name obstacles as they were given."""
     engine = engine_of("sphere", 2)
     ball = Shape("sphere", (0.1,), np.array([0.5, 0.0, 0.0]), np.eye(3))
-    engine.occupy(Placed(("obstacle cup",), (ball,)))
+    engine.occupy(PlacedObstacles(("obstacle cup",), (ball,)))
     assert engine.pair_names[0] == ("body", "obstacle cup")
     assert engine.distances(np.zeros(6))[0] == pytest.approx(0.34, abs=ERROR_M)
-    engine.occupy(Placed((), ()))
+    engine.occupy(PlacedObstacles((), ()))
     assert engine.pair_names[0] == ("body", "obstacle place 0")
     assert (engine.distances(np.zeros(6)) == FAR_M).all()
     assert [pair.margin_m for pair in engine.pairs] == [0.03, 0.03]
     with pytest.raises(SettingsError, match="obstacles: got 3, expected at most 2"):
-        engine.occupy(Placed(("a", "b", "c"), (ball, ball, ball)))
+        engine.occupy(PlacedObstacles(("a", "b", "c"), (ball, ball, ball)))
 
 
 def where(frame):
@@ -124,7 +124,7 @@ def test_the_set_follows_its_messages():
     live.clear("a")
     assert live.placed(where).names == ("obstacle a/b/1",)
     live.clear()
-    assert live.placed(where) == Placed((), ())
+    assert live.placed(where) == PlacedObstacles((), ())
 
 
 def test_what_has_not_moved_is_the_same_object():

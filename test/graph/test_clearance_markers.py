@@ -16,14 +16,14 @@ from visualization_msgs.msg import Marker, MarkerArray  # noqa: E402
 from gr00t_ros.collide.description import Shape  # noqa: E402
 from gr00t_ros.collide.engine import CollisionEngine  # noqa: E402
 from gr00t_ros.collide.files import read_mesh  # noqa: E402
-from gr00t_ros.collide.obstacles import Placed  # noqa: E402
+from gr00t_ros.collide.obstacles import PlacedObstacles  # noqa: E402
 from gr00t_ros.collide.scene import parse_scene  # noqa: E402
 from gr00t_ros.graph.clearance_markers import (  # noqa: E402
     ClearanceMarkers,
     nearest_markers,
     scene_markers,
 )
-from gr00t_ros.graph.collision import Shown  # noqa: E402
+from gr00t_ros.graph.collision import CollisionView  # noqa: E402
 from gr00t_ros.motion.clearance import Ahead  # noqa: E402
 from gr00t_ros.ros import qos  # noqa: E402
 
@@ -89,7 +89,7 @@ def test_live_obstacles_are_shown_and_empty_places_are_not(engine):
     shape = Shape("box", (0.1, 0.1, 0.1), np.array([1.2, 0.6, 0.0]), np.eye(3))
     for y in (0.6, 0.9):
         moved = replace(shape, xyz_m=np.array([1.2, y, 0.0]))
-        live.occupy(Placed(("obstacle crate",), (moved,)))
+        live.occupy(PlacedObstacles(("obstacle crate",), (moved,)))
         crate = by_name(scene_markers(live))["obstacle crate"]
         assert crate.pose.position.y == y and crate.scale.x == 0.1
         link = next(one for one, other in live.pair_names if other == "obstacle crate")
@@ -120,7 +120,7 @@ def test_nothing_is_made_without_a_subscriber(ros_node, engine):
 
     def shown():
         looks.append(1)
-        return Shown(engine, "base", True)
+        return CollisionView(engine, "base", True)
 
     ahead = Ahead("", 0.123, ("tip", "box"), 0.4, position=AT)
     markers = ClearanceMarkers(ros_node, SimpleNamespace(shown=shown), lambda: ahead)

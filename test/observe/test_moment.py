@@ -8,8 +8,8 @@ from gr00t_ros.observe.moment import (
     MOST_WAIT_NS,
     SHARE,
     UNLIMITED_NS,
-    Camera,
-    Pace,
+    CameraTiming,
+    PicturePeriod,
     QueryTimes,
     leave_by_ns,
     wait_until_ns,
@@ -27,7 +27,7 @@ def left(phases_ms, periods_ms, times, armed_ns=T, stops=False):
     def cameras(now_ns):
         seen_ns = min(now_ns, armed_ns) if stops else now_ns
         return [
-            Camera(seen_ns - (seen_ns - phase * MS) % (period * MS), period * MS)
+            CameraTiming(seen_ns - (seen_ns - phase * MS) % (period * MS), period * MS)
             for phase, period in grid
         ]
 
@@ -112,7 +112,7 @@ def test_it_never_leaves_before_it_is_due_nor_after_its_bound(
 @settings(max_examples=examples(100), deadline=None)
 @given(
     cameras=st.lists(
-        st.builds(Camera, st.integers(-(2**62), 2**62), st.integers(1, 2**40)), max_size=3
+        st.builds(CameraTiming, st.integers(-(2**62), 2**62), st.integers(1, 2**40)), max_size=3
     ),
     now_ns=st.integers(0, 2**62),
     earliest_ns=st.integers(-(2**62), 2**62),
@@ -127,7 +127,7 @@ def test_clocks_that_jump_or_stand_still_never_extend_the_wait(
 
 def test_the_period_is_measured_over_pictures_that_nobody_took() -> None:
     """By the publisher's numbers; a restart, an odd stamp or no number changes nothing."""
-    pace = Pace(PERIOD)
+    pace = PicturePeriod(PERIOD)
     assert pace.period_ns == PERIOD
     for number in (10, 12, 13, 16):
         pace.see(number, T + number * 66 * MS)

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from gr00t_ros.ros import asked as room  # noqa: E402
-from gr00t_ros.ros.asked import TRANSITIONS, Asked, LifecycleClient  # noqa: E402
+from gr00t_ros.ros.asked import TRANSITIONS, AskedService, LifecycleClient  # noqa: E402
 
 
 class Service:
@@ -36,11 +36,11 @@ class Service:
 def test_a_request_waits_for_its_service_and_is_repeated_only_if_that_was_asked_for():
     """Twice the same instruction would be two episodes; twice the same e-stop is one stop."""
     once = Service(ready_after=2, lost=1)
-    asked = Asked(once, "/x", None, math.inf)
+    asked = AskedService(once, "/x", None, math.inf)
     assert [asked.answer() for _ in range(5)] == [None] * 5
     assert once.requests == 1 and asked.sent
     again = Service(ready_after=2, lost=1)
-    asked = Asked(again, "/x", None, 0.0)
+    asked = AskedService(again, "/x", None, 0.0)
     assert [asked.answer() for _ in range(4)] == [None, None, None, "answer"]
     assert again.requests == 2
 

@@ -18,7 +18,7 @@ from gr00t_ros.robot.rotation import Pose
 from gr00t_ros.session.preview import (
     Driven,
     Gripper,
-    Played,
+    PlayedWindows,
     arms_of,
     colours,
     commanded_at,
@@ -66,7 +66,7 @@ def played(positions, stamp_ns=T0, step_ns=20 * MS, joints=None):
     rows = np.asarray(positions, dtype=float)
     went = np.ones(rows.shape[1], dtype=bool) if joints is None else np.array(joints)
     sent = Sent(went, np.zeros(0, dtype=bool), frozenset())
-    return Played(Window(stamp_ns, times_ns, rows), {}, sent)
+    return PlayedWindows(Window(stamp_ns, times_ns, rows), {}, sent)
 
 
 def between_limits(robot, rows):
@@ -110,7 +110,7 @@ def test_a_predicted_and_a_committed_row_are_where_the_chain_has_them(name):
     chunk = chunk_of(robot, joints, poses=poses)
     windows = {o.name: PoseWindow(T0, 20 * MS, steps, steps[0]) for o in robot.poses}
     window, names = played(joints), frozenset(windows)
-    sent = (Played(window.window, windows, replace(window.sent, poses=names)),)
+    sent = (PlayedWindows(window.window, windows, replace(window.sent, poses=names)),)
     for arm in arms_of(robot):
         ahead, rest = predicted(arm, chunk, T0), committed(arm, sent, T0)
         assert list(ahead.times_ns) == [T0 + k * robot.step_ns for k in range(5)]
@@ -153,7 +153,7 @@ def test_what_is_of_another_time_is_not_shown(name):
     chunk = chunk_of(robot, np.zeros((3, 8)), poses=poses)
     windows = {o.name: PoseWindow(T0, 20 * MS, steps, steps[0]) for o in robot.poses}
     window = played(np.zeros((3, 8)))
-    sent = (Played(window.window, windows, replace(window.sent, poses=frozenset(windows))),)
+    sent = (PlayedWindows(window.window, windows, replace(window.sent, poses=frozenset(windows))),)
     for arm in arms_of(robot):
         for now_ns, shown in ((T0 - 3 * MS, True), (T0 - 60_000 * MS, False)):
             assert bool(len(predicted(arm, chunk, now_ns))) is shown
@@ -225,7 +225,10 @@ def test_what_was_commanded_is_in_the_newest_window_that_covers_the_instant():
     assert commanded_at(sent, T0 + 10 * MS) == [7.0]
     assert commanded_at(sent, T0 - 1) is None
     nothing = Sent(np.array([False]), np.zeros(0, dtype=bool), frozenset())
-    assert commanded_at((), T0) is None and commanded_at((Played(None, {}, nothing),), T0) is None
+    assert (
+        commanded_at((), T0) is None
+        and commanded_at((PlayedWindows(None, {}, nothing),), T0) is None
+    )
 
 
 def test_each_joint_is_compared_at_the_time_of_its_own_measurement():
@@ -257,7 +260,7 @@ def test_poses_that_were_withheld_are_not_committed():
     arm = next(arm for arm in arms_of(ROBOTS["with_hand"]) if arm.output is not None)
     none = np.zeros(0, dtype=bool)
     ticks = [
-        Played(
+        PlayedWindows(
             None,
             {
                 "hand": PoseWindow(

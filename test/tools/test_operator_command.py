@@ -29,7 +29,7 @@ from gr00t_ros.ros.parameters import TABLE  # noqa: E402
 from gr00t_ros.session.mode import Mode  # noqa: E402
 from gr00t_ros.tools import operator  # noqa: E402
 from gr00t_ros.tools.operator_screen import (  # noqa: E402
-    View,
+    NodeView,
     columns,
     cut,
     figures,
@@ -77,7 +77,7 @@ def view(age_s=0.3, **fields):
     )
     for name, value in fields.items():
         setattr(status, name, value)
-    return View("/gr00t_policy", 42, status, age_s)
+    return NodeView("/gr00t_policy", 42, status, age_s)
 
 
 # --- rendering -----------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from gr00t_ros.web.__main__ import main  # noqa: E402
 from gr00t_ros.web.admission import Hosts, Tokens, new_token  # noqa: E402
 from gr00t_ros.web.bag.source import REFUSED, open_source  # noqa: E402
 from gr00t_ros.web.reports import Reports  # noqa: E402
-from gr00t_ros.web.server import Server  # noqa: E402
+from gr00t_ros.web.server import WebServer  # noqa: E402
 
 BEFORE_S = 0.5
 
@@ -39,7 +39,7 @@ async def served(recording, reports):
     """A client's session with the server of the recording, and the URL to it."""
     source = open_source(recording, "/gr00t_policy")
     tokens = Tokens(new_token(), new_token())
-    server = Server(source, tokens, Hosts(True), print, Reports(reports))
+    server = WebServer(source, tokens, Hosts(True), print, Reports(reports))
     await server.start("127.0.0.1", 0)
     source.start()
     url = f"http://127.0.0.1:{server.port}"

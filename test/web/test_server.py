@@ -18,7 +18,7 @@ from web_source import FakeSource  # noqa: E402
 from gr00t_ros.web import server as module  # noqa: E402
 from gr00t_ros.web.admission import Hosts, Tokens  # noqa: E402
 from gr00t_ros.web.reports import Reports  # noqa: E402
-from gr00t_ros.web.server import MOST_BROWSERS, Server  # noqa: E402
+from gr00t_ros.web.server import MOST_BROWSERS, WebServer  # noqa: E402
 from gr00t_ros.wire.access import Token  # noqa: E402
 
 WATCH, COMMAND = "watch-token-of-the-tests", "command-token-of-the-tests"
@@ -31,7 +31,7 @@ class Served:
     def __init__(self, listed=None, silent_s=30.0):
         self.source, self.log, self.watched = FakeSource(), [], []
         tokens = Tokens(Token(WATCH), Token(COMMAND))
-        self.server = Server(
+        self.server = WebServer(
             self.source, tokens, Hosts(True), self.log.append, listed, self.watched.append, silent_s
         )
 

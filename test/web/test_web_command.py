@@ -24,7 +24,7 @@ from gr00t_ros.web import certificate  # noqa: E402
 from gr00t_ros.web.__main__ import _addresses, main  # noqa: E402
 from gr00t_ros.web.admission import Allowance, Hosts, Tokens, checked, same_origin  # noqa: E402
 from gr00t_ros.web.reports import ReportSource  # noqa: E402
-from gr00t_ros.web.server import Server  # noqa: E402
+from gr00t_ros.web.server import WebServer  # noqa: E402
 from gr00t_ros.wire.access import Token  # noqa: E402
 
 WATCH = "watch-token-of-the-tests"
@@ -91,7 +91,7 @@ def test_a_self_signed_certificate_is_kept_and_only_its_owner_reads_the_key(tmp_
 
     async def test():
         tokens = Tokens(Token(WATCH), None)
-        server = Server(ReportSource(), tokens, Hosts(True), lambda line: None)
+        server = WebServer(ReportSource(), tokens, Hosts(True), lambda line: None)
         await server.start("127.0.0.1", 0, certificate.context(*files))
         trust = ssl.create_default_context(cafile=str(files[0]))
         base = f"https://127.0.0.1:{server.port}"
@@ -124,7 +124,7 @@ def test_a_taken_port_is_told_with_what_to_do():
 
     async def test():
         servers = [
-            Server(ReportSource(), Tokens(Token(WATCH), None), Hosts(True), lambda line: None)
+            WebServer(ReportSource(), Tokens(Token(WATCH), None), Hosts(True), lambda line: None)
             for _ in range(2)
         ]
         await servers[0].start("127.0.0.1", 0)

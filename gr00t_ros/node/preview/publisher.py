@@ -31,7 +31,7 @@ from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.periodic import PeriodicThread
 from gr00t_ros.ros.windows import to_time
 from gr00t_ros.session import preview
-from gr00t_ros.session.preview import Driven, Floats, Played, Times, Way
+from gr00t_ros.session.preview import Driven, Floats, PlayedWindows, Times, Way
 
 PERIOD_NS: Final = 100_000_000
 DRIVEN_NS: Final = 5_000_000_000
@@ -49,7 +49,7 @@ class Preview:
         state: RobotState,
         inputs: Inputs,
         clock: PlanClock,
-        played: Callable[[], tuple[Played, ...]],
+        played: Callable[[], tuple[PlayedWindows, ...]],
         shadow: bool,
     ) -> None:
         """robot: the embodiment with its newest chains. played: the newest windows, oldest first.
