@@ -53,7 +53,7 @@ from gr00t_ros.sim.controller import Follower, SimulatedController
 from gr00t_ros.sim.description import RobotDescription
 from gr00t_ros.sim.loop import TICK_NS, ControlLoop, RobotSnapshot
 from gr00t_ros.sim.physics import Simulation
-from gr00t_ros.sim.record import Recorder
+from gr00t_ros.sim.record import CommandRecorder
 from gr00t_ros.sim.robot import CONTROLLER_STATE_TICKS, SENSOR_TICKS, TASK_TICKS
 from gr00t_ros.sim.robots import robot_for
 from gr00t_ros.sim.sensors import Sensors
@@ -145,7 +145,7 @@ class _Lockstep:
         self._loop = ControlLoop(
             self._simulation,
             followers,
-            Recorder(robot.commanded_names, 1.0),
+            CommandRecorder(robot.commanded_names, 1.0),
             self._pace,  # type: ignore[arg-type]
             self._on_tick,
         )

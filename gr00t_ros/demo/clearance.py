@@ -16,14 +16,14 @@ from gr00t_ros.sim.urdf import robot_srdf, robot_urdf
 _EVERY_ROWS = 5  # of the 1 kHz record, from one distance to the next
 
 
-class Clearance(NamedTuple):
+class SmallestDistance(NamedTuple):
     """The smallest distance, m, and the two things that it is between; wanted contacts left out."""
 
     distance_m: float
     between: str
 
 
-def min_clearance(record: Record, robot: RobotDescription, scene: str) -> Clearance:
+def min_clearance(record: Record, robot: RobotDescription, scene: str) -> SmallestDistance:
     """The smallest distance of a record's commanded positions in the scene of that name or path.
 
     Looks at every fifth row: at 1 rad/s a distance is right within 5 mrad times the reach.
@@ -38,10 +38,12 @@ def min_clearance(record: Record, robot: RobotDescription, scene: str) -> Cleara
     }
     engine = CollisionEngine(description, load_scene(scene), record.joint_names, held=held)
     judged = [index for index, pair in enumerate(engine.pairs) if pair.contact is None]
-    smallest = Clearance(float("inf"), "")
+    smallest = SmallestDistance(float("inf"), "")
     for position in record.position[::_EVERY_ROWS]:
         distance = engine.distances(position, smallest.distance_m)[judged]
         nearest = int(np.argmin(distance))
         if distance[nearest] < smallest.distance_m:
-            smallest = Clearance(float(distance[nearest]), str(engine.pairs[judged[nearest]]))
+            smallest = SmallestDistance(
+                float(distance[nearest]), str(engine.pairs[judged[nearest]])
+            )
     return smallest

@@ -16,7 +16,7 @@ from rclpy.executors import SingleThreadedExecutor
 from gr00t_ros.demo.attempt import attempt, followed, labelled, say
 from gr00t_ros.demo.bringup import Bringup
 from gr00t_ros.demo.page import address_of, show
-from gr00t_ros.demo.report import NEXT_STEPS, Run, limits_text, percentiles_ms, write_report
+from gr00t_ros.demo.report import NEXT_STEPS, DemoResult, limits_text, percentiles_ms, write_report
 from gr00t_ros.demo.watcher import Watcher, command_start_s
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.limits import JointLimits
@@ -24,7 +24,7 @@ from gr00t_ros.sim.record import Record, broken, explained, load_record
 from gr00t_ros.sim.robots import find_robot
 
 
-def follow(bringup: Bringup, options: argparse.Namespace) -> Run:
+def follow(bringup: Bringup, options: argparse.Namespace) -> DemoResult:
     """Follow the processes of `bringup` until the task is done or has failed, and end them."""
     rclpy.init()
     watcher = Watcher(find_robot(options.robot).camera_names, start_s=command_start_s())
@@ -82,13 +82,13 @@ def _keep(executor: SingleThreadedExecutor) -> None:
         executor.spin_once(timeout_sec=0.1)
 
 
-def _run(watcher: Watcher, problem: str, folder: Path, options: argparse.Namespace) -> Run:
+def _run(watcher: Watcher, problem: str, folder: Path, options: argparse.Namespace) -> DemoResult:
     path = folder / "record.npz"
     record = load_record(path) if path.exists() else None
     figures = _figures(watcher, options, record)
     verdict = problem.splitlines()[0] if problem else f"{options.instruction}: done"
     limits = load_embodiment(options.embodiment).limits
-    return Run(
+    return DemoResult(
         success=not problem,
         verdict=verdict,
         figures={
@@ -159,7 +159,7 @@ def motion_time_s(record: Record | None) -> float:
     return float(np.count_nonzero(np.abs(record.velocity).max(axis=1) > 1e-6)) * 1e-3
 
 
-def finish(run: Run, folder: Path, options: argparse.Namespace) -> int:
+def finish(run: DemoResult, folder: Path, options: argparse.Namespace) -> int:
     """Write the report and print the verdict; returns the process's exit status."""
     page = write_report(folder, run)
     if options.json:

@@ -20,7 +20,7 @@ from rclpy.parameter import Parameter
 from gr00t_ros.demo.attempt import attempt, followed, labelled, say
 from gr00t_ros.demo.bringup import Bringup, ros_arguments
 from gr00t_ros.demo.isolation import own_domain
-from gr00t_ros.demo.report import Run, limits_text, percentiles_ms, write_report
+from gr00t_ros.demo.report import DemoResult, limits_text, percentiles_ms, write_report
 from gr00t_ros.demo.watcher import Watcher
 from gr00t_ros.errors import Gr00tError, NodeError
 from gr00t_ros.msg import TaskState
@@ -166,7 +166,9 @@ def _watch(
     return f"not done within {_LEAST_WALL_S:.0f} s"
 
 
-def _run(watcher: EpisodeWatcher, problem: str, folder: Path, options: argparse.Namespace) -> Run:
+def _run(
+    watcher: EpisodeWatcher, problem: str, folder: Path, options: argparse.Namespace
+) -> DemoResult:
     path = folder / "record.npz"
     record = load_record(path) if path.exists() else None
     robot = load_embodiment(EMBODIMENT)
@@ -187,7 +189,7 @@ def _run(watcher: EpisodeWatcher, problem: str, folder: Path, options: argparse.
         **({} if record is None else figures_of(tool_extremes(record))),
         "limits_broken": None if record is None else broken(record, robot.command_limits),
     }
-    return Run(
+    return DemoResult(
         success=not problem,
         verdict=problem.splitlines()[0] if problem else f"{watcher.instruction}: done",
         figures=figures,

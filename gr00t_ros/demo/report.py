@@ -125,7 +125,7 @@ def _axes(title: str, x0: float, x1: float, y0: float, y1: float, unit: str) -> 
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class CameraFrames:
     """All cameras at one moment: time since the start in s, (H, W, 3) uint8 RGB pictures."""
 
     time_s: float
@@ -133,13 +133,13 @@ class Frame:
 
 
 @dataclass(slots=True)
-class Run:
+class DemoResult:
     """The results of one demo run."""
 
     success: bool
     verdict: str
     figures: dict[str, Any]
-    frames: list[Frame] = field(default_factory=list)
+    frames: list[CameraFrames] = field(default_factory=list)
     latencies_s: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     events: list[tuple[float, str]] = field(default_factory=list)
     record: Record | None = None
@@ -153,7 +153,7 @@ def limits_text(broken: Sequence[str] | None) -> str:
     return f"LIMITS BROKEN: {'; '.join(broken)}" if broken else "inside the limits"
 
 
-def write_report(folder: Path, run: Run) -> Path:
+def write_report(folder: Path, run: DemoResult) -> Path:
     """Write `folder`/report.html and figures.json and return the page's path."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "figures.json").write_text(json.dumps(run.figures, indent=2) + "\n")
@@ -162,14 +162,14 @@ def write_report(folder: Path, run: Run) -> Path:
     return page
 
 
-def choose_frames(frames: Sequence[Frame], count: int) -> list[Frame]:
+def choose_frames(frames: Sequence[CameraFrames], count: int) -> list[CameraFrames]:
     """`count` frames spread evenly over the run, the first and the last included."""
     if len(frames) <= count:
         return list(frames)
     return [frames[round(i)] for i in np.linspace(0, len(frames) - 1, count)]
 
 
-def _page(run: Run) -> str:
+def _page(run: DemoResult) -> str:
     kind = "ok" if run.success else "bad"
     body = [
         f'<h1 class="{kind}">{"Success" if run.success else "Failure"}</h1>',
@@ -199,7 +199,7 @@ def _next_steps() -> str:
     return f"<h2>Next</h2><table>{''.join(rows)}</table>"
 
 
-def _film(frames: Sequence[Frame]) -> str:
+def _film(frames: Sequence[CameraFrames]) -> str:
     cells = []
     for camera in frames[0].pictures if frames else ():
         for frame in frames:

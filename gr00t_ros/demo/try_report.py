@@ -26,7 +26,7 @@ _STATE_S = 0.02  # a streamer publishes what it plays at 50 Hz
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
+class PeakRate:
     """The largest value of a rate, and its limit in the file."""
 
     most: float
@@ -38,7 +38,7 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
-class Joint:
+class TriedJoint:
     """One joint: where it was commanded (rad or m), and its rates."""
 
     name: str
@@ -47,9 +47,9 @@ class Joint:
     highest: float
     lower_limit: float
     upper_limit: float
-    velocity: Rate
-    acceleration: Rate
-    jerk: Rate
+    velocity: PeakRate
+    acceleration: PeakRate
+    jerk: PeakRate
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class TryReport:
     embodiment_tag: str
     problem: str
     motion_s: float
-    joints: tuple[Joint, ...] = ()
+    joints: tuple[TriedJoint, ...] = ()
     outputs: tuple[TriedOutput, ...] = ()
     beyond_limits: tuple[str, ...] = ()
     chunks: Mapping[str, int] = field(default_factory=dict)
@@ -109,7 +109,7 @@ class _Course:
 
 def judged(
     record: Record, robot: Embodiment, policy: WavePolicy
-) -> tuple[tuple[Joint, ...], tuple[TriedOutput, ...], tuple[str, ...]]:
+) -> tuple[tuple[TriedJoint, ...], tuple[TriedOutput, ...], tuple[str, ...]]:
     """Joints, outputs, and lines about limits that were not kept.
 
     Trajectories are judged at 1 kHz, streamed joints by what their streamer played.
@@ -158,20 +158,20 @@ def _streamed(record: Record, robot: Embodiment) -> Iterator[_Course]:
         )
 
 
-def _joints(course: _Course, robot: Embodiment) -> Iterator[Joint]:
+def _joints(course: _Course, robot: Embodiment) -> Iterator[TriedJoint]:
     limits = _limits_of(robot.limits, course.names)
     owner = {name: output.name for output in robot.outputs for name in output.names}
     for column, name in enumerate(course.names):
-        yield Joint(
+        yield TriedJoint(
             name,
             owner[name],
             float(course.position[:, column].min()),
             float(course.position[:, column].max()),
             float(limits.lower[column]),
             float(limits.upper[column]),
-            Rate(float(course.velocity[column]), float(limits.velocity[column])),
-            Rate(float(course.acceleration[column]), float(limits.acceleration[column])),
-            Rate(float(course.jerk[column]), float(limits.jerk[column])),
+            PeakRate(float(course.velocity[column]), float(limits.velocity[column])),
+            PeakRate(float(course.acceleration[column]), float(limits.acceleration[column])),
+            PeakRate(float(course.jerk[column]), float(limits.jerk[column])),
         )
 
 
@@ -276,7 +276,7 @@ def _outputs_text(outputs: Sequence[TriedOutput]) -> str:
     return "\n" + table(("output", "type", "what it did"), rows)
 
 
-def _joints_text(joints: Sequence[Joint]) -> str:
+def _joints_text(joints: Sequence[TriedJoint]) -> str:
     """Units are those of the file: rad, or m for a joint that slides."""
     if not joints:
         return ""

@@ -159,7 +159,7 @@ def _try(options: argparse.Namespace, folder: Path, stop: threading.Event) -> in
     policy = WavePolicy(tried.robot)  # raises here what its process would only log
     start_of(tried.robot)
     with own_domain() as domain:
-        run = Run(tried, settled, folder, domain, stop)
+        run = TryRun(tried, settled, folder, domain, stop)
         try:
             run.start()
             run.move(options.seconds)
@@ -186,7 +186,7 @@ def _ask(robot: Embodiment, questions: Sequence[Unsettled], as_json: bool) -> in
     return NO
 
 
-class Run:
+class TryRun:
     """The processes of one try, and what they have published."""
 
     def __init__(
@@ -351,7 +351,7 @@ class Run:
             raise SidecarError(f"{ended} ended by itself:\n{log}")
 
 
-def _reported(run: Run, policy: WavePolicy, options: argparse.Namespace) -> TryReport:
+def _reported(run: TryRun, policy: WavePolicy, options: argparse.Namespace) -> TryReport:
     """Print the report; with --keep while the robot still moves, else after its stop."""
     if not options.keep:
         run.stop_node()

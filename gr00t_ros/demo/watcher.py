@@ -14,7 +14,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 
-from gr00t_ros.demo.report import Frame
+from gr00t_ros.demo.report import CameraFrames
 from gr00t_ros.msg import ActionChunk, PolicyStatus
 from gr00t_ros.ros import qos
 
@@ -51,7 +51,7 @@ class Watcher(Node):
         self.status: PolicyStatus | None = None
         self.robot: dict[str, object] = {}
         self.events: list[tuple[float, str]] = []
-        self.frames: list[Frame] = []
+        self.frames: list[CameraFrames] = []
         self.inference_s: list[tuple[float, float]] = []
         self.end_to_end_s: list[tuple[float, float]] = []
         self.accepted = self.refused = 0
@@ -128,5 +128,5 @@ class Watcher(Node):
         due = not self.frames or self.elapsed_s - self.frames[-1].time_s >= FRAME_PERIOD_S
         if due and len(self._pictures) == len(self._cameras):
             pictures = {name: self._pictures[name] for name in self._cameras}
-            self.frames.append(Frame(self.elapsed_s, pictures))
+            self.frames.append(CameraFrames(self.elapsed_s, pictures))
             self._pictures = {}

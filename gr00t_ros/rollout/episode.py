@@ -47,7 +47,7 @@ _COUNTS: Final = {
 }
 
 
-class Episode:
+class TrialRun:
     """Plays one trial; `run` always returns a line, and `clean` whether the stack may be kept."""
 
     def __init__(self, stack: Stack, observer: Observer, trial: Trial, pictures: Path) -> None:

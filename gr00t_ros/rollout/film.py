@@ -32,7 +32,7 @@ _QUALITY: Final = (cv2.IMWRITE_JPEG_QUALITY, 95)
 
 
 @dataclass(slots=True)
-class Shown:
+class FilmFiles:
     """Names of the files, from the evaluation's folder; why there is not a video of each camera."""
 
     pictures: list[str] = field(default_factory=list)
@@ -74,9 +74,9 @@ class Film:
             jpegs += [before] * (self._count - len(jpegs))
             jpegs[-1] = jpeg.tobytes()
 
-    def write(self) -> Shown:
+    def write(self) -> FilmFiles:
         """Write the files of each camera; a video that cannot be made is no error."""
-        shown = Shown(problem=self._problem)
+        shown = FilmFiles(problem=self._problem)
         if self._jpegs:
             self._folder.mkdir(parents=True, exist_ok=True)
         for camera, jpegs in self._jpegs.items():

@@ -36,7 +36,7 @@ def wilson(successes: int, episodes: int, z: float = Z_95) -> tuple[float, float
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
+class SuccessRate:
     """Successes in episodes with a verdict, and what failed beside them."""
 
     successes: int
@@ -78,11 +78,11 @@ def counted(refused: int, infrastructure: int) -> str:
     return "".join(f", {count} {name}" for count, name in pairs if count)
 
 
-def rate_of(lines: Iterable[Plain]) -> Rate:
+def rate_of(lines: Iterable[Plain]) -> SuccessRate:
     """The rate over some episodes."""
     outcomes = [line["outcome"] for line in lines]
     lost = outcomes.count(INFRASTRUCTURE)
-    return Rate(outcomes.count(SUCCESS), len(outcomes) - lost, lost, outcomes.count(REFUSED))
+    return SuccessRate(outcomes.count(SUCCESS), len(outcomes) - lost, lost, outcomes.count(REFUSED))
 
 
 def condition_of(line: Plain) -> tuple[str, float]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from gr00t_ros.errors import Gr00tError
-from gr00t_ros.rollout.episode import Episode, blank
+from gr00t_ros.rollout.episode import TrialRun, blank
 from gr00t_ros.rollout.observer import Observer
 from gr00t_ros.rollout.shared_server import new_id
 from gr00t_ros.rollout.stack import Stack
@@ -36,7 +36,7 @@ class Worker:
         except Gr00tError as error:
             self.close()
             return {**blank(trial), "cause": str(error)}
-        episode = Episode(stack, observer, trial, self._folder / PICTURES)
+        episode = TrialRun(stack, observer, trial, self._folder / PICTURES)
         line = episode.run()
         if not episode.clean:
             self.close()

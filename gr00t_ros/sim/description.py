@@ -21,7 +21,7 @@ from gr00t_ros.sim.assets import RobotModel
 
 
 @dataclass(frozen=True, slots=True)
-class Joint:
+class ServoJoint:
     """One measured joint: its ROS name, its name and servo in the model, its start position.
 
     The servo's control is `control_per_rad` times the target, which is clipped to `range_rad` if
@@ -47,7 +47,7 @@ class Mimic:
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class FrameLink:
     """A link without shapes that the robot's own description has and the model has not.
 
     It is fixed to the link `parent`, `offset_m` along its axes.
@@ -88,7 +88,7 @@ class LinkPose:
 
 
 @dataclass(frozen=True, slots=True)
-class RecordedTopic:
+class RecordOnlyTopic:
     """A command topic that is only recorded and moves nothing: base velocity or base height.
 
     `kind`: "twist" (geometry_msgs/Twist: vx, vy m/s, wz rad/s) or "height" (std_msgs/Float64, m).
@@ -125,19 +125,19 @@ class RobotDescription:
     model: RobotModel | None
     embodiment: str
     instruction: str
-    joints: tuple[Joint, ...]
+    joints: tuple[ServoJoint, ...]
     controllers: tuple[Controller, ...]
     cameras: tuple[Camera, ...]
     picture_px: tuple[int, int]
     poses: tuple[LinkPose, ...]
-    recorded: tuple[RecordedTopic, ...]
+    recorded: tuple[RecordOnlyTopic, ...]
     build_model: Callable[[int], Any]
     make_task: Callable[[Any, int], Task]  # of physics.Simulation, which imports this file
     make_policy: Callable[[Embodiment], Policy]
     link_prefix: str = ""
     fingers: tuple[str, ...] = ()
     mimics: tuple[Mimic, ...] = ()
-    frames: tuple[Frame, ...] = ()
+    frames: tuple[FrameLink, ...] = ()
     build_walled: Callable[[int, float], Any] | None = None
     torque_topic: str = ""
 

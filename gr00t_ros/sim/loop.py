@@ -23,7 +23,7 @@ from std_srvs.srv import Trigger
 from gr00t_ros.errors import SettingsError, ThreadError
 from gr00t_ros.sim.controller import Follower
 from gr00t_ros.sim.physics import Simulation
-from gr00t_ros.sim.record import ROW_NS, Recorder
+from gr00t_ros.sim.record import ROW_NS, CommandRecorder
 from gr00t_ros.srv import InjectFault
 
 Floats = NDArray[np.float64]
@@ -203,7 +203,7 @@ class ControlLoop:
         self,
         simulation: Physics,
         followers: Sequence[Follower],
-        recorder: Recorder,
+        recorder: CommandRecorder,
         pace: Deadlines,
         on_tick: Callable[[RobotSnapshot], None],
     ) -> None:

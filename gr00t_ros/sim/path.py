@@ -128,7 +128,7 @@ class Motion:
         return np.clip(targets, lower, upper), self.gripper[samples]
 
 
-class Path:
+class MotionBuilder:
     """Builds a motion leg by leg; each leg begins where the last one ended."""
 
     def __init__(

@@ -77,7 +77,7 @@ class Record:
         return Record(self.joint_names, self.ros_offset_ns, *kept_arrays, commands)
 
 
-class Recorder:
+class CommandRecorder:
     """Keeps the newest rows of a run in blocks, and drops the oldest block when there are too many.
 
     One thread appends; ``snapshot`` may run in another thread, because a row is counted only after

@@ -33,7 +33,7 @@ from gr00t_ros.sim.cameras import CameraFeed, Cameras, Pictures, Renderer, Synth
 from gr00t_ros.sim.controller import Follower, SimulatedController, parameter_node
 from gr00t_ros.sim.loop import TICK_NS, ControlLoop, Deadlines, RobotFaults, RobotSnapshot
 from gr00t_ros.sim.physics import Simulation
-from gr00t_ros.sim.record import WINDOW_DELAY, Recorder, TouchRecorder, save_or_explain
+from gr00t_ros.sim.record import WINDOW_DELAY, CommandRecorder, TouchRecorder, save_or_explain
 from gr00t_ros.sim.robots import DEFAULT_ROBOT, ROBOTS, find_robot
 from gr00t_ros.sim.sensors import BaseCommands, Sensors
 from gr00t_ros.sim.urdf import robot_srdf, robot_urdf
@@ -144,7 +144,7 @@ class SimRobot(Node):
         self._simulation = Simulation(robot, self._settings.seed, self._settings.wall_y_m)
         self._task = robot.make_task(self._simulation, self._settings.seed)
         self._faults = RobotFaults(self._simulation)
-        self._recorder = Recorder(robot.commanded_names, self._settings.record_span_s)
+        self._recorder = CommandRecorder(robot.commanded_names, self._settings.record_span_s)
         self._sensors = Sensors(self, robot, self._settings.publish_clock)
         self._touched = TouchRecorder(robot.controllers[0].joints, self._settings.record_span_s)
         self._plan_clock = PlanClock(self)

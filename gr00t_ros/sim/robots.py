@@ -16,12 +16,12 @@ from gr00t_ros.sim.assets import require_assets
 from gr00t_ros.sim.description import (
     Camera,
     Controller,
-    Frame,
-    Joint,
+    FrameLink,
     LinkPose,
     Mimic,
-    RecordedTopic,
+    RecordOnlyTopic,
     RobotDescription,
+    ServoJoint,
     Task,
 )
 from gr00t_ros.sim.desk6 import kinematics as desk6
@@ -72,12 +72,12 @@ FRANKA = RobotDescription(
     instruction="put the red cube on the blue plate",
     joints=(
         *(
-            Joint(name, f"joint{number}", f"servo{number}", ready_rad=float(ready))
+            ServoJoint(name, f"joint{number}", f"servo{number}", ready_rad=float(ready))
             for number, (name, ready) in enumerate(
                 zip(franka.JOINTS, franka.HOME_RAD, strict=True), start=1
             )
         ),
-        Joint(
+        ServoJoint(
             franka.GRIPPER_JOINT,
             "left_driver_joint",
             "fingers_actuator",
@@ -109,7 +109,7 @@ FRANKA = RobotDescription(
         for joint, scale, offset in _LINKAGE
         if (side, joint) != ("left", "driver")
     ),
-    frames=(Frame("fr3_link8", "fr3_link7", (0.0, 0.0, _FLANGE_M)),),
+    frames=(FrameLink("fr3_link8", "fr3_link7", (0.0, 0.0, _FLANGE_M)),),
 )
 """Franka FR3 with Robotiq 2F-85."""
 
@@ -147,7 +147,7 @@ G1 = RobotDescription(
     model=assets.G1,
     embodiment="unitree_g1",
     instruction="reach for the red cube",
-    joints=tuple(Joint(name, name, name, _READY.get(name, 0.0)) for name in (*_BODY, *_HANDS)),
+    joints=tuple(ServoJoint(name, name, name, _READY.get(name, 0.0)) for name in (*_BODY, *_HANDS)),
     controllers=(
         Controller("left_arm_controller", g1.ARM_JOINTS["left"]),
         Controller("right_arm_controller", g1.ARM_JOINTS["right"]),
@@ -162,7 +162,7 @@ G1 = RobotDescription(
     poses=tuple(
         LinkPose(f"{side}_wrist_pose", "pelvis", f"{side}_wrist_yaw_link") for side in g1.SIDES
     ),
-    recorded=(RecordedTopic("cmd_vel", "twist"), RecordedTopic("base_height", "height")),
+    recorded=(RecordOnlyTopic("cmd_vel", "twist"), RecordOnlyTopic("base_height", "height")),
     build_model=_g1_model,
     make_task=_g1_task,
     make_policy=_g1_policy,
@@ -196,7 +196,7 @@ DESK6 = RobotDescription(
     embodiment="desk6",
     instruction="touch the green cube",
     joints=tuple(
-        Joint(name, name, name, float(ready))
+        ServoJoint(name, name, name, float(ready))
         for name, ready in zip(desk6.JOINTS, desk6.READY_RAD, strict=True)
     ),
     controllers=(Controller("arm_controller", desk6.JOINTS),),

@@ -29,7 +29,7 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float64, String
 
 from gr00t_ros.ros import qos
-from gr00t_ros.sim.description import LinkPose, RecordedTopic, RobotDescription
+from gr00t_ros.sim.description import LinkPose, RecordOnlyTopic, RobotDescription
 from gr00t_ros.sim.record import TimedRows
 
 Floats = NDArray[np.float64]
@@ -65,14 +65,14 @@ KINDS: Mapping[str, tuple[type, int, Callable[[Any], tuple[float, ...]]]] = {
     "twist": (Twist, 3, _twist),
     "height": (Float64, 1, _height),
 }
-"""RecordedTopic.kind -> message type, width of a row, and the row of a message."""
+"""RecordOnlyTopic.kind -> message type, width of a row, and the row of a message."""
 
 
 class BaseCommands:
     """Keeps the messages of the recorded topics; any thread may read them."""
 
     def __init__(
-        self, node: Node, topics: tuple[RecordedTopic, ...], now_ns: Callable[[], int]
+        self, node: Node, topics: tuple[RecordOnlyTopic, ...], now_ns: Callable[[], int]
     ) -> None:
         """Subscribe; ``now_ns`` is the controllers' clock."""
         self._now_ns = now_ns
@@ -86,7 +86,7 @@ class BaseCommands:
                 KINDS[one.kind][0], one.topic, self._receiver(one), qos.COMMAND
             )
 
-    def _receiver(self, one: RecordedTopic) -> Callable[[Any], None]:
+    def _receiver(self, one: RecordOnlyTopic) -> Callable[[Any], None]:
         row_of = KINDS[one.kind][2]
 
         def receive(message: Any) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.errors import SettingsError
-from gr00t_ros.sim.description import Frame, RobotDescription
+from gr00t_ros.sim.description import FrameLink, RobotDescription
 from gr00t_ros.sim.robots import find_robot
 
 Floats = NDArray[np.float64]
@@ -177,7 +177,7 @@ def _add_joint(root: Element, robot: RobotDescription, model: Any, body: int, pa
         )
 
 
-def _add_frame(root: Element, frame: Frame) -> None:
+def _add_frame(root: Element, frame: FrameLink) -> None:
     ElementTree.SubElement(root, "link", name=frame.link)
     joint = ElementTree.SubElement(root, "joint", name=f"{frame.link}_fixed", type="fixed")
     ElementTree.SubElement(joint, "parent", link=frame.parent)

@@ -9,7 +9,7 @@ import pytest
 
 from gr00t_ros.demo.__main__ import _options
 from gr00t_ros.demo.follow import finish
-from gr00t_ros.demo.report import NEXT_STEPS, Run
+from gr00t_ros.demo.report import NEXT_STEPS, DemoResult
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,7 +33,7 @@ def test_after_a_success_the_next_steps_are_shown_and_the_verdict_is_last(
 ):
     """On the terminal and in the report; after a failure the reason alone."""
     figures: dict[str, object] = defaultdict(int, limits_broken=[])
-    status = finish(Run(success, "the verdict", figures), tmp_path, _options([]))
+    status = finish(DemoResult(success, "the verdict", figures), tmp_path, _options([]))
     printed, page = capsys.readouterr().out.splitlines(), (tmp_path / "report.html").read_text()
     assert status == (0 if success else 1) and "the verdict" in printed[-1]
     for text, command in NEXT_STEPS:

@@ -13,7 +13,7 @@ from gr00t_ros.robot.files import load_embodiment  # noqa: E402
 from gr00t_ros.rollout import episode  # noqa: E402
 from gr00t_ros.rollout import observer as observer_module  # noqa: E402
 from gr00t_ros.rollout.benchmark import Benchmark  # noqa: E402
-from gr00t_ros.rollout.episode import Episode  # noqa: E402
+from gr00t_ros.rollout.episode import TrialRun  # noqa: E402
 from gr00t_ros.rollout.film import RATE_HZ  # noqa: E402
 from gr00t_ros.rollout.observer import Observer  # noqa: E402
 from gr00t_ros.rollout.strategy import STRATEGIES  # noqa: E402
@@ -92,7 +92,7 @@ def test_a_late_answer_shortens_no_episode(
         use=lambda condition: False,
     )
     try:
-        line = Episode(stack, observer, TRIAL, tmp_path / "pictures").run()
+        line = TrialRun(stack, observer, TRIAL, tmp_path / "pictures").run()
     finally:
         observer.close()
     assert (line["outcome"], line["cause"]) == ("success", "")
@@ -130,7 +130,7 @@ def test_a_node_that_refused_is_started_anew_for_the_next_episode(
         renew=lambda: renewed.append(True),
     )
     try:
-        line = Episode(stack, observer, TRIAL, tmp_path / "pictures").run()
+        line = TrialRun(stack, observer, TRIAL, tmp_path / "pictures").run()
     finally:
         observer.close()
     assert (line["outcome"], line["cause"]) == ("refused", observer.too_short)

@@ -110,4 +110,4 @@ def test_an_episode_without_pictures_has_no_files(tmp_path):
     one = Film(tmp_path / "pictures", "dark")
     one.take(0.0, {})
     shown = one.write()
-    assert shown == film.Shown() and not list(tmp_path.iterdir())
+    assert shown == film.FilmFiles() and not list(tmp_path.iterdir())

@@ -8,7 +8,7 @@ import pytest
 from gr00t_ros.errors import ThreadError
 from gr00t_ros.sim.controller import Follower
 from gr00t_ros.sim.loop import TICK_NS, ControlLoop, Deadlines, RobotSnapshot
-from gr00t_ros.sim.record import ROW_NS, Recorder
+from gr00t_ros.sim.record import ROW_NS, CommandRecorder
 
 NAMES = tuple("abcdefgh")
 START_NS = 1_000_000_000
@@ -39,7 +39,7 @@ class Rig:
     """A loop over fake physics that tells when it has reached a tick."""
 
     def __init__(self, physics: FakePhysics) -> None:
-        self.recorder = Recorder(NAMES, 100.0)
+        self.recorder = CommandRecorder(NAMES, 100.0)
         self.followers = [Follower(NAMES[:7], np.zeros(7)), Follower(NAMES[7:], np.zeros(1))]
         self.pace = Deadlines(START_NS, TICK_NS, real_time_factor=10.0)
         self.loop = ControlLoop(physics, self.followers, self.recorder, self.pace, self._on_tick)

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from gr00t_ros.sim.record import BLOCK_ROWS, ROW_NS, Recorder, load_record, save_record
+from gr00t_ros.sim.record import BLOCK_ROWS, ROW_NS, CommandRecorder, load_record, save_record
 
 
-def filled(rows: int, span_s: float) -> Recorder:
+def filled(rows: int, span_s: float) -> CommandRecorder:
     """A recorder of two joints whose row k has the value k everywhere."""
-    recorder = Recorder(("a", "b"), span_s)
+    recorder = CommandRecorder(("a", "b"), span_s)
     for row in range(rows):
         value = np.full(2, float(row))
         recorder.append(row * ROW_NS, value, value, value, value)

@@ -20,8 +20,8 @@ from stand_in_interfaces import gripper_actions  # noqa: E402, F401
 from gr00t_ros.demo.isolation import own_domain  # noqa: E402
 from gr00t_ros.demo.tried_file import tried_file  # noqa: E402
 from gr00t_ros.demo.try_report import (  # noqa: E402
-    Joint,
-    Rate,
+    PeakRate,
+    TriedJoint,
     TriedOutput,
     TryReport,
     report_text,
@@ -299,14 +299,14 @@ def test_the_document_shows_the_report_as_it_is() -> None:
     document = (Path(__file__).parents[2] / "docs" / "own_robot.md").read_text()
     _, _, rest = document.partition("gr00t try my_desk6.yaml\n```\n```text\n")
     shown = [" ".join(line.split()) for line in rest.partition("\n```")[0].splitlines()]
-    rate = Rate(0.06, 2.0)
+    rate = PeakRate(0.06, 2.0)
     report = TryReport(
         file="my_desk6.yaml",
         robot="desk6",
         embodiment_tag="new_embodiment",
         problem="",
         motion_s=10.1,
-        joints=(Joint("desk6_joint1", "arm", -0.05, 0.05, -2.8, 2.8, rate, rate, rate),),
+        joints=(TriedJoint("desk6_joint1", "arm", -0.05, 0.05, -2.8, 2.8, rate, rate, rate),),
         outputs=(TriedOutput("arm", "joint_trajectory", "moved by up to 0.100"),),
         chunks={"queries": 1},
         latencies_ms={"inference": (1.0, 2.0, 3.0)},

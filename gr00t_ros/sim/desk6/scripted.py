@@ -20,7 +20,7 @@ from gr00t_ros.serve.policies import modality_of
 from gr00t_ros.sim import vision
 from gr00t_ros.sim.desk6.kinematics import JOINTS, RANGES, solve
 from gr00t_ros.sim.desk6.scene import CAMERA, CUBE_EDGE_M
-from gr00t_ros.sim.path import LegSpeeds, Motion, OutOfReachError, Path, StayError
+from gr00t_ros.sim.path import LegSpeeds, Motion, MotionBuilder, OutOfReachError, StayError
 
 Array = NDArray[np.float64]
 
@@ -90,7 +90,7 @@ def _plan(joints: Array, picture: NDArray[np.uint8], text: str) -> Motion:
     seen = vision.find(picture, match["colour"], _CUBE, CAMERA, _DESK_M)
     if seen is None:
         raise StayError(f"no {match['colour']} cube in sight")
-    path = Path(joints, RANGES, _PACE)
+    path = MotionBuilder(joints, RANGES, _PACE)
     for height_m in (_ABOVE_M, _AT_M):
         path.leg(np.stack([path.end_rad, solve(np.append(seen, height_m))]))
     return path.motion()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gr00t_ros.sim import vision
 from gr00t_ros.sim.franka.kinematics import HOME_RAD, RANGES, downward_pose, solve, tool_pose
 from gr00t_ros.sim.franka.layout import CUBE_EDGE_M, EXTERIOR, PLATE_HEIGHT_M, PLATE_RADIUS_M
-from gr00t_ros.sim.path import LegSpeeds, Motion, OutOfReachError, Path, StayError
+from gr00t_ros.sim.path import LegSpeeds, Motion, MotionBuilder, OutOfReachError, StayError
 from gr00t_ros.sim.vision import Kind, colour_mask
 
 Array = NDArray[np.float64]
@@ -75,7 +75,7 @@ def pick_and_place(start_rad: Array, cube_m: Array, plate_m: Array) -> Motion:
 
     Raises OutOfReachError.
     """
-    path = Path(start_rad, RANGES, PACE)
+    path = MotionBuilder(start_rad, RANGES, PACE)
     _rise(path)
     path.leg(np.stack([path.end_rad, _reach(cube_m, HOVER_M, HOME_RAD)]))
     down = _vertical(path.end_rad, cube_m, GRASP_M)
@@ -90,7 +90,7 @@ def place(start_rad: Array, plate_m: Array) -> Motion:
 
     Raises OutOfReachError.
     """
-    path = Path(start_rad, RANGES, PACE, closed=True)
+    path = MotionBuilder(start_rad, RANGES, PACE, closed=True)
     path.gate(closing=True)
     _rise(path)
     return _place(path, plate_m)
@@ -98,13 +98,13 @@ def place(start_rad: Array, plate_m: Array) -> Motion:
 
 def retreat(start_rad: Array) -> Motion:
     """Return the motion up and home with an open gripper. Raises OutOfReachError."""
-    path = Path(start_rad, RANGES, PACE)
+    path = MotionBuilder(start_rad, RANGES, PACE)
     _rise(path)
     path.leg(np.stack([path.end_rad, HOME_RAD]))
     return path.motion()
 
 
-def _place(path: Path, plate_m: Array) -> Motion:
+def _place(path: MotionBuilder, plate_m: Array) -> Motion:
     path.leg(np.stack([path.end_rad, _reach(plate_m, HOVER_M, HOME_RAD)]))
     down = _vertical(path.end_rad, plate_m, PLACE_M)
     path.leg(down)
@@ -114,7 +114,7 @@ def _place(path: Path, plate_m: Array) -> Motion:
     return path.motion()
 
 
-def _rise(path: Path) -> None:
+def _rise(path: MotionBuilder) -> None:
     position = tool_pose(path.end_rad)[:3, 3]
     if position[2] < HOVER_M - 0.01:
         path.leg(_vertical(path.end_rad, position[:2], HOVER_M))

@@ -32,7 +32,7 @@ from gr00t_ros.sim.g1.kinematics import (
     solve,
 )
 from gr00t_ros.sim.g1.layout import CUBE_EDGE_M, TABLE_M
-from gr00t_ros.sim.path import LegSpeeds, Motion, OutOfReachError, Path, StayError
+from gr00t_ros.sim.path import LegSpeeds, Motion, MotionBuilder, OutOfReachError, StayError
 from gr00t_ros.sim.vision import HUES_DEG
 
 Array = NDArray[np.float64]
@@ -149,7 +149,7 @@ def reach(side: str, posture: Posture, cube_m: Array) -> Motion:
 
     Raises OutOfReachError.
     """
-    path = Path(posture.arm_rad[side], ARM_RANGES[side], PACE)
+    path = MotionBuilder(posture.arm_rad[side], ARM_RANGES[side], PACE)
     for height_m in (HOVER_M, REACHED_M):
         wanted = cube_m + np.array([0.0, 0.0, height_m])
         joints = solve(side, wanted, posture.waist_rad, path.end_rad)

@@ -1,9 +1,9 @@
 """LIBERO's environment as a child process; runs in the extra's Python, without the package.
 
 Reads requests from its standard input and writes answers to its standard output: each a msgpack map
-behind its length (4 bytes, big-endian). `Server` lists the requests. Pictures come by themselves
-from a second thread, which renders a copy of the state while the physics goes on. The process ends
-when its input ends. Everything that libraries print goes to standard error.
+behind its length (4 bytes, big-endian). `RequestLoop` lists the requests. Pictures come by
+themselves from a second thread, which renders a copy of the state while the physics goes on. The
+process ends when its input ends. Everything that libraries print goes to standard error.
 
 One request advances the physics by one of its own steps (2 ms); 25 of them are one of LIBERO's
 control steps, in the order in which robosuite's `step` makes them. Rendering uses MuJoCo's own
@@ -140,7 +140,7 @@ class World:
         }
 
 
-class Cameras:
+class CameraThread:
     """Renders the newest state that it was given, in a thread of its own that owns the GL."""
 
     def __init__(self, send: Callable[[dict[str, Any]], None]) -> None:
@@ -194,7 +194,7 @@ class Cameras:
         return bytes(self._renderer.render().tobytes())
 
 
-class Server:
+class RequestLoop:
     """Answers requests until the input ends."""
 
     def __init__(self, requests: BinaryIO, answers: BinaryIO) -> None:
@@ -202,7 +202,7 @@ class Server:
         self._lock = threading.Lock()
         self._world: World | None = None
         self._task: tuple[str, int] | None = None
-        self._cameras = Cameras(self._send)
+        self._cameras = CameraThread(self._send)
 
     def serve(self) -> None:
         """Answer each request by a map: with `error`, a text, if it failed."""
@@ -266,7 +266,7 @@ def main() -> int:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     try:
-        Server(sys.stdin.buffer, answers).serve()
+        RequestLoop(sys.stdin.buffer, answers).serve()
     except BrokenPipeError:  # nobody waits for the answer
         return 1
     return 0

@@ -45,7 +45,7 @@ from gr00t_ros.sim.libero.extra import require_libero
 from gr00t_ros.sim.libero.motion import ToolRecorder
 from gr00t_ros.sim.libero.pace import Pace
 from gr00t_ros.sim.libero.process import RESET_LIMIT_S, Child
-from gr00t_ros.sim.record import ROW_NS, Recorder, save_or_explain
+from gr00t_ros.sim.record import ROW_NS, CommandRecorder, save_or_explain
 from gr00t_ros.sim.robot import SIMULATED_START_NS
 from gr00t_ros.sim.sensors import SENSOR_OUT
 from gr00t_ros.srv import ResetTask
@@ -110,7 +110,7 @@ class LiberoRobot(Node):
         self._pace = Pace(TICK_NS / values["real_time_factor"], SLACK_TICKS)
         self._twists, self._sense = TwistInput(), GripperSense()
         self._follower = Follower((FINGER,), np.array([0.0]))
-        self._recorder = Recorder((FINGER,), values["record_span_s"])
+        self._recorder = CommandRecorder((FINGER,), values["record_span_s"])
         self._tool = ToolRecorder(values["record_span_s"], TICK_NS)
         self._time_ns, self._tick = SIMULATED_START_NS, 0
         self._measured = np.zeros(len(JOINTS)), np.zeros(len(JOINTS))

@@ -29,7 +29,7 @@ from gr00t_ros.ros.periodic import PeriodicThread, run_in_real_time
 from gr00t_ros.ros.process import checked_name, declared, refuse_unknown, run_node
 from gr00t_ros.ros.windows import to_time
 from gr00t_ros.sim.controller import Follower, SimulatedController
-from gr00t_ros.sim.record import ROW_NS, Recorder, save_or_explain
+from gr00t_ros.sim.record import ROW_NS, CommandRecorder, save_or_explain
 from gr00t_ros.sim.stand_in.receivers import Receivers, Row
 from gr00t_ros.sim.stand_in.sensors import PictureFeed, Readings
 from gr00t_ros.sim.stand_in.start import start_of
@@ -79,7 +79,7 @@ class StandIn(Node):
         played = [one for one in robot.outputs if one.type != "forward_command"]
         self._controllers = [self._controller(output) for output in played]
         names = tuple(name for output in played for name in output.names)
-        self._recorder = Recorder(names, SPAN_S)
+        self._recorder = CommandRecorder(names, SPAN_S)
         self._receivers = Receivers(self, robot, self._move, self._pose)
         self.create_service(Trigger, "~/save_record", self._on_save)
         if self._record_path:
