@@ -7,13 +7,21 @@ steps. The methods of merging are those of joints (motion/reference).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.motion.chunk import ActionChunk
-from gr00t_ros.motion.reference import ENSEMBLE_CHUNKS, ENSEMBLE_RATE, Merge, fading
+from gr00t_ros.motion.reference import (
+    ENSEMBLE_CHUNKS,
+    Merge,
+    Sampled,
+    fading,
+    first_with_weight,
+    merged,
+)
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
@@ -80,34 +88,20 @@ class CommandReference:
 
     def sample(self, times_ns: Times) -> Floats:
         """(N, C) targets; velocities are zero once the newest chunk is over."""
-        value = self._ensemble(times_ns) if self._merge == "ensemble" else self._faded(times_ns)
+        value = merged(self._merge, list(self._sampled(times_ns)))
         moving = (times_ns < self.over_ns)[:, None]
         return np.where(self._velocity & ~moving, 0.0, value)
 
-    def _faded(self, times_ns: Times) -> Floats:
-        value = np.empty(0)
-        for index, piece in enumerate(self._pieces):
+    def _sampled(self, times_ns: Times) -> Iterator[Sampled]:
+        for piece in self._pieces:
             left = fading(times_ns, piece.splice_ns, self._fade_ns)
-            new = piece.sample(times_ns, self._velocity) + left * piece.jump
-            value = new + left * (value - new) if index else new
-        return value
-
-    def _ensemble(self, times_ns: Times) -> Floats:
-        """The weighted mean of the chunks that have a step at each time; else the newest alone."""
-        total, weights = np.zeros(1), np.zeros((len(times_ns), 1))
-        for age, piece in enumerate(self._pieces):
-            reaches = (times_ns < piece.over_ns)[:, None] | (age == len(self._pieces) - 1)
-            weight = np.exp(-ENSEMBLE_RATE * age) * reaches
-            total = total + weight * piece.sample(times_ns, self._velocity)
-            weights = weights + weight
-        mean: Floats = total / weights
-        return mean
+            value = piece.sample(times_ns, self._velocity) + left * piece.jump
+            yield value, left, times_ns < piece.over_ns
 
     def _still_used(self, splice_ns: int) -> tuple[_Piece, ...]:
         if self._merge == "crossfade":
-            # A piece before one that has faded in completely has no weight.
-            faded = [p.splice_ns + self._fade_ns <= splice_ns for p in self._pieces]
-            first = max((i for i, done in enumerate(faded) if done), default=0)
+            splices_ns = [piece.splice_ns for piece in self._pieces]
+            first = first_with_weight(splices_ns, self._fade_ns, splice_ns)
             return tuple(p for p in self._pieces[first:] if p.over_ns > splice_ns)
         if self._merge == "ensemble":
             return tuple(p for p in self._pieces if p.over_ns > splice_ns)[1 - ENSEMBLE_CHUNKS :]

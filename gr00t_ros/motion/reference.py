@@ -5,7 +5,7 @@ Only raw chunks are merged, never shaped output (that drifted by 2 rad, control.
 keeps the path: it slows all joints down together where a limit requires it, and catches up later.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -32,6 +32,40 @@ def fading(times_ns: NDArray[np.int64], splice_ns: int, fade_ns: int) -> Floats:
     part = np.clip((times_ns - splice_ns) / max(fade_ns, 1), 0.0, 1.0)[:, None]
     left: Floats = 1.0 - part * part * (3.0 - 2.0 * part)
     return left
+
+
+Sampled = tuple[Floats, Floats, NDArray[np.bool_]]
+"""One chunk at N times: values (N, D), what is left of its fade (N, 1), whether it reaches them."""
+
+
+def merged(merge: Merge, chunks: Sequence[Sampled]) -> Floats:
+    """(N, D) of all chunks, the oldest first.
+
+    An ensemble is the weighted mean of the chunks that reach a time; after all of them, the newest
+    alone. Else each chunk fades in over those before it.
+    """
+    if merge == "ensemble":
+        return _weighted_mean(chunks)
+    value = np.empty(0)
+    for index, (new, left, _) in enumerate(chunks):
+        value = new + left * (value - new) if index else new
+    return value
+
+
+def _weighted_mean(chunks: Sequence[Sampled]) -> Floats:
+    total, weights = np.zeros(1), np.zeros(1)
+    for age, (value, _, reaches) in enumerate(chunks):
+        weight = np.exp(-ENSEMBLE_RATE * age) * (reaches[:, None] | (age == len(chunks) - 1))
+        total = total + weight * value
+        weights = weights + weight
+    mean: Floats = total / weights
+    return mean
+
+
+def first_with_weight(splices_ns: Sequence[int], fade_ns: int, at_ns: int) -> int:
+    """The first chunk of a crossfade with weight: those before one that has faded in have none."""
+    faded_in = [index for index, ns in enumerate(splices_ns) if ns + fade_ns <= at_ns]
+    return max(faded_in, default=0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,39 +147,21 @@ class Reference:
 
     def sample(self, times_ns: NDArray[np.int64]) -> Floats:
         """(N, J) float64 rad at plan times (N,) int64 that are not before the last splice."""
-        if self._merge == "ensemble" and len(self._pieces) > 1:
-            return self._ensemble(times_ns)
-        value = np.empty(0)
-        for index, piece in enumerate(self._pieces):
+        return merged(self._merge, list(self._sampled(times_ns)))
+
+    def _sampled(self, times_ns: NDArray[np.int64]) -> Iterator[Sampled]:
+        for piece in self._pieces:
             left = fading(times_ns, piece.splice_ns, self._fade_ns)
-            new = piece.sample(times_ns) + left * piece.jump
-            value = new + left * (value - new) if index else new
-        return value
+            yield piece.sample(times_ns) + left * piece.jump, left, times_ns <= piece.end_ns
 
     def _still_used(self, splice_ns: int) -> tuple[_Piece, ...]:
         if self._merge == "crossfade":
-            # A piece before one that has faded in completely has no weight.
-            faded = [p.splice_ns + self._fade_ns <= splice_ns for p in self._pieces]
-            first = max((i for i, done in enumerate(faded) if done), default=0)
-            return self._pieces[first:]
+            splices_ns = [piece.splice_ns for piece in self._pieces]
+            return self._pieces[first_with_weight(splices_ns, self._fade_ns, splice_ns) :]
         if self._merge == "ensemble":
             reaching = tuple(p for p in self._pieces if p.end_ns >= splice_ns)
             return reaching[-(ENSEMBLE_CHUNKS - 1) :]
         return ()
-
-    def _ensemble(self, times_ns: NDArray[np.int64]) -> Floats:
-        """The weighted mean of the chunks that reach each time; after all, the newest alone."""
-        count = len(self._pieces)
-        total, weights = np.zeros(1), np.zeros((len(times_ns), 1))
-        for age, piece in enumerate(self._pieces):
-            reaches = (times_ns <= piece.end_ns)[:, None] | (age == count - 1)
-            weight = np.exp(-ENSEMBLE_RATE * age) * reaches
-            left = fading(times_ns, piece.splice_ns, self._fade_ns)
-            value = piece.sample(times_ns) + left * piece.jump
-            total = total + weight * value
-            weights = weights + weight
-        mean: Floats = total / weights
-        return mean
 
 
 Times = NDArray[np.int64]
