@@ -41,7 +41,7 @@ from gr00t_ros.errors import (
 )
 from gr00t_ros.middleware import check_at_import
 from gr00t_ros.starting import starting
-from gr00t_ros.text_table import printable
+from gr00t_ros.text_table import printable, printable_lines
 
 DONE: Final = 0
 NO: Final = 1
@@ -67,6 +67,17 @@ _Number = TypeVar("_Number", int, float)
 def status_of(error: Gr00tError) -> int:
     """Return the exit status of a command that asks something and ends with this error."""
     return MISUSE if isinstance(error, _COULD_NOT) else NO
+
+
+def fail(called: str, error: Gr00tError) -> int:
+    """Print why the command `called` ends, and return its exit status."""
+    print(f"{called}: {printable_lines(str(error))}", file=sys.stderr)
+    return status_of(error)
+
+
+def tell_progress(text: str) -> None:
+    """Print at once how far a command is, to stderr: stdout has its answer alone."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def program(run: Callable[[], int]) -> int:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 
-from gr00t_ros.command_line import CommandParser, status_of
+from gr00t_ros.command_line import CommandParser, fail
 from gr00t_ros.errors import Gr00tError
-from gr00t_ros.text_table import printable_lines
 
 
 def parser_of(verb: str, description: str, example: str) -> CommandParser:
@@ -35,5 +33,4 @@ def answer(
     try:
         return verb(options, words[split:])
     except Gr00tError as error:
-        print(f"{parser.prog}: {printable_lines(str(error))}", file=sys.stderr)
-        return status_of(error)
+        return fail(parser.prog, error)

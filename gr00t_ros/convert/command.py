@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from gr00t_ros.command_line import DONE, JSON_HELP, NO, CommandParser, status_of
+from gr00t_ros.command_line import DONE, JSON_HELP, NO, CommandParser, fail, tell_progress
 from gr00t_ros.convert.conversion import REFUSE, SPLIT, ConversionSettings, Result, convert
 from gr00t_ros.convert.episodes import EpisodeReference
 from gr00t_ros.convert.place import Named
@@ -32,8 +31,7 @@ def main(words: Sequence[str]) -> int:
     try:
         return _convert(options)
     except Gr00tError as error:
-        print(f"{parser.prog}: {printable_lines(str(error))}", file=sys.stderr)
-        return status_of(error)
+        return fail(parser.prog, error)
 
 
 def _parser() -> CommandParser:
@@ -78,9 +76,9 @@ def _convert(options: argparse.Namespace) -> int:
     )
     _refuse(found, embodiment, options.workers)
     for line in found.broken:
-        _progress(f"WARNING: left out: {printable_lines(line)}")
+        tell_progress(f"WARNING: left out: {printable_lines(line)}")
     for line in other_files(embodiment, options.embodiment, options.bags):
-        _progress(f"WARNING: {printable_lines(line)}: --embodiment is used, not that file")
+        tell_progress(f"WARNING: {printable_lines(line)}: --embodiment is used, not that file")
     settings = ConversionSettings(
         options.format,
         options.codec,
@@ -90,7 +88,7 @@ def _convert(options: argparse.Namespace) -> int:
         options.append,
     )
     discarded = [one.name for one in found.discarded]
-    result = convert(found.kept, embodiment, options.output, settings, discarded, _progress)
+    result = convert(found.kept, embodiment, options.output, settings, discarded, tell_progress)
     if options.json:
         print(json.dumps(_figures(result, found), indent=1))
     elif result.named_before is not None:
@@ -117,10 +115,6 @@ def _refuse(found: Recorded, embodiment: Embodiment, workers: int) -> None:
                 f"{one.path}: was recorded as {one.facts.robot}, {embodiment.source} is of "
                 f"{embodiment.tag}: give the file that it was recorded with"
             )
-
-
-def _progress(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def _cuts(result: Result, references: Sequence[EpisodeReference]) -> dict[str, list[str]]:

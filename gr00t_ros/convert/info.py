@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from gr00t_ros.command_line import DONE, JSON_HELP, CommandParser, status_of
+from gr00t_ros.command_line import DONE, JSON_HELP, CommandParser, fail
 from gr00t_ros.dataset.episode import SOURCES
 from gr00t_ros.dataset.lerobot import Columns, LeRobotDataset
 from gr00t_ros.dataset.schema import INTERVENTION, SOURCE, SUCCESS
@@ -37,8 +36,7 @@ def main(words: Sequence[str]) -> int:
     try:
         return _info(options)
     except Gr00tError as error:
-        print(f"{parser.prog}: {printable_lines(str(error))}", file=sys.stderr)
-        return status_of(error)
+        return fail(parser.prog, error)
 
 
 def _info(options: argparse.Namespace) -> int:

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from gr00t_ros.command_line import DONE, JSON_HELP, NO, CommandParser, status_of
+from gr00t_ros.command_line import DONE, JSON_HELP, NO, CommandParser, fail
 from gr00t_ros.dataset.checks.dataset import Checked, check_dataset
 from gr00t_ros.dataset.checks.table import ERROR, MOST, WARNING, DatasetFinding
 from gr00t_ros.errors import Gr00tError
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.sidecar.target import positive
-from gr00t_ros.text_table import one_line, printable_lines
+from gr00t_ros.text_table import one_line
 
 _SHOWN: Final = 5  # findings of one check in the report for people
 _PROGRESS_S: Final = 0.5
@@ -50,8 +50,7 @@ def main(words: Sequence[str]) -> int:
     try:
         return _validate(options)
     except Gr00tError as error:
-        print(f"{parser.prog}: {printable_lines(str(error))}", file=sys.stderr)
-        return status_of(error)
+        return fail(parser.prog, error)
 
 
 def _validate(options: argparse.Namespace) -> int:

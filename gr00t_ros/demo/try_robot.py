@@ -37,6 +37,7 @@ from gr00t_ros.command_line import (
     number,
     program,
     status_of,
+    tell_progress,
 )
 from gr00t_ros.demo.bringup import Bringup
 from gr00t_ros.demo.isolation import own_domain
@@ -90,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _signals() as stop:
             status = _try(options, folder, stop)
     except _Interrupted:
-        _say("interrupted: everything is ended")
+        tell_progress("interrupted: everything is ended")
         status = INTERRUPTED
     except Gr00tError as error:
         print(f"gr00t try: {printable_lines(str(error))}", file=sys.stderr)
@@ -100,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if status in (DONE, INTERRUPTED) or not any(folder.iterdir()):
             shutil.rmtree(folder, ignore_errors=True)
         else:
-            _say(f"logs: {folder}")
+            tell_progress(f"logs: {folder}")
     return status
 
 
@@ -220,8 +221,10 @@ class TryRun:
         """Start everything, each after those that it needs; SidecarError if the policy fails."""
         path = str(self.tried.path.absolute())
         robot = self.tried.robot
-        _say(f"starting at ROS_DOMAIN_ID {self.domain}, on this machine only: stand-in robot, "
-             "policy wave, node")  # fmt: skip
+        tell_progress(
+            f"starting at ROS_DOMAIN_ID {self.domain}, on this machine only: stand-in robot, "
+            "policy wave, node"
+        )
         named = {"embodiment": path}
         record = str(self.folder / "record.npz")
         self._bringup.start_node(
@@ -289,7 +292,7 @@ class TryRun:
                 self.motion_s += now_s - before_s
             before_s = now_s
             for moment_s, line in self.watcher.new_events():
-                _say(f"{moment_s:6.1f} s  {one_line(line, _LINE)}")
+                tell_progress(f"{moment_s:6.1f} s  {one_line(line, _LINE)}")
             self._refuse_ended()
             limit_s = START_S + _OVERTIME * seconds if self.motion_s else START_S
             if self._mode.startswith("fault") or now_s - began_s > limit_s:
@@ -321,7 +324,7 @@ class TryRun:
 
     def keep(self) -> None:
         """Leave everything running until a signal comes."""
-        _say(
+        tell_progress(
             f"left running: export ROS_DOMAIN_ID={self.domain} "
             "ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST to look with ROS tools; Ctrl-C ends it"
         )
@@ -397,11 +400,6 @@ def _reported(run: TryRun, policy: WavePolicy, options: argparse.Namespace) -> T
     if options.keep:
         run.keep()
     return report
-
-
-def _say(line: str) -> None:
-    """Progress goes to stderr: stdout has the report alone."""
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from gr00t_ros.command_line import DONE, JSON_HELP, MISUSE, NO, CommandParser, status_of
+from gr00t_ros.command_line import DONE, JSON_HELP, MISUSE, NO, CommandParser, fail, tell_progress
 from gr00t_ros.convert.recordings import embodiment_of, other_files
 from gr00t_ros.dataset.episode import HUMAN, POLICY, SOURCES
 from gr00t_ros.errors import Gr00tError, SettingsError
@@ -81,8 +81,7 @@ def open_loop(argv: Sequence[str]) -> int:
         with questioning():
             results = _evaluated(options)
     except Gr00tError as error:
-        print(f"{parser.prog}: {printable_lines(str(error))}", file=sys.stderr)
-        return status_of(error)
+        return fail(parser.prog, error)
     print(json.dumps(results, indent=1) if options.json else _text(results, options.output))
     if not results["episodes"]:
         return MISUSE
@@ -208,7 +207,7 @@ def evaluate_all(
     output: Path,
     in_flight: int = 1,
     drawn: int = DRAWN,
-    tell: Callable[[str], None] = lambda text: print(text, file=sys.stderr, flush=True),
+    tell: Callable[[str], None] = tell_progress,
 ) -> Plain:
     """Evaluate the episodes, write all files into `output`; returns the content of results.json.
 
@@ -400,7 +399,6 @@ def compare_two(argv: Sequence[str]) -> int:
     try:
         found = comparison(read_compared(options.first), read_compared(options.second))
     except Gr00tError as error:
-        print(f"{parser.prog}: {printable_lines(str(error))}", file=sys.stderr)
-        return status_of(error)
+        return fail(parser.prog, error)
     print(json.dumps(found, indent=1) if options.json else printable_lines(text_of(found)))
     return DONE

@@ -6,12 +6,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from gr00t_ros.command_line import MISUSE, CommandParser, program, status_of
+from gr00t_ros.command_line import MISUSE, CommandParser, fail, program
 from gr00t_ros.errors import Gr00tError
 from gr00t_ros.robot.data_file import options_problem
 from gr00t_ros.ros.node_help import scalar
 from gr00t_ros.sidecar.target import add_embodiment
-from gr00t_ros.text_table import printable_lines
 
 EXAMPLE = "gr00t record my_recording --embodiment franka_droid"
 _OPTIONS = ("embodiment", "instruction", "episodes", "policy_node", "min_free_gb", "topics")
@@ -101,8 +100,7 @@ def _answer(called: str, run: Callable[[Sequence[str]], int], words: Sequence[st
     try:
         return run(words)
     except Gr00tError as error:
-        print(f"{called}: {printable_lines(str(error))}", file=sys.stderr)
-        return status_of(error)
+        return fail(called, error)
     except OSError as error:
         print(f"{called}: {error}", file=sys.stderr)
         return MISUSE

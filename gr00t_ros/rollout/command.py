@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gr00t_ros import __version__
-from gr00t_ros.command_line import DONE, JSON_HELP, NO, CommandParser, number, status_of
+from gr00t_ros.command_line import DONE, JSON_HELP, NO, CommandParser, fail, number, tell_progress
 from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.evaluate.servers import ServerAccess
 from gr00t_ros.evaluate.workers import LOCAL, make_workers
@@ -152,8 +152,7 @@ def _evaluate(parser: CommandParser, argv: Sequence[str], benchmark_of: Any) -> 
             evaluation = evaluation_of(options, benchmark_of(options))
             summary, lines = _evaluated(evaluation, options)
     except Gr00tError as error:
-        print(f"{parser.prog}: {printable_lines(str(error))}", file=sys.stderr)
-        return status_of(error)
+        return fail(parser.prog, error)
     finally:
         worker.end()
     print(json.dumps(summary, indent=1) if options.json else _text(summary, lines, options.output))
@@ -220,7 +219,7 @@ def _evaluated(evaluation: Evaluation, options: argparse.Namespace) -> tuple[Pla
     folder = Folder(options.output, evaluation, facts_of(evaluation))
     workers = make_workers(options.workers, options.ray)
     try:
-        lines = run(evaluation, folder, workers, options.workers, _tell)
+        lines = run(evaluation, folder, workers, options.workers, tell_progress)
     finally:
         worker.end()
         workers.close()
@@ -271,7 +270,3 @@ def _text(summary: Plain, lines: Sequence[Plain], output: Path) -> str:
     parts.append(f"all: {overall(lines)}")
     parts.append(f"{output / PAGE}, {SUMMARY} and {EPISODES} beside it")
     return printable_lines("\n\n".join(parts))
-
-
-def _tell(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

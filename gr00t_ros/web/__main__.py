@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from gr00t_ros.command_line import DONE, CommandParser, program, status_of, whole_number
+from gr00t_ros.command_line import DONE, CommandParser, fail, program, whole_number
 from gr00t_ros.errors import Gr00tError, SettingsError
-from gr00t_ros.text_table import printable_lines
 from gr00t_ros.tools.operator import node_name
 from gr00t_ros.tools.policy_client import DEFAULT_NODE
 from gr00t_ros.web.admission import Hosts, Tokens, checked, is_loopback, new_token
@@ -48,8 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             source.close()
             log.close()
     except Gr00tError as error:
-        print(f"gr00t web: {printable_lines(str(error))}", file=sys.stderr)
-        return status_of(error)
+        return fail("gr00t web", error)
     except KeyboardInterrupt:
         pass  # before the handlers of signals stood
     return DONE
