@@ -18,13 +18,10 @@ import zmq
 from gr00t_ros.pool.cluster import Outcome
 from gr00t_ros.pool.core import PoolCore, PoolLimits, ReplicaJob
 from gr00t_ros.proxy.core import ProxyReply
-from gr00t_ros.proxy.proxy import client_name
-from gr00t_ros.serve.front import DEFAULT_GONE_MS, LOOK_MS, Front, Wake
+from gr00t_ros.serve.front import DEFAULT_GONE_MS, LOOK_MS, SLACK_BYTES, Front, Wake
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.curve import ServerKeys
 
-_SLACK_BYTES: Final = 4096  # above the cap: a slightly larger request still gets an error reply
-_AT_ONCE: Final = 16  # messages received before answers are looked at again
 _MAX_MEMORY_BYTES: Final = 4 << 30  # of this process; its part of Ray's shared memory counts
 
 log = logging.getLogger(__name__)
@@ -71,7 +68,7 @@ class Pool:
             self._front = Front(
                 self._context,
                 settings.listen,
-                settings.limits.max_request_bytes + _SLACK_BYTES,
+                settings.limits.max_request_bytes + SLACK_BYTES,
                 settings.keys,
                 gone_ms=settings.receive_ms,
                 max_memory_bytes=_MAX_MEMORY_BYTES,
@@ -127,15 +124,9 @@ class Pool:
         return dict(poller.poll(left_ms))
 
     def _receive(self) -> None:
-        for _ in range(_AT_ONCE):
-            message = self._front.receive()
-            if message is None:
-                return
-            if message.route:
-                client = client_name(message.body) or message.route[0]
-                body = [frame.buffer for frame in message.body]
-                now_ns = time.monotonic_ns()
-                self._go_on(self.core.request(client, message.route, body, now_ns))
+        for client, route, body in self._front.requests():
+            now_ns = time.monotonic_ns()
+            self._go_on(self.core.request(client, route, body, now_ns))
 
     def _take_outcomes(self) -> None:
         for number, outcome in self._replicas.outcomes():

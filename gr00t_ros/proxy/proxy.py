@@ -11,7 +11,6 @@ import logging
 import signal
 import time
 from dataclasses import dataclass
-from typing import Final
 
 import zmq
 
@@ -19,12 +18,16 @@ from gr00t_ros.errors import SettingsError, UnreachableError
 from gr00t_ros.proxy.core import Limits, ProxyCore, ProxyReply
 from gr00t_ros.proxy.pictures import PictureTranscoder
 from gr00t_ros.proxy.upstream import UNREACHABLE, Upstream
-from gr00t_ros.serve.front import DEFAULT_GONE_MS, DEFAULT_MEMORY_BYTES, LOOK_MS, Front, Wake
+from gr00t_ros.serve.front import (
+    DEFAULT_GONE_MS,
+    DEFAULT_MEMORY_BYTES,
+    LOOK_MS,
+    SLACK_BYTES,
+    Front,
+    Wake,
+)
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.curve import ClientKeys, ServerKeys
-
-_SLACK_BYTES: Final = 4096  # above the cap: a slightly larger request still gets an error reply
-_AT_ONCE: Final = 16  # messages received before the server's socket is looked at again
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +76,7 @@ class Proxy:
             self._front = Front(
                 self._context,
                 settings.listen,
-                settings.limits.max_request_bytes + _SLACK_BYTES,
+                settings.limits.max_request_bytes + SLACK_BYTES,
                 settings.keys,
                 gone_ms=settings.receive_ms,
                 max_memory_bytes=settings.max_memory_bytes,
@@ -134,16 +137,10 @@ class Proxy:
         return max(0, min([LOOK_MS, *(-(-left // 1_000_000) for left in left_ns)]))
 
     def _receive(self) -> None:
-        """Receive some messages and pass them to the core; drop those without a return address."""
-        for _ in range(_AT_ONCE):
-            message = self._front.receive()
-            if message is None:
-                return
-            if message.route:
-                client = client_name(message.body) or message.route[0]
-                body = [frame.buffer for frame in message.body]
-                now_ns = time.monotonic_ns()
-                self._reply(*self.core.request(client, message.route, body, now_ns))
+        """Pass some requests that have arrived to the core."""
+        for client, route, body in self._front.requests():
+            now_ns = time.monotonic_ns()
+            self._reply(*self.core.request(client, route, body, now_ns))
 
     def _advance(self) -> None:
         """Continue the exchange with the server, and begin the next one when it is done."""
@@ -187,11 +184,3 @@ class Proxy:
     def _reply(self, *replies: ProxyReply) -> None:
         for reply in replies:
             self._front.send(reply.route, reply.frame)
-
-
-def client_name(body: list[zmq.Frame]) -> str | None:
-    """Return the name of an admitted client, which it cannot choose itself; None without CURVE."""
-    try:
-        return str(body[-1].get("User-Id")) or None
-    except (zmq.ZMQError, IndexError):
-        return None

@@ -26,7 +26,7 @@ import socket
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Container, Hashable
+from collections.abc import Container, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,10 +41,12 @@ DEFAULT_GONE_MS: Final = 10_000
 GONE_MS: Final = (1_000, 3_600_000)  # TCP's keepalive counts in seconds
 DEFAULT_MEMORY_BYTES: Final = 1024 * 1024 * 1024
 LOOK_MS: Final = 200  # between checks of the memory: a full 10 Gbit/s line sends 250 MB in 200 ms
+SLACK_BYTES: Final = 4096  # above a cap of requests: a slightly larger one gets an error reply
 MAX_FRAMES: Final = 8  # kept of one message; a request has three, more are dropped
 MAX_READ: Final = 128  # of one message, kept or dropped: 70 us, and no client of GR00T sends it
 MAX_REMEMBERED: Final = 1024  # clients in a RateLimit: one that changes its name fills no more
 
+_AT_ONCE: Final = 16  # requests received before the caller's other sockets are looked at again
 _HANDSHAKE_MS: Final = 5_000
 _WAITING_REPLIES: Final = 16  # for a client that does not read them; further replies are dropped
 _PROBES: Final = 3
@@ -140,6 +142,19 @@ class Front:
         route = tuple(frame.bytes for frame in frames[:start])
         return Received(route, frames[start:])
 
+    def requests(self) -> Iterator[tuple[Hashable, tuple[bytes, ...], list[Bytes]]]:
+        """Some requests that have arrived: the client, its return address, and the body.
+
+        A message without a return address is dropped.
+        """
+        for _ in range(_AT_ONCE):
+            message = self.receive()
+            if message is None:
+                return
+            if message.route:
+                client = _client_name(message.body) or message.route[0]
+                yield client, message.route, [frame.buffer for frame in message.body]
+
     def send(self, route: tuple[bytes, ...], frame: Bytes) -> None:
         """Send one reply. A ROUTER never blocks: if the client has gone, its reply is dropped."""
         self.socket.send_multipart([*route, frame], copy=False)
@@ -212,6 +227,14 @@ def _peer_of(frame: zmq.Frame) -> str:
         return str(frame.get("Peer-Address"))
     except zmq.ZMQError:  # not a connection over TCP
         return "a client"
+
+
+def _client_name(body: list[zmq.Frame]) -> str | None:
+    """The name of an admitted client, which it cannot choose itself; None without CURVE."""
+    try:
+        return str(body[-1].get("User-Id")) or None
+    except (zmq.ZMQError, IndexError):
+        return None
 
 
 class RateLimit:
