@@ -10,6 +10,7 @@ import array
 import json
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from std_msgs.msg import Float64, String
 from gr00t_ros.ros import qos
 from gr00t_ros.sim.description import LinkPose, RecordOnlyTopic, RobotDescription
 from gr00t_ros.sim.record import TimedRows
+from gr00t_ros.stream.points import PLANAR, twist_values
 
 Floats = NDArray[np.float64]
 
@@ -53,16 +55,12 @@ COMMAND_IN = qos_profile_system_default
 KEPT_ROWS = 20_000  # 400 s at 50 Hz
 
 
-def _twist(message: Twist) -> tuple[float, ...]:
-    return message.linear.x, message.linear.y, message.angular.z
-
-
 def _height(message: Float64) -> tuple[float, ...]:
     return (message.data,)
 
 
 KINDS: Mapping[str, tuple[type, int, Callable[[Any], tuple[float, ...]]]] = {
-    "twist": (Twist, 3, _twist),
+    "twist": (Twist, len(PLANAR), partial(twist_values, width=len(PLANAR))),
     "height": (Float64, 1, _height),
 }
 """RecordOnlyTopic.kind -> message type, width of a row, and the row of a message."""

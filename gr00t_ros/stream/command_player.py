@@ -32,6 +32,12 @@ Floats = NDArray[np.float64]
 
 LAST_SENT = 3
 """A streamer that ends sends its last values so many times: a receiver may lose one."""
+LEAVE_S = 4.0
+"""Longest wait of a streamer that ends until what it plays rests: late ticks shift that to later,
+and an end effector may lag behind."""
+LATE_NS = 100_000_000
+"""A tick that is later than this commands no more motion than that of so much time: all of it would
+be one step."""
 # The last row of a window is repeated for this long after its end; then the topic is free for
 # other publishers. A window is refused if it begins or has ended more than this from now.
 _REPEAT_NS = 500_000_000
@@ -39,8 +45,6 @@ _REPEAT_NS = 500_000_000
 _STANDS_NS = 500_000_000
 _LEARNING = 0.5  # weight of the pace between the two newest times of the clock
 _ROUNDING = 1e-9
-# A call that is later than this moves what is sent only as far as a call that is late by this much.
-_LATE_NS = 100_000_000
 _ROUNDING_M = 1e-6
 # Factor on the file's speeds and rates, so that a tick that is early or late by 10 % causes no lag.
 _SPARE = 1.1
@@ -178,14 +182,14 @@ class CommandPlayer:
             since_ns, spare = steady_ns - sent_ns, 1.0
         else:
             since_ns, spare = _since_ns(before_ns, sent_ns, at_ns, steady_ns), _SPARE
-        since_ns = min(max(since_ns, 1), _LATE_NS)  # 1: an infinite rate times it
+        since_ns = min(max(since_ns, 1), LATE_NS)  # 1: an infinite rate times it
         value = self._limits.towards(before, aim, since_ns * 1e-9 * spare)
         stops = self._velocities and not aim.any()
         return np.where(self._limits.at_once, 0.0, value) if stops else value
 
     def _begun(self, aim: Floats) -> Floats:
         """Velocities of the first call: what the robot does is unknown. Vectors begin at rest."""
-        begun = self._limits.towards(np.zeros_like(aim), aim, _LATE_NS * 1e-9 * _SPARE)
+        begun = self._limits.towards(np.zeros_like(aim), aim, LATE_NS * 1e-9 * _SPARE)
         return np.where(self._limits.at_once, begun, 0.0)
 
     @property
@@ -292,7 +296,7 @@ class PosePlayer:
             if at_ns > window.times_ns[-1] + _REPEAT_NS and _arrived(before, aim):
                 self._window, self._commanded, self._left = None, None, (before, self._origin)
                 return None
-            since_ns = min(_since_ns(before_ns, sent_ns, at_ns, steady_ns), _LATE_NS)
+            since_ns = min(_since_ns(before_ns, sent_ns, at_ns, steady_ns), LATE_NS)
             pose = self._step(before, aim, since_ns * 1e-9 * _SPARE)
             self._commanded = pose, at_ns, steady_ns
         return np.concatenate([pose.position, quaternion_from_matrix(pose.rotation)])

@@ -31,12 +31,11 @@ from gr00t_ros.robot.outputs import CommandOutput, GoalPicker, GripperGoals, Pos
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.windows import TrajectoryMessage
 from gr00t_ros.stream.command_player import CommandPlayer, PosePlayer
-from gr00t_ros.stream.points import message_class
+from gr00t_ros.stream.points import PLANAR, message_class, twist_values
 
 Floats = NDArray[np.float64]
 Build = Callable[[Any, Floats, Time], Any]
 
-_PLANAR = [0, 1, 5]  # indices in x, y, z, about x, about y, about z
 _CONTROL = "ros-controls/control_msgs (apt: ros-<distro>-control-msgs)"
 _FRANKA = "frankarobotics/franka_ros2"
 _CHECK_S = 0.02
@@ -73,7 +72,7 @@ class MessageSender:
 def twist(output: CommandOutput, values: Floats, stamp: Time) -> Twist:
     """A Twist from three values (x, y, about z) or from all six."""
     six = np.zeros(6)
-    six[_PLANAR if len(values) == len(_PLANAR) else slice(None)] = values
+    six[PLANAR if len(values) == len(PLANAR) else slice(None)] = values
     message = Twist()
     message.linear.x, message.linear.y, message.linear.z = six[:3].tolist()
     message.angular.x, message.angular.y, message.angular.z = six[3:].tolist()
@@ -316,10 +315,7 @@ class CommandType:
 
 
 def _of_twist(message: Any, width: int) -> tuple[float, ...]:
-    twist = getattr(message, "twist", message)
-    move, turn = twist.linear, twist.angular
-    six = (move.x, move.y, move.z, turn.x, turn.y, turn.z)
-    return six if width == len(six) else tuple(six[column] for column in _PLANAR)
+    return twist_values(getattr(message, "twist", message), width)
 
 
 def _of_level(message: Float64, _width: int) -> tuple[float, ...]:

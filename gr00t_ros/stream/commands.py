@@ -33,11 +33,9 @@ from gr00t_ros.ros.periodic import PeriodicThread
 from gr00t_ros.ros.process import checked_name, declared, ranged, refuse_unknown, run_node
 from gr00t_ros.ros.pulled import PulledSubscription
 from gr00t_ros.ros.windows import command_stamp, to_time
-from gr00t_ros.stream.command_player import LAST_SENT
+from gr00t_ros.stream.command_player import LAST_SENT, LEAVE_S
 from gr00t_ros.stream.command_types import COMMAND_TYPES, Sender, WindowPlayer
 
-LEAVE_S = 4.0
-"""Longest wait at the end until poses and velocities rest; the end effector may lag behind."""
 _WAKE_S = 0.05
 """Longest delay until a signal is noticed, and the stop begins."""
 _DIAGNOSTICS_NS = 1_000_000_000

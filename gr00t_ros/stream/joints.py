@@ -32,22 +32,18 @@ from gr00t_ros.ros.periodic import LATENESS, SWITCH_S, PeriodicThread, ask_for_f
 from gr00t_ros.ros.process import run_node
 from gr00t_ros.ros.pulled import PulledSubscription
 from gr00t_ros.ros.windows import parse_trajectory, to_time
-from gr00t_ros.stream.command_player import LAST_SENT
+from gr00t_ros.stream.command_player import LAST_SENT, LATE_NS, LEAVE_S
 from gr00t_ros.stream.measured import MeasuredJoints
 from gr00t_ros.stream.points import HELP_ROWS, POINTS, Points, declare_settings
 
 Floats = NDArray[np.float64]
 
-LEAVE_S = 4.0
-"""Longest wait at the end for the last window to finish; late ticks shift it to later."""
 RELEASE_S = 4.0
 """Longest wait at the end for the arms to be given back to the robot (stream/unitree.RAMP_NS)."""
 
 # Plan time that gains this much on steady time has jumped (watch/inputs.py). A simulation may
 # run faster than steady time, in steps of its /clock.
 _JUMP_NS = 500_000_000
-# A tick that is later than this would command all the motion of that time as one step.
-_LATE_NS = 100_000_000
 # After this long without a new point the arm has come to rest at the last point.
 _ASLEEP_NS = 300_000_000
 _STATE_NS, _DIAGNOSTICS_NS = 20_000_000, 1_000_000_000
@@ -83,7 +79,7 @@ class JointPlayer:
                 self._sampler.hold(self._commanded)
                 self._end_ns = now_ns
             return f"asleep for {lost_ns / 1e9:.2f} s: holding the last commanded point"
-        if went_ns >= 0 and went_ns - lost_ns <= _JUMP_NS and lost_ns <= _LATE_NS:
+        if went_ns >= 0 and went_ns - lost_ns <= _JUMP_NS and lost_ns <= LATE_NS:
             return ""
         with self._lock:
             self._sampler.shift(went_ns)

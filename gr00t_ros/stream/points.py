@@ -34,6 +34,8 @@ WBC_STATUS = "/ControlPolicy/lower_body_policy_status"
 """Topic on which GR00T-WholeBodyControl's loop publishes its monotonic time, at 50 Hz."""
 _STATUS_NS = 500_000_000  # an older status does not show which computer reads the goals now
 _MAX_STATUS_BYTES = 4096
+PLANAR = [0, 1, 5]
+"""Of a twist on the ground: indices in x, y, z, about x, about y, about z."""
 _WALK_NS = 200_000_000  # with an older velocity the base stands
 _STANDS = (0.0, 0.0, 0.0)
 _REQUIRED = {
@@ -71,6 +73,13 @@ def message_class(package: str, name: str, origin: str, kind: str = "msg") -> An
     if found is None:
         raise SettingsError(f"{package}.{kind}: has no {name}, expected that of {origin}")
     return found
+
+
+def twist_values(twist: Any, width: int) -> tuple[float, ...]:
+    """The velocities of a Twist: all six, or the three of PLANAR."""
+    move, turn = twist.linear, twist.angular
+    six = (move.x, move.y, move.z, turn.x, turn.y, turn.z)
+    return six if width == len(six) else tuple(six[column] for column in PLANAR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +293,7 @@ class WbcPoints:
         """Velocities (zero if the newest are too old) and the last height; None: not configured."""
         message = self._walks.take() if self._walks else None
         if message is not None:
-            self._walk = (message.linear.x, message.linear.y, message.angular.z)
+            self._walk = twist_values(message, len(PLANAR))
             self._walked_ns = steady_ns
         message = self._heights.take() if self._heights else None
         if message is not None:
