@@ -22,7 +22,7 @@ from gr00t_ros.robot.questions import open_marks, settled_names
 from gr00t_ros.rollout import worker
 from gr00t_ros.rollout.benchmark import PORT, Benchmark, libero
 from gr00t_ros.rollout.folder import EPISODES, PAGE, SUMMARY, Folder
-from gr00t_ros.rollout.report.page import overall, page, rate_text
+from gr00t_ros.rollout.report import overall, page, rate_text
 from gr00t_ros.rollout.run import run
 from gr00t_ros.rollout.shared_server import refuse_shared, standing_of
 from gr00t_ros.rollout.stack import command_of

@@ -13,7 +13,7 @@ from gr00t_ros.rollout import worker
 from gr00t_ros.rollout.benchmark import Benchmark, libero
 from gr00t_ros.rollout.episode import blank
 from gr00t_ros.rollout.folder import EPISODES, Folder
-from gr00t_ros.rollout.report.page import page
+from gr00t_ros.rollout.report import page
 from gr00t_ros.rollout.run import MOST_IN_A_ROW, run
 from gr00t_ros.rollout.strategy import STRATEGIES
 from gr00t_ros.rollout.success import INFRASTRUCTURE, SUCCESS, TIMEOUT, summarise
