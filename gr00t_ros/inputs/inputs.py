@@ -56,8 +56,7 @@ from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.streams import StateStream, Stream, VideoStream
 from gr00t_ros.ros import qos
-from gr00t_ros.ros.arrivals import Arrivals
-from gr00t_ros.ros.pulled import PulledSubscription
+from gr00t_ros.ros.pulled import Arrivals, PulledSubscription
 
 RING_BYTES = 256 * 2**20
 """Memory limit of one camera's history: 290 frames of 640x480, 43 of 1920x1080 (rgb8)."""

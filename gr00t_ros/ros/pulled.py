@@ -4,15 +4,18 @@ The executor does not wait for it, so messages that are not read cost no time: t
 in the middleware until they are taken (performance.md, camera path). It requests reliable delivery
 if its profiles include it and every publisher offers it, and changes the QoS when the publishers
 change: messages come from the old subscription until the new one has delivered. Does not depend on
-the content of the messages.
+the content of the messages. A reader that has to act at once waits for Arrivals.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from rclpy.callback_groups import CallbackGroup
+from rclpy.context import Context
 from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -183,3 +186,50 @@ def graph_name(message_type: Any) -> str:
 
 def _unused(message: object) -> None:
     """Do nothing: rclpy requires a callback, but _Never keeps it from running."""
+
+
+class Arrivals:
+    """Waits until a message arrives on one of some pulled subscriptions; takes no message.
+
+    One thread waits at a time; any thread may `end` it. rclpy's own wait set, without an executor:
+    nothing runs for messages that nobody waits for. The subscriptions stay alive while they are in
+    it, even if another thread destroys them meanwhile.
+    """
+
+    def __init__(self, context: Context, subscriptions: Sequence[PulledSubscription]) -> None:
+        self._context, self._subscriptions = context, subscriptions
+        with context.handle:
+            self._guard = _rclpy.GuardCondition(context.handle)
+        self.ended = False
+
+    def wait(self, until_ns: int) -> None:
+        """Return at the next message, at steady time `until_ns`, or once ended.
+
+        Returns at once if a message waits already. It may also return without a cause.
+        """
+        left_ns = until_ns - time.monotonic_ns()
+        if left_ns <= 0 or self.ended:
+            return
+        try:
+            self._wait(left_ns)
+        except (InvalidHandle, _rclpy.RCLError):  # destroyed or shut down meanwhile: no more comes
+            self.ended = True
+
+    def end(self) -> None:
+        """End the present wait and all later ones; the owner destroys the subscriptions."""
+        self.ended = True
+        with self._guard:
+            self._guard.trigger_guard_condition()
+
+    def _wait(self, left_ns: int) -> None:
+        with ExitStack() as alive:
+            handles = [one for pulled in self._subscriptions for one in pulled.handles]
+            for entity in (self._context.handle, self._guard, *handles):
+                alive.enter_context(entity)
+            waits = _rclpy.WaitSet(len(handles), 1, 0, 0, 0, 0, self._context.handle)
+            alive.enter_context(waits)
+            waits.clear_entities()
+            waits.add_guard_condition(self._guard)
+            for handle in handles:
+                waits.add_subscription(handle)
+            waits.wait(left_ns)
