@@ -21,7 +21,8 @@ from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.limits import NO_COMMANDS
 from gr00t_ros.robot.streams import StateStream, VideoStream
 from gr00t_ros.ros import qos
-from gr00t_ros.ros.parameters import DEFAULTS, observation
+from gr00t_ros.ros.parameter_values import observation
+from gr00t_ros.ros.parameters import DEFAULTS
 from gr00t_ros.ros.periodic import PeriodicThread
 
 SLOT_PX = (180, 320)

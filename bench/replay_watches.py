@@ -37,7 +37,8 @@ from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.limits import JointLimits
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.clock import PlanClock
-from gr00t_ros.ros.parameters import DEFAULTS, observation
+from gr00t_ros.ros.parameter_values import observation
+from gr00t_ros.ros.parameters import DEFAULTS
 from gr00t_ros.ros.windows import to_time
 from gr00t_ros.session.mode import Mode
 from gr00t_ros.session.schedule import SessionSettings

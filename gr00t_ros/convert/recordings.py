@@ -14,7 +14,8 @@ from gr00t_ros.record.facts import DISCARDED, FILE, read_facts
 from gr00t_ros.record.recording import EMBODIMENT, EPISODE, episode_folders
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import load_embodiment
-from gr00t_ros.ros.parameters import DEFAULTS, observation
+from gr00t_ros.ros.parameter_values import observation
+from gr00t_ros.ros.parameters import DEFAULTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,8 +31,9 @@ from gr00t_ros.node.status import Reporter
 from gr00t_ros.node.tracing.recording import TraceService
 from gr00t_ros.node.wiring import Configured
 from gr00t_ros.robot.files import find_embodiment
-from gr00t_ros.ros import parameters
+from gr00t_ros.ros import parameter_values
 from gr00t_ros.ros.node_help import NodeHelp
+from gr00t_ros.ros.parameters import TABLE
 from gr00t_ros.ros.periodic import SWITCH_S
 from gr00t_ros.ros.process import run_node
 from gr00t_ros.ros.transports import ImageNode
@@ -63,7 +64,7 @@ class PolicyNode(LifecycleNode):
         """Declare the parameters; configure makes everything else."""
         self._ends = ExitStack()  # before rclpy knows the node: see destroy_node
         super().__init__("gr00t_policy")
-        self._values = parameters.declare(self, defaults_of())
+        self._values = parameter_values.declare(self, defaults_of())
         try:
             find_embodiment(self._values.embodiment)
         except Gr00tError as error:  # it may come to be there before configure
@@ -99,7 +100,7 @@ class PolicyNode(LifecycleNode):
         def configure() -> TransitionCallbackReturn:
             gc.unfreeze()  # else the reference cycles of each earlier configuration would stay
             gc.collect()
-            self._values = parameters.read(self)
+            self._values = parameter_values.read(self)
             self._sidecar = SidecarProcess(self._values, self.get_logger(), self._sidecar)
             self._parts = Configured(
                 self, self._images.node, self._values, self._sidecar, self._operator.latched
@@ -262,9 +263,9 @@ class PolicyNode(LifecycleNode):
     def _check_parameters(self, changes: Sequence[Parameter]) -> SetParametersResult:
         active = self._state_machine.current_state[1] == _ACTIVE
         configured = self._parts is not None
-        reason = parameters.check_change(changes, self._values, active, configured)
+        reason = parameter_values.check_change(changes, self._values, active, configured)
         if self._parts is not None and not reason:
-            reason = self._parts.refusal(parameters.changed(changes, self._values))
+            reason = self._parts.refusal(parameter_values.changed(changes, self._values))
         for change in changes:
             if change.name == _INSTRUCTION and not reason:
                 reason = self._check_instruction(change.value.strip())
@@ -286,7 +287,7 @@ class PolicyNode(LifecycleNode):
         return why and f"parameter {_INSTRUCTION}: {why}"
 
     def _take_parameters(self, _changes: Sequence[Parameter]) -> None:
-        self._values = parameters.read(self)
+        self._values = parameter_values.read(self)
         if self._parts is not None:
             self._parts.apply(self._values)
 
@@ -347,16 +348,12 @@ HELP = NodeHelp(
     "`gr00t autostart` or a lifecycle manager, which configures and activates it. It moves the "
     "robot; `gr00t doctor` with the same arguments does not.",
     (
-        ("embodiment", None, parameters.TABLE["embodiment"].description),
-        *(
-            (name, row.default, row.text)
-            for name, row in parameters.TABLE.items()
-            if name in _SHOWN
-        ),
+        ("embodiment", None, TABLE["embodiment"].description),
+        *((name, row.default, row.text) for name, row in TABLE.items() if name in _SHOWN),
     ),
     "gr00t policy --embodiment franka_droid --server gpu:5555 "
     "--ros-args -p 'instruction:=pick up the cube'",
-    parameters.TABLE,
+    TABLE,
 )
 
 

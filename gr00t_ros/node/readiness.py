@@ -30,7 +30,7 @@ from gr00t_ros.node.outputs import action_servers, command_readers
 from gr00t_ros.node.robot_state import Positions, RobotState
 from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.embodiment import Embodiment
-from gr00t_ros.ros import parameters, qos
+from gr00t_ros.ros import parameter_values, qos
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.watch.finding import Finding
@@ -145,7 +145,7 @@ def _unfit(reading: Sequence[TopicEndpointInfo]) -> str:
 
 def coverage(robot: Embodiment, values: Parameters, latency_ns: int, measure: str) -> Coverage:
     """How the action horizon covers a latency; `measure` is the name of the latency."""
-    replay, steps = parameters.replay(values), values.execute_steps
+    replay, steps = parameter_values.replay(values), values.execute_steps
     return Coverage(replay, robot.action_horizon, robot.step_ns, steps, latency_ns, measure)
 
 

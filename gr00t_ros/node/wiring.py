@@ -55,10 +55,10 @@ from gr00t_ros.node.watches import RunningWatches
 from gr00t_ros.observe.observation import Observation
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.questions import refuse_open, settled_names
-from gr00t_ros.ros import parameters, qos
+from gr00t_ros.ros import parameter_values, qos
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.flow_messages import flow_message
-from gr00t_ros.ros.parameters import Parameters
+from gr00t_ros.ros.parameters import OFF, Parameters
 from gr00t_ros.ros.periodic import PeriodicThread
 from gr00t_ros.session.mode import FAULTED, MOVING
 from gr00t_ros.session.session import Session
@@ -99,12 +99,12 @@ class Configured:
             raise SettingsError(problem)
         replay = Replay(
             robot.limits,
-            parameters.replay(values),
+            parameter_values.replay(values),
             robot.workspace,
             robot.command_limits,
             robot.poses,
         )
-        session = Session(replay, parameters.session(values))
+        session = Session(replay, parameter_values.session(values))
         if latched:
             session.fault(0, latched)
         address = shown(reached.host, reached.port)
@@ -125,7 +125,7 @@ class Configured:
         self.clock = PlanClock(node)
         entities.callback(self.clock.destroy)
         self._awake = Awake(STARVED_PERIODS * values.refresh_ms * 1_000_000)
-        self.inputs = Inputs(node, robot, parameters.observation(values), images=self._images)
+        self.inputs = Inputs(node, robot, parameter_values.observation(values), images=self._images)
         entities.callback(self.inputs.destroy)
         self.outputs = Outputs(node, robot, values.shadow)
         entities.callback(self.outputs.destroy)
@@ -171,7 +171,7 @@ class Configured:
             sent,
             self.clock.offset_ns,
             values.shadow,
-            values.rtc != parameters.OFF,
+            values.rtc != OFF,
         )
 
     def _make_watches(self, values: Parameters, replay: Replay) -> None:
@@ -254,13 +254,13 @@ class Configured:
     def apply(self, values: Parameters) -> None:
         """Apply changed parameters."""
         before, self._values = self._values, values
-        self.inputs.settings = parameters.observation(values)
+        self.inputs.settings = parameter_values.observation(values)
         self.robot_state.parameters = self.server.check.values = values
         self._operator.apply(values)
         self._hearts.apply(values)
         self.contacts.apply(values)
         self._collision.apply(values)
-        changed = parameters.session(values)
+        changed = parameter_values.session(values)
         self.replay.post(lambda session, _: setattr(session, "settings", changed))
         self.replay.post(lambda _session, _now: self.watches.apply(values))
         scale = values.velocity_scale

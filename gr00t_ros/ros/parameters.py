@@ -1,29 +1,23 @@
 """All node parameters: name, type, default, range, unit, text, and when each may change.
 
 The fields of `Parameters` are the only place that names a parameter. The descriptors for rqt, the
-check of a change and config/policy.yaml are made from them. The defaults and ranges of the watches
-come from watch/table, those of the replay's times from motion/replay_settings; their text for rqt
-and the direction that is stricter stand here. The functions at the end convert parameters into the
-settings of the pure rooms; units are converted only there.
+check of a change (ros/parameter_values) and config/policy.yaml are made from them. The defaults and
+ranges of the watches come from watch/table, those of the replay's times from
+motion/replay_settings; their text for rqt and the direction that is stricter stand here.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-from rclpy.node import Node
-from rclpy.parameter import Parameter
 
-from gr00t_ros.errors import SettingsError
 from gr00t_ros.motion.reference import MERGES
 from gr00t_ros.motion.replay_settings import COMMITS, RANGES, RULES, ReplaySettings
-from gr00t_ros.observe.observation import ObservationSettings
-from gr00t_ros.ros.node_help import missing_robot
-from gr00t_ros.ros.process import KINDS, declared, refuse_unknown
+from gr00t_ros.ros.process import KINDS
 from gr00t_ros.session.schedule import SessionSettings
 from gr00t_ros.watch.table import ROWS
 
@@ -484,111 +478,6 @@ def _rows() -> Iterator[tuple[str, tuple[str, ParameterRow]]]:
 _NAMED = dict(_rows())
 TABLE: dict[str, ParameterRow] = dict(_NAMED.values())
 """All rows by the name of their parameter."""
-_FIELDS = {name: attribute for attribute, (name, _) in _NAMED.items()}
+FIELDS = {name: attribute for attribute, (name, _) in _NAMED.items()}
+"""The field of `Parameters` by the name of its parameter."""
 DEFAULTS = Parameters(**{attribute: row.default for attribute, (_, row) in _NAMED.items()})
-
-
-def declare(node: Node, defaults: Mapping[str, Any]) -> Parameters:
-    """Declare every row on `node` and return the values with which it was started.
-
-    defaults: values from the environment that replace the table's defaults; a parameter that was
-    set overrides both. Raises SettingsError for a value of another type, out of range or not among
-    the choices, for an unknown parameter, and if no embodiment is given.
-    """
-    for name, row in TABLE.items():
-        declared(node, name, defaults.get(name, row.default), row.descriptor(), row.values)
-    refuse_unknown(node)
-    values = read(node)
-    if not values.embodiment:
-        raise missing_robot()
-    for name, row in TABLE.items():
-        if row.choices and value_of(values, name) not in row.choices:
-            raise SettingsError(refusal(name, value_of(values, name)))
-    return values
-
-
-def read(node: Node) -> Parameters:
-    """The present values of all rows."""
-    return Parameters(
-        **{attribute: node.get_parameter(name).value for name, attribute in _FIELDS.items()}
-    )
-
-
-def value_of(values: Parameters, name: str) -> Any:
-    """The value of the parameter of that name."""
-    return getattr(values, _FIELDS[name])
-
-
-def refusal(name: str, value: object) -> str:
-    """The error text for a value that is not among the parameter's choices."""
-    return f"parameter {name}: got {value!r}, expected one of {', '.join(TABLE[name].choices)}"
-
-
-def check_change(
-    changes: Iterable[Parameter], now: Parameters, active: bool, configured: bool
-) -> str:
-    """Why a change is refused; empty if it is allowed.
-
-    While active, a parameter with `tighten` may only change in that direction. While configured,
-    a parameter with `by_configure` cannot change.
-    """
-    for change in changes:
-        row = TABLE.get(change.name)
-        if row is None:
-            continue
-        if row.choices and change.value not in row.choices:
-            return refusal(change.name, change.value)
-        if configured and row.by_configure and change.value != value_of(now, change.name):
-            return (
-                f"parameter {change.name}: got {change.value}, only configure takes it up; "
-                f"{'deactivate, ' if active else ''}clean up, set it and configure again"
-            )
-        if active and row.loosens(value_of(now, change.name), change.value):
-            return (
-                f"parameter {change.name}: got {change.value}, while active it may only go "
-                f"{row.tighten} from {value_of(now, change.name)}; deactivate first"
-            )
-    return ""
-
-
-def changed(changes: Iterable[Parameter], now: Parameters) -> Parameters:
-    """The values after these changes."""
-    new = {_FIELDS[c.name]: c.value for c in changes if c.name in _FIELDS}
-    return replace(now, **new)
-
-
-def observation(values: Parameters) -> ObservationSettings:
-    """Largest ages and skew of an observation."""
-    return ObservationSettings(
-        video_max_age_ns=int(values.max_camera_age_s * 1e9),
-        state_max_age_ns=int(values.max_joint_age_s * 1e9),
-        skew_ns=values.max_skew_ms * _MS,
-    )
-
-
-def session(values: Parameters) -> SessionSettings:
-    """Thresholds of the session."""
-    return SessionSettings(
-        execute_steps=values.execute_steps,
-        blend_in_ns=values.fade_ms * _MS,
-        healthy_ticks=values.healthy_ticks,
-        retry_ns=values.retry_ms * _MS,
-        refusals_to_fault=values.refusals_to_fault,
-        collision_patience_ns=int(values.collision_patience_s * 1e9),
-        shadow=values.shadow,
-    )
-
-
-def replay(values: Parameters) -> ReplaySettings:
-    """Grid, window and merge of the plan; Replay raises SettingsError if they contradict."""
-    return ReplaySettings(
-        knot_ns=values.knot_ms * _MS,
-        refresh_ns=values.refresh_ms * _MS,
-        commit_ns=values.commit_ms * _MS,
-        commit=values.commit,  # type: ignore[arg-type]  # as merge
-        horizon_ns=values.horizon_ms * _MS,
-        fade_ns=values.fade_ms * _MS,
-        merge=values.merge,  # type: ignore[arg-type]  # the table's choices are the literal's
-        merge_commands=values.merge_commands,  # type: ignore[arg-type]
-        velocity_scale=values.velocity_scale,
-    )

@@ -43,11 +43,11 @@ from gr00t_ros.node.server import defaults_of
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.questions import open_marks, settled_names
-from gr00t_ros.ros import parameters
+from gr00t_ros.ros import parameter_values
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.join import check_text, join_as_client
 from gr00t_ros.ros.node_help import ACCESS, SERVER, as_parameters
-from gr00t_ros.ros.parameters import Parameters
+from gr00t_ros.ros.parameters import TABLE, Parameters
 from gr00t_ros.ros.process import stop_on_signals
 from gr00t_ros.sidecar.target import Report
 from gr00t_ros.text_table import printable_lines, table
@@ -92,11 +92,11 @@ class Doctor:
         stop: ends `look` by _Interrupted.
         """
         self.node, self._executor, self._stop = node, executor, stop
-        self.values = values = parameters.declare(node, defaults_of())
+        self.values = values = parameter_values.declare(node, defaults_of())
         self.embodiment = robot = load_embodiment(values.embodiment)
         self._open = open_marks(robot.unsettled, settled_names(values.settled), robot.source)
         clock = self._clock = PlanClock(node)
-        inputs = Inputs(node, self.embodiment, parameters.observation(values))
+        inputs = Inputs(node, self.embodiment, parameter_values.observation(values))
         robot_state = RobotState(inputs, self.embodiment, clock, values)
         self._checks = RobotChecks.of(node, inputs, robot_state, robot, values)
         self._operator = OperatorWatches(node, values, lambda _reason: None)
@@ -332,7 +332,7 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
     behind = "a parameter of the node follows --ros-args: --ros-args -p"
     parser.instead = {
         f"--{name.replace('_', hyphen)}": f"{behind} {name}:=VALUE"
-        for name in parameters.TABLE
+        for name in TABLE
         for hyphen in "_-"
     }
     own = words[: words.index("--ros-args")] if "--ros-args" in words else words

@@ -21,7 +21,8 @@ from std_msgs.msg import Bool, Float64MultiArray  # noqa: E402
 
 from gr00t_ros.robot.files import load_embodiment  # noqa: E402
 from gr00t_ros.ros import qos  # noqa: E402
-from gr00t_ros.ros.parameters import DEFAULTS, check_change  # noqa: E402
+from gr00t_ros.ros.parameter_values import check_change  # noqa: E402
+from gr00t_ros.ros.parameters import DEFAULTS  # noqa: E402
 
 BLOCK = """
 contact:

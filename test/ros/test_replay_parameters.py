@@ -9,7 +9,8 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.motion.replay_settings import ReplaySettings
-from gr00t_ros.ros.parameters import DEFAULTS, TABLE, replay
+from gr00t_ros.ros.parameter_values import replay
+from gr00t_ros.ros.parameters import DEFAULTS, TABLE
 
 NUMBERS = sorted(
     name
