@@ -335,6 +335,9 @@ class JointSource(Source):
         }
         self._matter = {name for names in self._views for name in names} | set(commanded)
         self._problems: dict[str, str] = {}  # of the joints that matter, by name
+        self._unreadable = (
+            ""  # why the newest message cannot be read: of which joints it is, nobody knows
+        )
         self._heard_ns: int | None = None  # when the newest message came, usable or not
 
     def buffer_of(self, stream: Stream | Output) -> StampedBuffer:
@@ -345,7 +348,8 @@ class JointSource(Source):
     def problem_of(self, stream: Stream | Output) -> str:
         """Why the newest message about one of its joints cannot be used; empty if each can."""
         assert isinstance(stream, StateStream)
-        return next((self._problems[name] for name in stream.names if name in self._problems), "")
+        known = (self._problems[name] for name in stream.names if name in self._problems)
+        return self._unreadable or next(known, "")
 
     def behind(self, names: Sequence[str], allowed_ns: int) -> tuple[str, ...]:
         """Those of `names` whose last message came more than `allowed_ns` before the newest one.
@@ -370,8 +374,11 @@ class JointSource(Source):
                 self.received += 1
                 stamp_ns, reading = self._read(message)
             except ObservationError as error:  # of which joints it is cannot be known
-                self._note(self._matter, str(error))
+                self.refused += 1
+                self._unreadable = str(error)
+                self.problem = self._unreadable
                 continue
+            self._unreadable = ""
             assert isinstance(reading, JointReading)
             self._merge(stamp_ns, reading, now_ns)
         for names, buffer in self._views.items():
@@ -408,7 +415,7 @@ class JointSource(Source):
                 self._problems[name] = why
             else:
                 self._problems.pop(name, None)
-        self.problem = next(iter(self._problems.values()), "")
+        self.problem = self._unreadable or next(iter(self._problems.values()), "")
 
 
 def _advance(buffer: StampedBuffer, sample: Sample) -> None:

@@ -267,6 +267,11 @@ class Replay:
         return known and self.at_rest(now_ns)
 
     @property
+    def joint_names(self) -> tuple[str, ...]:
+        """Names of the plan's joints, in its order."""
+        return self._limits.names
+
+    @property
     def commands_at_rest(self) -> bool:
         """Whether enough zero windows of the commands were sent."""
         return self._commands.at_rest

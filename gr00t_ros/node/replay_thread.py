@@ -68,13 +68,17 @@ class ActiveWatches(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The session as of the last tick, for other threads."""
+    """The session as of the last tick, for other threads.
+
+    latched: a fault, also one whose stop is still under way.
+    """
 
     mode: Mode
     reason: str
     episode: int
     counts: SessionCounts
     at_rest: bool
+    latched: bool = False
     ahead: Ahead = Ahead("")
     unproven_stops: int = 0
     over_budget: int = 0
@@ -310,6 +314,7 @@ class ReplayThread:
             session.episode,
             counts,
             at_rest,
+            session.latched,
             replay.ahead,
             replay.unproven_stops,
             replay.over_budget,

@@ -392,7 +392,7 @@ class Configured:
     def latched(self) -> str:
         """The reason of a latched fault, which waits for ~/reset; empty if there is none."""
         snapshot = self.replay.snapshot
-        return snapshot.reason if snapshot.mode in FAULTED else ""
+        return snapshot.reason if snapshot.latched else ""
 
     def leave(self, leave: Leave) -> str:
         """Leave a pause or fault by calling `leave`; returns why it was refused, empty if done.

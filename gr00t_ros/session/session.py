@@ -36,6 +36,8 @@ _EVENT_TICKS = 100
 # A tick this long after the one before is a jump of plan time: two and a half refresh periods, and
 # the smallest value of the parameter clock_jump_s.
 _JUMP_NS = 50_000_000
+# Ticks without plan time, a second at 50 Hz, after which the clock stands, however slow it was.
+_STANDING = 50
 _SETTLING_REASON = "the controllers may still play an abandoned plan: try again in a second"
 _PAUSED_REASON = f"paused by the operator: {RESUME} to go on"
 
@@ -69,6 +71,7 @@ class Session:
     # The last tick.
     _now_ns: int = 0
     _time_runs: bool = True  # whether plan time advanced
+    _standing: int = 0  # ticks in a row in which it did not
 
     def __post_init__(self) -> None:
         self._abandonment = Abandonment(self.replay)
@@ -258,6 +261,15 @@ class Session:
             self._continue(Event.RESET, now_ns, held, "reset")
         return ""
 
+    @property
+    def latched(self) -> bool:
+        """Whether a fault waits for `reset`, also one whose stop is still under way."""
+        stops = self.mode is Mode.STOPPING and self._after_stop in (
+            Event.REST_FAULT,
+            Event.REST_LATCHED,
+        )
+        return stops or self.mode in FAULTED
+
     # Ticking: `tick`, publish, `keep`, at each refresh while `active`.
 
     def tick(self, now_ns: int, findings: Sequence[Finding], held: Held) -> Window | None:
@@ -275,6 +287,7 @@ class Session:
         # Do not publish while plan time is frozen: the robot's own clock may still run and would
         # see the window as late.
         self._time_runs, self._now_ns = now_ns > self._now_ns, now_ns
+        self._standing = 0 if self._time_runs else self._standing + 1
         findings = (*self._abandonment.overdue(now_ns, self.mode), *findings)
         self._pause_before_obstacle(now_ns)
         findings = self._abandonment.begin_if_diverged(now_ns, findings, held, self.mode)
@@ -376,10 +389,23 @@ class Session:
         """
         settled = self._abandonment.over(now_ns, held)
         still = self.settings.shadow or self._abandonment.still(now_ns, held)
+        if self.mode is Mode.STOPPING and not still:
+            # A simulation that stands moves nothing, and has no time in which to wait.
+            still = self._standing >= _STANDING or self._moved_by_others(now_ns, held)
         if self._abandonment.rest_unknown and self.mode is Mode.STOPPING:
             why = f"{self.reason}; and no controller tells what it holds since: look where it is"
             self._note_stop(Event.REST_FAULT, why)
         return settled and still
+
+    def _moved_by_others(self, now_ns: int, held: Held) -> bool:
+        """Whether the stop ends although the controllers move, because it is not our motion.
+
+        A fault then, but for a deactivation: nothing may go on by itself from a moving arm.
+        """
+        why = self._abandonment.moved_by_others(now_ns, held)
+        if why and self._after_stop is not Event.REST_INACTIVE:
+            self._note_stop(Event.REST_FAULT, f"{self.reason}; {why}" if self.reason else why)
+        return bool(why)
 
     def _all_at_rest(self, now_ns: int) -> bool:
         surely = self.replay.surely_at_rest(now_ns, SETTLED_NS)

@@ -51,14 +51,16 @@ class Abandonment:
         self._held: Held = None  # of the last tick: in the tick after a jump all inputs are empty
         self._held_seen = False  # since the activation: every controller publishes its state
         self._seen: Held = None  # it has moved by less than _SAME_RAD from there since `_moved_ns`
-        self._moved_ns = -SETTLED_NS
+        self._moved_ns: int | None = None  # None: it has not moved since the activation
+        self._ended_ns: int | None = None  # since when every window that was sent has ended
         self.rest_unknown = False
         """Set in the tick that ends a wait after a clock jump with no held position known."""
 
     def forget(self) -> None:
         """Forget what was before an activation."""
         self._abandoned = self._needs_held = self._held_seen = False
-        self._held = self._seen = None
+        self._held = self._seen = self._ended_ns = None
+        self._moved_ns = None
 
     @property
     def pending(self) -> bool:
@@ -129,7 +131,9 @@ class Abandonment:
         says less.
         """
         self._abandoned, self._on_time = True, on_time
-        self._moved_ns = min(self._moved_ns, now_ns)  # plan time may have run back
+        if self._moved_ns is not None:
+            self._moved_ns = min(self._moved_ns, now_ns)  # plan time may have run back
+        self._ended_ns = None
         left_ns = max(left_ns, self._replay.stop_ramp_left_ns(old_now_ns))
         # Wait at least until the held position is newer than this moment: it then shows whether the
         # arm still moves.
@@ -166,9 +170,27 @@ class Abandonment:
         A controller that missed a stop goes on with an earlier window. If one does not tell, they
         rest once each of the windows that were sent has ended.
         """
+        ended = self._replay.stop_ramp_left_ns(now_ns) == 0
+        self._ended_ns = (self._ended_ns or now_ns) if ended else None
         if held is None:
-            return self._replay.stop_ramp_left_ns(now_ns) == 0
-        return now_ns - self._moved_ns >= SETTLED_NS
+            return ended
+        return self._moved_ns is None or now_ns - self._moved_ns >= SETTLED_NS
+
+    def moved_by_others(self, now_ns: int, held: Held) -> str:
+        """What moves although every window has ended for long; empty if nothing does.
+
+        Ask it after `still`: another program commands the controllers, or their reference is that
+        of a sensor. No stop waits for that to end.
+        """
+        ended_ns = now_ns if self._ended_ns is None else self._ended_ns
+        if held is None or self._seen is None or now_ns - ended_ns < _UNKNOWN_NS:
+            return ""
+        joint = int(np.argmax(np.abs(held - self._seen)))
+        return (
+            f"{self._replay.joint_names[joint]}: what its controller holds still changes, "
+            f"{_UNKNOWN_NS / 1e9:.0f} s after the last window has ended: does another program "
+            "command it?"
+        )
 
     def next_may_begin(self, held: Held) -> bool:
         """Whether a pause may end: the controllers rest, and where is known if it must be."""

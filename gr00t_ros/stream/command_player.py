@@ -236,8 +236,8 @@ class PosePlayer:
 
     After the last window it goes on until the end effector is commanded to that window's last pose.
     A motion begins at the pose where the one before ended, unless the node's plan began elsewhere
-    since (further than `jump`), else where the plan began. The first pose of a window is where the
-    end effector would be if the windows before had come.
+    since (further than `jump`). Then, and for the first motion, it begins where the plan began, and
+    only with a window of the time before the plan moved.
     """
 
     def __init__(self, limits: PoseLimits) -> None:
@@ -259,24 +259,36 @@ class PosePlayer:
         window = _pose_window(message, self._limits, ros_offset_ns, now_ns)
         if isinstance(window, str):
             return window
-        origin = _origin(message)
+        origin = _origin(message, self._limits)
         if isinstance(origin, str):
             return origin
         with self._lock:
             if self._commanded is None:
-                self._commanded = self._begin(origin), now_ns, steady_ns
+                begin = self._begin(origin, window.poses[0])
+                if begin is None:
+                    return (
+                        "first pose: got a window that begins away from where its plan began, and "
+                        "the windows before did not come; expected one from the plan's begin on: "
+                        "pause the policy and resume it"
+                    )
+                self._commanded = begin, now_ns, steady_ns
             self._origin = origin
             self._window = window
             self._time.begin(now_ns, steady_ns)
             self.accepted += 1
         return None
 
-    def _begin(self, origin: Pose) -> Pose:
-        """Where a motion begins: where the end effector is, as far as this process knows."""
-        if self._left is None:
-            return origin
-        left, left_origin = self._left
-        return left if self._limits.near(left, origin) or _same(left_origin, origin) else origin
+    def _begin(self, origin: Pose, first: Pose) -> Pose | None:
+        """Where a motion begins: where the end effector is; None if this process cannot know.
+
+        A plan that has moved since it began, and of which this process played nothing, may have
+        been played by the process before it: then the end effector is not at the origin.
+        """
+        if self._left is not None:
+            left, left_origin = self._left
+            if self._limits.near(left, origin) or _same(left_origin, origin):
+                return left
+        return origin if _same(origin, first) else None
 
     def sample(self, now_ns: int, steady_ns: int) -> Floats | None:
         """(7,) as POSE_NAMES to command now; None: send nothing.
@@ -357,7 +369,7 @@ def _pose_window(
     return reason or _PoseWindow(times_ns, poses)
 
 
-def _origin(message: TrajectoryMessage) -> Pose | str:
+def _origin(message: TrajectoryMessage, limits: PoseLimits) -> Pose | str:
     """Where the plan of a window began, or why that is not told."""
     numbers = np.array(message.points[0].velocities, dtype=np.float64)
     if len(numbers) != len(POSE_NAMES) or not np.isfinite(numbers).all():
@@ -366,9 +378,11 @@ def _origin(message: TrajectoryMessage) -> Pose | str:
             "numbers, the pose where the plan began"
         )
     try:
-        return Pose(numbers[:3], matrix_from_quaternion(numbers[None, 3:])[0])
+        origin = Pose(numbers[:3], matrix_from_quaternion(numbers[None, 3:])[0])
     except RotationError as error:
         return f"velocities: {error}"
+    outside = _unfit_poses(limits, np.zeros(1, np.int64), (origin,))
+    return f"velocities, where the plan began: {outside}" if outside else origin
 
 
 def _unfit_poses(limits: PoseLimits, times_ns: NDArray[np.int64], poses: tuple[Pose, ...]) -> str:

@@ -136,3 +136,11 @@ def test_expressions_count_only_where_something_is_read():
     """Not in what a simulator finds inside of <gazebo>."""
     text = ARM.replace("</robot>", "<gazebo><link name='$(env A)'/><a b='${c}'/></gazebo></robot>")
     assert urdf_root(text, "arm.urdf").tag == "robot"
+
+
+@pytest.mark.parametrize("text", ["<{}", "<a {}", "<{}='", "</{}"])
+def test_a_name_without_an_end_is_read_once(text):
+    """A reader that tries each shorter name would stop every thread of the node for minutes."""
+    odd = text.format("a" * 1_000_000)
+    with pytest.raises(SettingsError):
+        urdf_root(odd, "/robot_description")

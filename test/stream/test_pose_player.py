@@ -2,6 +2,7 @@
 
 import math
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from scipy.spatial.transform import Rotation
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from gr00t_ros.motion.pose.course import PoseChunk, PoseCourse, PoseWindow
+from gr00t_ros.motion.pose.windows import Poses
 from gr00t_ros.node.outputs import WindowMessage, pose_message
 from gr00t_ros.robot.limits import PoseLimits
 from gr00t_ros.robot.rotation import Pose
@@ -232,6 +234,49 @@ def test_a_hand_that_was_moved_away_since_begins_where_the_plan_began():
         assert play(player, 1000, 2000)[-1] is None
         assert accept(player, high, 3000 * MS, origin=origin) is None
         assert player.sample(3000 * MS, 3000 * MS)[2] == pytest.approx(begin)
+
+
+def test_a_plan_in_motion_of_which_nothing_was_played_is_refused():
+    """The process before may have played it, or nobody has: where the hand is, is not known."""
+    player, below = PosePlayer(LIMITS), rising(z=0.29)[0]
+    assert "the windows before did not come" in accept(player, rising(), 1000 * MS, origin=below)
+    assert player.sample(1000 * MS, 1000 * MS) is None
+    assert accept(player, rising(), 1000 * MS) is None
+
+
+@pytest.mark.parametrize("moves_on", [False, True])
+def test_a_streamer_that_was_replaced_begins_where_the_hand_is(moves_on):
+    """The hand went away from where the plan began once; the new one has played nothing."""
+    poses = Poses([SimpleNamespace(name="hand", limits=LIMITS)], KNOT, 100 * MS, 400 * MS)
+    poses.start(0, {"hand": START})
+    way = [Pose(np.array([x, 0.0, 0.3]), np.eye(3)) for x in np.linspace(0.3, 0.6, 40)]
+    poses.follow({"hand": PoseChunk(0, 50 * MS, way)}, 0)
+    end = 3000 if not moves_on else 1500
+    for now in range(0, end * MS, KNOT):
+        windows = poses.windows(now, 0, True)
+        poses.keep()
+    if not moves_on:
+        hand = poses.pose("hand", end * MS)
+        assert hand.position[0] == pytest.approx(0.6)
+        poses.start(end * MS, {"hand": hand})
+        back = PoseChunk(end * MS, 50 * MS, way[::-1])
+        poses.follow({"hand": back}, end * MS)
+        windows = poses.windows(end * MS, 0, True)
+    made = windows["hand"]
+    player = PosePlayer(LIMITS)
+    reason = accept(player, made.poses, made.stamp_ns, origin=made.origin)
+    said = player.sample(made.stamp_ns, made.stamp_ns)
+    if moves_on:
+        assert "the windows before did not come" in reason and said is None
+    else:
+        assert reason is None and said[0] == pytest.approx(0.6)
+
+
+def test_a_plan_that_began_outside_the_box_is_refused():
+    """Nobody else checks what this process sends first."""
+    far = Pose(np.array([50.0, 0.0, -3.0]), np.eye(3))
+    reason = accept(PosePlayer(LIMITS), rising(), 1000 * MS, origin=far)
+    assert "where the plan began" in reason and "box" in reason
 
 
 @pytest.mark.parametrize("numbers", [[], [0.0] * 6, [math.nan] * 7, [0.4, 0.0, 0.3, 0, 0, 0, 0]])

@@ -43,7 +43,7 @@ class PoseChunk:
 class PoseWindow:
     """Poses at stamp_ns + k * knot_ns (plan clock); the last one stays.
 
-    origin: where the end effector was measured when the plan began, before any window of it.
+    origin: where the plan began, at rest, before any window of it.
     same_until_ns: plan time up to which they equal those of the window before.
     """
 
@@ -118,16 +118,9 @@ class PoseCourse:
         return bool(self._motions)
 
     def start(self, now_ns: int, held: Pose) -> None:
-        """Begin at rest at `held`, where the end effector is measured.
-
-        Raises PlanError if it is outside the box or not finite.
-        """
-        self.rest(now_ns, held)
+        """Begin at rest at `held`; raises PlanError if it is outside the box or not finite."""
+        self._motions = [self._follower.standing(held)]
         self._origin = held
-
-    def rest(self, now_ns: int, at: Pose) -> None:
-        """Rest at a pose that was commanded; the plan goes on from there. Errors as `start`."""
-        self._motions = [self._follower.standing(at)]
         self._first, self._chunk, self._repeats_left = now_ns // self._knot_ns, None, 0
         self._made, self._sent_ns, self._delay = None, now_ns, _Delay()
 
@@ -137,7 +130,7 @@ class PoseCourse:
         Sends no window for that.
         """
         if self._motions:
-            self.rest(now_ns, self._motions[-1].pose)
+            self.start(now_ns, self._motions[-1].pose)
 
     def judge(self, chunk: PoseChunk, now_ns: int) -> str:
         """Why the chunk must not be followed from now on; empty if it may."""

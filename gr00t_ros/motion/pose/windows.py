@@ -52,9 +52,8 @@ class Poses:
                 raise PlanError(f"output {name}: its end effector is not measured")
             held, limits = measured[name], self._outputs[name].limits
             if course.started and limits.near(sent := course.pose(now_ns), held):
-                course.rest(now_ns, sent)
-            else:
-                course.start(now_ns, held)
+                held = sent
+            course.start(now_ns, held)
         self.clearance.forget()
 
     def pose(self, name: str, now_ns: int) -> Pose:

@@ -39,7 +39,7 @@ _ATTRIBUTE: Final = re.compile(rf"({_NAME})[ \t\r\n]*=[ \t\r\n]*({_VALUE})")
 _TOKEN: Final = re.compile(
     rf"""(?P<skipped> <!--.*?--> | <!\[CDATA\[.*?\]\]> | <\?.*?\?> | <!(?!--|\[)[^\[>]*> )
     | </ (?P<end>{_NAME}) [ \t\r\n]* >
-    | < [ \t\r\n]* (?P<start>{_NAME})
+    | < [ \t\r\n]* (?P<start>{_NAME}) (?= [ \t\r\n/>] )
         (?P<attributes> (?: [ \t\r\n]* {_NAME} [ \t\r\n]*=[ \t\r\n]* (?:{_VALUE}) )* )
         [ \t\r\n]* (?P<empty> /? ) >
     | (?P<text> [^<]+ )""",

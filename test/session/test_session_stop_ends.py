@@ -1,0 +1,108 @@
+"""Every stop ends: however the controllers' held position changes, and whatever the clock did."""
+
+import numpy as np
+import pytest
+from session_rig import FAULT, MS, PAUSE, Rig
+
+from gr00t_ros.session.mode import Event, Mode
+
+LIMIT_S = 6.0
+"""Longer than any stop: the last window's ramp, and the wait for controllers that still move."""
+
+
+def drifting(rig, rate_rad_s):
+    """Another program moves the arm, or the reference is that of a sensor."""
+    rig.held = rig.session.replay.position(rig.now_ns) + rate_rad_s * rig.now_ns * 1e-9
+
+
+def noisy(rig, sigma_rad):
+    """The reference of a controller that copies what it measures."""
+    noise = np.random.default_rng(rig.now_ns % 2**32).normal(0.0, sigma_rad, len(rig.held))
+    rig.held = rig.session.replay.position(rig.now_ns) + noise
+
+
+MOVES = [
+    pytest.param(lambda rig: drifting(rig, 0.0005), id="drift"),
+    pytest.param(lambda rig: drifting(rig, 0.2), id="another program"),
+    pytest.param(lambda rig: noisy(rig, 1e-4), id="noise"),
+]
+
+
+def stopped(rig, move):
+    """Tick until the stop has ended; the mode that it ended in."""
+    for _ in range(round(LIMIT_S * 50)):
+        move(rig)
+        rig.tick()
+        if rig.mode is not Mode.STOPPING:
+            break
+    return rig.mode
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_a_pause_of_an_arm_that_others_move_ends_in_a_fault_with_the_joint(move):
+    """Nothing goes on by itself from a moving arm; no window is sent meanwhile."""
+    rig = Rig()
+    rig.moving()
+    rig.tick(PAUSE)
+    assert stopped(rig, move) is Mode.FAULT
+    assert "what its controller holds still changes" in rig.session.reason
+    assert any(name in rig.session.reason for name in rig.session.replay.joint_names)
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_a_deactivation_of_an_arm_that_others_move_ends_inactive(move):
+    """Somebody took over; that is what it is for."""
+    rig = Rig()
+    rig.moving()
+    rig.session.deactivate(rig.now_ns)
+    assert stopped(rig, move) in (Mode.WAITING, Mode.READY)
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_a_fault_is_latched_from_its_first_tick_on(move):
+    """So that a cleanup during its stop does not lose it, also after a deactivation."""
+    rig = Rig()
+    rig.moving()
+    rig.session.fault(rig.now_ns, "e-stop")
+    assert rig.session.latched and rig.mode is Mode.STOPPING
+    rig.session.deactivate(rig.now_ns)
+    assert rig.session.latched
+    assert stopped(rig, move) is Mode.FAULT_INACTIVE
+    assert rig.session.latched and "e-stop" in rig.session.reason
+
+
+@pytest.mark.parametrize("event", ["deactivate", "pause", "finding", "fault"])
+def test_a_stop_ends_after_a_simulation_that_began_anew_while_inactive(event):
+    """Plan time is earlier than that of the last motion."""
+    rig = Rig()
+    rig.now_ns += 1_000_000 * MS
+    rig.moving()
+    rig.session.deactivate(rig.now_ns)
+    assert stopped(rig, lambda rig: None) is not Mode.STOPPING
+    rig.now_ns = 5_000 * MS
+    rig.session.set_ready(True, "")
+    rig.session.activate(rig.now_ns, rig.held)
+    rig.tick()
+    if event == "finding":
+        rig.tick(FAULT)
+    elif event == "fault":
+        rig.session.fault(rig.now_ns, "e-stop")
+    else:
+        getattr(rig.session, event)(rig.now_ns)
+    assert stopped(rig, lambda rig: None) is not Mode.STOPPING
+
+
+def test_a_simulation_that_stands_at_rest_ends_a_stop():
+    """It is paused just after the arm came to rest: no plan time passes in which to wait."""
+    rig = Rig()
+    rig.moving()
+    rig.session.deactivate(rig.now_ns)
+    while not rig.session.replay.at_rest(rig.now_ns):
+        rig.held = rig.session.replay.position(rig.now_ns)
+        rig.tick()
+    assert rig.mode is Mode.STOPPING
+    for _ in range(100):
+        rig.session.tick(rig.now_ns, (), rig.held)
+        rig.session.keep()
+    assert rig.mode in (Mode.WAITING, Mode.READY)
+    assert rig.session._after_stop is Event.REST_INACTIVE
