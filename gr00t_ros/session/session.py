@@ -388,8 +388,9 @@ class Session:
         our plan that moves them.
         """
         settled = self._abandonment.over(now_ns, held)
-        still = self.settings.shadow or self._abandonment.still(now_ns, held)
-        if self.mode is Mode.STOPPING and not still:
+        still = self.mode is not Mode.STOPPING or self.settings.shadow
+        still = still or self._abandonment.still(now_ns, held)
+        if settled and not still:
             # A simulation that stands moves nothing, and has no time in which to wait.
             still = self._standing >= _STANDING or self._moved_by_others(now_ns, held)
         if self._abandonment.rest_unknown and self.mode is Mode.STOPPING:
@@ -443,6 +444,7 @@ class Session:
         self.mode, self._paused_by = advance(self.mode, Event.STOP), ""
         self._after_stop, self._has_chunk, self._healthy_ticks = after, False, 0
         self._stops_soon = False
+        self._abandonment.note_stop()
         return True
 
     def _pause_for(self, findings: Sequence[Finding], now_ns: int) -> None:

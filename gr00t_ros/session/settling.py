@@ -133,7 +133,6 @@ class Abandonment:
         self._abandoned, self._on_time = True, on_time
         if self._moved_ns is not None:
             self._moved_ns = min(self._moved_ns, now_ns)  # plan time may have run back
-        self._ended_ns = None
         left_ns = max(left_ns, self._replay.stop_ramp_left_ns(old_now_ns))
         # Wait at least until the held position is newer than this moment: it then shows whether the
         # arm still moves.
@@ -164,6 +163,10 @@ class Abandonment:
         elif _apart(held, self._seen):
             self._seen, self._moved_ns = held, now_ns
 
+    def note_stop(self) -> None:
+        """Note that a stop begins, or becomes graver: its wait begins anew."""
+        self._ended_ns = None
+
     def still(self, now_ns: int, held: Held) -> bool:
         """Whether the controllers move no more, by what they tell, not by the plan; after `over`.
 
@@ -179,8 +182,8 @@ class Abandonment:
     def moved_by_others(self, now_ns: int, held: Held) -> str:
         """What moves although every window has ended for long; empty if nothing does.
 
-        Ask it after `still`: another program commands the controllers, or their reference is that
-        of a sensor. No stop waits for that to end.
+        Ask it after `still`, of a plan that was not abandoned: another program commands the
+        controllers, or their reference is that of a sensor. No stop waits for that to end.
         """
         ended_ns = now_ns if self._ended_ns is None else self._ended_ns
         if held is None or self._seen is None or now_ns - ended_ns < _UNKNOWN_NS:
