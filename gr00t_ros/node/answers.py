@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from gr00t_ros.motion.guard import Verdict
 from gr00t_ros.msg import ActionChunk, ActionGroup, Exchange
-from gr00t_ros.node.queries import QueryReply, error_text
+from gr00t_ros.node.queries import QueryReply, Stamps, error_text
 from gr00t_ros.node.watches import RunningWatches
 from gr00t_ros.robot.actions import ActionKey
 from gr00t_ros.robot.embodiment import Embodiment
@@ -145,8 +145,8 @@ def exchange_message(embodiment: Embodiment, exchanged: Exchanged, server: str) 
         request=array("B", bytes(envelope.with_token(None))),
         reply=array("B", exchanged.reply),
     )
-    assert isinstance(exchanged.filled, int)  # a query returns the observation's stamp
-    message.header.stamp = to_time(exchanged.filled)
+    assert isinstance(exchanged.filled, Stamps)  # what a query's template was filled with
+    message.header.stamp = to_time(exchanged.filled.ros_ns)
     return message
 
 

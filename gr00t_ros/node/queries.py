@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,13 @@ class QueryReply:
     inference_ns: int
     marks: Marks | None = None
     """When what was done for it."""
+
+
+class Stamps(NamedTuple):
+    """When the observation of a request was made, ns of ROS time and of plan time."""
+
+    ros_ns: int
+    plan_ns: int
 
 
 class Queries:
@@ -163,9 +171,9 @@ class Queries:
     def _answer(self, episode: int, marks: Marks, followed: Followed | None) -> QueryReply:
         started_ns = self._clock.now_ns()
         fill = partial(self._fill, marks, followed)
-        (stamp_ros_ns, stamp_ns), action, inference_ns = self._link.query(fill, episode)
+        stamps, action, inference_ns = self._link.query(fill, episode)
         self.sent += 1
-        chunk = from_reply(self._embodiment, action, self.sent, episode, stamp_ns)
+        chunk = from_reply(self._embodiment, action, self.sent, episode, stamps.plan_ns)
         rolled_ns = 0 if self._rolling is None else self._rolling.by_ns
         chunk = replace(chunk, rolled_ns=rolled_ns, asked_ns=started_ns)
         now_ns = self._clock.now_ns()
@@ -173,12 +181,10 @@ class Queries:
         self.latencies.add("inference", inference_ns)
         self.latencies.add("end_to_end", now_ns - chunk.observed_ns)
         marks.sequence = chunk.sequence
-        return QueryReply(chunk, stamp_ros_ns, inference_ns, marks)
+        return QueryReply(chunk, stamps.ros_ns, inference_ns, marks)
 
-    def _fill(
-        self, marks: Marks, followed: Followed | None, template: RequestTemplate
-    ) -> tuple[int, int]:
-        """Write the newest observation into `template`; returns its stamp in ROS and plan time.
+    def _fill(self, marks: Marks, followed: Followed | None, template: RequestTemplate) -> Stamps:
+        """Write the newest observation into `template`; returns its stamps.
 
         Plan time by the offset of now: if ROS time is stepped while the server infers, the offset
         at the reply is another clock's.
@@ -201,7 +207,7 @@ class Queries:
         template.set_overlap(self._overlap(followed, stamp_ns))
         self.latencies.add("assemble", self._clock.now_ns() - started_ns)
         marks.encoded_ns = time.monotonic_ns()
-        return observation.stamp_ns, stamp_ns
+        return Stamps(observation.stamp_ns, stamp_ns)
 
     def _overlap(self, followed: Followed | None, stamp_ns: int) -> Overlap | None:
         """What the answer continues: the server's last answer, if that is what is followed.

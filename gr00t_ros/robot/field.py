@@ -37,7 +37,7 @@ MOST_LETTERS = 247
 """The longest name of a ROS topic or service: 255 of DDS, less 8 that rmw puts before it."""
 
 
-A_TOPIC = f"a ROS name such as /joint_states, of at most {MOST_LETTERS} letters"
+A_TOPIC = f"a ROS topic name such as /joint_states, of at most {MOST_LETTERS} letters"
 
 
 def is_topic(text: str) -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
-TOPIC = "expected a ROS name such as /joint_states, of at most 247 letters"
+TOPIC = "expected a ROS topic name such as /joint_states, of at most 247 letters"
 LONG = "/" + "a" * 300
 ROBOT = ("--embodiment", "desk6")
 STREAMER = "-p joints:=[a] -p window_topic:=w -p command_topic:=c".split()
