@@ -65,9 +65,10 @@ def repair(path: Path) -> Repaired | None:
     """Make a file whole with all messages that are whole in it; None if it holds no message.
 
     Raises BagError for a file that record/mcap_file did not write, and while it is written, and
-    OSError where there is no room for a new one; nothing is changed then.
+    OSError where there is no room for a new one, or it needs a repair and may not be written;
+    nothing is changed then.
     """
-    number = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    number = _opened(path)
     try:
         if holder := hold(number):
             raise BagError(f"{path}: is still recorded by {holder}: stop its recorder first")
@@ -102,6 +103,19 @@ def is_closed(path: Path) -> bool:
     return tail.endswith(MAGIC) and (opcode, length) == (FOOTER, 20) and start > 0
 
 
+def _opened(path: Path) -> int:
+    """The file, to be written if that is allowed: NFS knows no lock of one that can only be read."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _refuse_read_only(path: Path) -> None:
+    """Raise OSError for a file that may not be written, before anything of it is changed."""
+    os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+
+
 def _ended(path: Path, number: int, data: mmap.mmap, found: _Scan) -> Repaired:
     """The file with its end behind its chunks, which is written unless it stands there."""
     channels = [found.channels[number] for number in sorted(found.channels)]
@@ -109,12 +123,14 @@ def _ended(path: Path, number: int, data: mmap.mmap, found: _Scan) -> Repaired:
     file = McapFile.reopened(path, number, channels, chunks)
     changed = data[file.size :] != file.ending
     if changed:
+        _refuse_read_only(path)
         file.write_end()
     return Repaired(file, changed)
 
 
 def _made_anew(path: Path, data: mmap.mmap, found: _Scan) -> Repaired:
     """A new file of all messages, in place of the old one, which gets another name."""
+    _refuse_read_only(path)
     made = path.with_name(f"{path.name}.repaired")
     made.unlink(missing_ok=True)
     try:

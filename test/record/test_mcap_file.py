@@ -194,6 +194,32 @@ def test_without_room_for_a_new_file_nothing_is_changed(tmp_path, monkeypatch):
     assert path.read_bytes() == damaged and [one.name for one in tmp_path.iterdir()] == ["bag.mcap"]
 
 
+@pytest.mark.parametrize("why", [errno.EACCES, errno.EROFS])
+def test_a_file_that_may_not_be_written_is_whole_or_refused(tmp_path, monkeypatch, why):
+    """A dataset of somebody else, or a read-only disk: to look at a whole file writes nothing."""
+    path, real = tmp_path / "bag.mcap", os.open
+    write(path, 30).close()
+    whole = path.read_bytes()
+    damaged = whole[:700] + bytes(200) + whole[900:]
+
+    def read_only(name, flags, *args, **kwargs):
+        if flags & (os.O_RDWR | os.O_WRONLY):
+            raise OSError(why, os.strerror(why))
+        return real(name, flags, *args, **kwargs)
+
+    for data in (whole, whole[:-9], damaged):
+        path.write_bytes(data)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "open", read_only)
+            if data == whole:
+                assert (found := repair(path)) is not None and not found.changed
+            else:
+                with pytest.raises(OSError, match=os.strerror(why)):
+                    repair(path)
+        assert path.read_bytes() == data
+        assert [one.name for one in tmp_path.iterdir()] == ["bag.mcap"]
+
+
 def test_what_was_written_over_the_end_is_repaired(tmp_path):
     """The next chunk begins where the end of the file was: half of it may be there."""
     path = tmp_path / "bag.mcap"
