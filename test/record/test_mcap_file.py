@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -192,6 +193,25 @@ def test_without_room_for_a_new_file_nothing_is_changed(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         repair(path)
     assert path.read_bytes() == damaged and [one.name for one in tmp_path.iterdir()] == ["bag.mcap"]
+
+
+def most_bytes(path, count):
+    """The most memory that a look at a whole file of `count` messages takes, as Python counts."""
+    write(path, count, chunk=100).close()
+    tracemalloc.start()
+    try:
+        repaired = repair(path)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert repaired is not None and not repaired.changed
+    return most
+
+
+def test_a_whole_file_takes_no_memory_for_each_of_its_messages(tmp_path):
+    """Only what its index says of them, 16 bytes each: hours have millions of messages."""
+    few, many = (most_bytes(tmp_path / f"{count}.mcap", count) for count in (2000, 12000))
+    assert many - few < 10000 * 40, (many - few) / 10000
 
 
 @pytest.mark.parametrize("why", [errno.EACCES, errno.EROFS])
