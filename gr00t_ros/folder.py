@@ -1,15 +1,20 @@
 """Folders that must survive: files that are there whole or not at all, and one process at a time.
 
 What `write_whole` and `to_disk` have written is on the disk when they return: a power failure after
-that does not change it.
+that does not change it. Of the names in a folder that holds where its file system can be asked.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
+
+_NO_SYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP})
+"""What fsync of a folder says on vboxsf, 9p and some of FUSE: names cannot be waited for there."""
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -29,10 +34,21 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 def to_disk(path: Path) -> None:
-    """Wait until a file's content, or the names in a folder, are on the disk; raises OSError."""
-    number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    """Wait until a file's content, or the names in a folder, are on the disk; raises OSError.
+
+    Does not wait for a folder that may not be read, or whose file system cannot tell.
+    """
+    try:
+        number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError:
+        if not path.is_dir():
+            raise
+        return
     try:
         os.fsync(number)
+    except OSError as error:
+        if error.errno not in _NO_SYNC or not path.is_dir():
+            raise
     finally:
         os.close(number)
 

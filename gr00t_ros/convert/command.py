@@ -137,8 +137,8 @@ def _shortfall(facts: EpisodeFacts) -> str:
 
 def _nothing_to_do(named: Named, output: Path) -> str:
     return (
-        f"{output}: {named.episodes} episodes, {named.rows} rows; the conversion that was "
-        "interrupted had added these bags already, nothing was added again"
+        f"{output}: {named.episodes} episodes, {named.rows} rows; these bags are all in it "
+        "since the conversion that was interrupted, nothing was added again"
     )
 
 

@@ -139,6 +139,7 @@ def _convert(
 ) -> Result:
     staging, made = place.partial / "staged", place.made
     result, form, old = Result(), settings.form, None
+    given = [str(one.path.resolve()) for one in references]
     robot_file = _robot_file(embodiment, place.partial, progress)
     if settings.append:
         old = staged_of(place.output, place.partial / "old", form)
@@ -163,8 +164,7 @@ def _convert(
     result.contents = write_dataset(form, embodiment, folders, made, discarded, robot_file)
     if old is not None:
         old.refuse_other(result.contents)
-    added = [str(one.path.resolve()) for one in references]
-    place.give_name(added, len(result.contents.episodes), result.contents.frames)
+    place.give_name(given, len(result.contents.episodes), result.contents.frames)
     return result
 
 
@@ -175,7 +175,7 @@ def _new(
     new = []
     for one in references:
         try:
-            known = one.bag in bags
+            known = one.is_of(bags)
         except BagError:  # its conversion says so
             known = False
         if known:
@@ -277,8 +277,9 @@ def _work(job: ConversionJob) -> Done | str:
         shutil.rmtree(job.folder, ignore_errors=True)
         reference = job.reference
         parts = reference.load_parts() if job.gaps == SPLIT else reference.load_whole()
+        bag = reference.bag
         rows = [
-            stage(episode, job.folder / f"part_{number}", job.codec, reference.bag).length
+            stage(episode, job.folder / f"part_{number}", job.codec, bag).length
             for number, episode in enumerate(parts.episodes)
         ]
         job.folder.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ A gap refuses the episode or splits it; only a few rows at its beginning or end 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ from gr00t_ros.convert.observations import BagInputs, KeptPictures, Taken, in_ti
 from gr00t_ros.convert.pictures import BagPictures
 from gr00t_ros.convert.predicted import Predicted
 from gr00t_ros.dataset.episode import HUMAN, SOURCES, Episode
+from gr00t_ros.dataset.staged import Bag as KnownBag
 from gr00t_ros.errors import BagError, ObservationError, RotationError, SettingsError
 from gr00t_ros.graph.limits import TOPIC as DESCRIPTION
 from gr00t_ros.motion.chunk import to_reply
@@ -100,11 +102,35 @@ class EpisodeReference:
         return self.path.name
 
     @property
-    def bag(self) -> dict[str, str | int]:
+    def bag(self) -> KnownBag:
         """What tells its bag from every other one, wherever it lies; BagError without one."""
+        files, looks = self._looks()
+        content = hashlib.sha256()
+        try:
+            for path in files:
+                with path.open("rb") as file:
+                    content.update(hashlib.file_digest(file, "sha256").digest())
+        except OSError as error:
+            raise BagError(f"{self.path}: cannot be read: {error}") from error
+        return {**looks, "sha256": content.hexdigest()}
+
+    def is_of(self, bags: Sequence[KnownBag]) -> bool:
+        """Whether its bag is one of these; BagError without one.
+
+        Its content is read only where a bag looks the same: episodes in simulated time often do. A
+        bag whose content was not noted is told by its looks alone.
+        """
+        _, looks = self._looks()
+        alike = [one for one in bags if looks.items() <= one.items()]
+        bag = self.bag if alike else {}
+        return any(one.items() <= bag.items() for one in alike)
+
+    def _looks(self) -> tuple[tuple[Path, ...], KnownBag]:
+        """Its files, and what can be said of them without their content."""
         with open_bag(self.path) as bag:
             size = sum(one.stat().st_size for one in bag.files)
-            return {"file": bag.files[0].name, "start_ns": bag.start_ns, "bytes": size}
+            name = bag.files[0].name
+            return tuple(bag.files), {"file": name, "start_ns": bag.start_ns, "bytes": size}
 
     def load(self) -> Episode:
         """Read the episode; BagError for a gap in its rows, with where and how long."""

@@ -26,8 +26,9 @@ MARK: Final = "named.json"
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What got its name: the bags that a conversion added, and the size of the whole dataset.
+    """What got its name: the bags that a conversion was given, and the size of the whole dataset.
 
+    All of them are in the dataset: those that it had before too, so that the same command is known.
     exchanged: whether it got the name of an earlier dataset, which is OUTPUT.before then.
     """
 
@@ -58,8 +59,8 @@ class Place:
     def begin(self, bags: Sequence[Path], append: bool, resume: bool) -> Named | None:
         """Hold the place, clear up after a killed conversion, and refuse what is there already.
 
-        Returns what the killed one had finished if it had added all of these bags: nothing is left
-        to do. Raises SettingsError if it had added some of them, and while another one runs.
+        Returns what the killed one had finished if it was given all of these bags: nothing is left
+        to do. Raises SettingsError if it was given some of them, and while another one runs.
         """
         try:
             if not self.partial.is_dir():
@@ -142,14 +143,14 @@ class Place:
         if not self.output.exists():  # somebody moved it since
             self.clear()
             return None
-        added = [bag for bag in bags if str(bag.resolve()) in named.bags]
-        if added and len(added) < len(bags):
+        there = [bag for bag in bags if str(bag.resolve()) in named.bags]
+        if there and len(there) < len(bags):
             raise SettingsError(
-                f"{', '.join(map(str, added)):.1000}: in {self.output} already, added by a "
+                f"{', '.join(map(str, there)):.1000}: in {self.output} already, since a "
                 "conversion that was interrupted after that: give only the others"
             )
         self._remove_rest(named)
-        return named if added else None
+        return named if there else None
 
     def _named(self) -> Named:
         """What the mark says; SettingsError where it cannot be read."""

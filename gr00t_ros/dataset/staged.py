@@ -27,7 +27,10 @@ from gr00t_ros.robot.data_file import read_json
 ROWS: Final = "rows.parquet"
 FACTS: Final = "facts.json"
 Bag = dict[str, str | int]
-"""What tells one bag from every other one: the name of its file, its start, its size."""
+"""What tells one bag from every other one: the name of its file, its start, size and SHA-256.
+
+An earlier version noted no SHA-256.
+"""
 _SAMPLED: Final = 100  # pictures of a camera whose levels are counted
 
 

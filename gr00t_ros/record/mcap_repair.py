@@ -65,9 +65,10 @@ def repair(path: Path) -> Repaired | None:
     """Make a file whole with all messages that are whole in it; None if it holds no message.
 
     Raises BagError for a file that record/mcap_file did not write, and while it is written, and
-    OSError where there is no room for a new one; nothing is changed then.
+    OSError where there is no room for a new one, or it needs a repair and may not be written;
+    nothing is changed then.
     """
-    number = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    number = _opened(path)
     try:
         if holder := hold(number):
             raise BagError(f"{path}: is still recorded by {holder}: stop its recorder first")
@@ -79,7 +80,7 @@ def repair(path: Path) -> Repaired | None:
             if data[: len(BEGIN)] != BEGIN:
                 raise BagError(f"{path}: was not written by gr00t record: see mcap recover")
             found = _Scan(data)
-            if not any(part.messages for part in found.parts):
+            if not any(part.holds_messages for part in found.parts):
                 return None
             if found.is_whole:
                 return _ended(path, number, data, found)
@@ -102,6 +103,19 @@ def is_closed(path: Path) -> bool:
     return tail.endswith(MAGIC) and (opcode, length) == (FOOTER, 20) and start > 0
 
 
+def _opened(path: Path) -> int:
+    """The file, to be written if that is allowed: NFS locks none that is open for reading alone."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _refuse_read_only(path: Path) -> None:
+    """Raise OSError for a file that may not be written, before anything of it is changed."""
+    os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+
+
 def _ended(path: Path, number: int, data: mmap.mmap, found: _Scan) -> Repaired:
     """The file with its end behind its chunks, which is written unless it stands there."""
     channels = [found.channels[number] for number in sorted(found.channels)]
@@ -109,18 +123,20 @@ def _ended(path: Path, number: int, data: mmap.mmap, found: _Scan) -> Repaired:
     file = McapFile.reopened(path, number, channels, chunks)
     changed = data[file.size :] != file.ending
     if changed:
+        _refuse_read_only(path)
         file.write_end()
     return Repaired(file, changed)
 
 
 def _made_anew(path: Path, data: mmap.mmap, found: _Scan) -> Repaired:
     """A new file of all messages, in place of the old one, which gets another name."""
+    _refuse_read_only(path)
     made = path.with_name(f"{path.name}.repaired")
     made.unlink(missing_ok=True)
     try:
         file = McapFile(made)
         for part in found.parts:
-            for one in part.messages:
+            for one in found.messages(part):
                 file.write(found.channels[one.number], one.time_ns, data[one.begin : one.end])
         file.close()
         kept = _second_name(path)
@@ -156,12 +172,21 @@ class _Message:
 
 @dataclass(slots=True)
 class _Part:
-    """What was found in one chunk; `chunk` if it is whole. end: of the records in order."""
+    """What was found in one chunk. end: of the records in order.
 
+    chunk: if it is whole, and `messages` is empty then. Most files are whole and nobody needs their
+    messages: they would take 190 bytes each, and an episode of some hours has millions.
+    """
+
+    place: int = 0
     messages: list[_Message] = field(default_factory=list)
     taken: int = 0
     end: int = 0
     chunk: WholeChunk | None = None
+
+    @property
+    def holds_messages(self) -> bool:
+        return bool(self.messages or (self.chunk is not None and self.chunk.indices))
 
     def add(self, message: _Message) -> None:
         self.messages.append(message)
@@ -198,6 +223,13 @@ class _Scan:
         """Whether all chunks are there and whole, so that their channels are numbered from 1 on."""
         numbered = sorted(self.channels) == list(range(1, len(self.channels) + 1))
         return numbered and all(part.chunk is not None for part in self.parts)
+
+    def messages(self, part: _Part) -> list[_Message]:
+        """Where the messages of a part are; of a whole chunk they are walked again."""
+        if part.chunk is None:
+            return part.messages
+        begin = part.place + CHUNK_HEAD.size
+        return self._walk(part.place, begin + part.chunk.size).messages
 
     def _is_end(self, place: int) -> bool:
         """Whether no chunk was there, only an end of the file, of which a part may be missing."""
@@ -237,9 +269,8 @@ class _Scan:
         if data[found.end : found.end + len(index)] != index:
             return None
         _, _, start_ns, end_ns, *_ = CHUNK_HEAD.unpack_from(data, place)
-        found.chunk = WholeChunk(size, (start_ns, end_ns), indices)
-        found.end += len(index)
-        return found
+        whole = WholeChunk(size, (start_ns, end_ns), indices)
+        return _Part(place, end=found.end + len(index), chunk=whole)
 
     def _walk(self, place: int, end: int) -> _Part:
         """The records of the chunk at a place, in order, up to the first one that is not whole."""

@@ -301,6 +301,34 @@ def test_no_episode_is_appended_twice(recording, tmp_path, capsys, known):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["another", "out"]
 
 
+def of_the_same_looks(recording, folder):
+    """Another episode whose bag has the name, the start and the size of the recording's first."""
+    messages = [*streams(1.5), *by_policy(1.5)]
+    for topic, _, message in messages:
+        if topic == "/tool_pose":
+            message.pose.position.y = 0.5
+    other = write_episode(folder, 0, messages, seconds=1.5)
+    pairs = zip(other.iterdir(), (recording / other.name).iterdir(), strict=True)
+    assert all((a.name, a.stat().st_size) == (b.name, b.stat().st_size) for a, b in pairs)
+    return other
+
+
+@pytest.mark.parametrize("noted", [True, False], ids=["with its content", "made earlier"])
+def test_a_bag_is_known_by_its_content_where_that_was_noted(recording, tmp_path, capsys, noted):
+    """In simulated time each episode begins at the same time, and pictures have one size."""
+    output, other = tmp_path / "out", of_the_same_looks(recording, tmp_path / "other")
+    assert convert(recording / "episode_000000", output) == 0
+    if not noted:
+        listed = output / "meta" / "episodes.jsonl"
+        row = json.loads(listed.read_text())
+        del row["bag"]["sha256"]
+        listed.write_text(json.dumps(row) + "\n")
+    capsys.readouterr()
+    assert convert(other, output, "--append") == 0
+    assert ("not added again" in capsys.readouterr().out) is not noted
+    assert len(LeRobotDataset(output).lengths) == 1 + noted
+
+
 def refuse_append(bag, output, capsys, said):
     """It is refused with these words, and nothing of the dataset is changed."""
     before = content(output)
@@ -478,24 +506,26 @@ MOMENTS = {
 }
 
 
+@pytest.mark.parametrize("first", [2, 0], ids=["new ones", "with those that are there"])
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_an_append_that_is_killed_at_any_moment_adds_its_episodes_once(
-    recording, tmp_path, capsys, monkeypatch, moment
+    recording, tmp_path, capsys, monkeypatch, moment, first
 ):
     """The same command again, then what it advises; nothing is left beside the dataset."""
     kept = [str(recording / f"episode_{number:06d}") for number in range(3)]
     whole, output = tmp_path / "whole", tmp_path / "out"
+    append = ["convert", *kept[first:], "--output", str(output), "--workers", "1", "--append"]
     for bags, folder in ((kept, whole), (kept[:2], output)):
         assert main(["convert", *bags, "--output", str(folder), "--workers", "1"]) == 0
     with monkeypatch.context() as patch, pytest.raises(Killed):
         kill_at(patch, *MOMENTS[moment])
-        convert(kept[2], output, "--append")
+        main(append)
     capsys.readouterr()
-    status = convert(kept[2], output, "--append")
+    status = main(append)
     told = capsys.readouterr()
     if list(MOMENTS).index(moment) < 2:
         assert status == 2 and "--resume goes on with it" in told.err and output.is_dir()
-        assert convert(kept[2], output, "--append", "--resume") == 0
+        assert main([*append, "--resume"]) == 0
     else:
         assert status == 0 and "3 episodes, 48 rows" in told.out and "not" not in told.err
         assert "nothing was added again" in told.out

@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -192,6 +193,51 @@ def test_without_room_for_a_new_file_nothing_is_changed(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         repair(path)
     assert path.read_bytes() == damaged and [one.name for one in tmp_path.iterdir()] == ["bag.mcap"]
+
+
+def most_bytes(path, count):
+    """The most memory that a look at a whole file of `count` messages takes, as Python counts."""
+    write(path, count, chunk=100).close()
+    tracemalloc.start()
+    try:
+        repaired = repair(path)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert repaired is not None and not repaired.changed
+    return most
+
+
+def test_a_whole_file_takes_no_memory_for_each_of_its_messages(tmp_path):
+    """Only what its index says of them, 16 bytes each: hours have millions of messages."""
+    few, many = (most_bytes(tmp_path / f"{count}.mcap", count) for count in (2000, 12000))
+    assert many - few < 10000 * 40, (many - few) / 10000
+
+
+@pytest.mark.parametrize("why", [errno.EACCES, errno.EROFS])
+def test_a_file_that_may_not_be_written_is_whole_or_refused(tmp_path, monkeypatch, why):
+    """A dataset of somebody else, or a read-only disk: to look at a whole file writes nothing."""
+    path, real = tmp_path / "bag.mcap", os.open
+    write(path, 30).close()
+    whole = path.read_bytes()
+    damaged = whole[:700] + bytes(200) + whole[900:]
+
+    def read_only(name, flags, *args, **kwargs):
+        if flags & (os.O_RDWR | os.O_WRONLY):
+            raise OSError(why, os.strerror(why))
+        return real(name, flags, *args, **kwargs)
+
+    for data in (whole, whole[:-9], damaged):
+        path.write_bytes(data)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "open", read_only)
+            if data == whole:
+                assert (found := repair(path)) is not None and not found.changed
+            else:
+                with pytest.raises(OSError, match=os.strerror(why)):
+                    repair(path)
+        assert path.read_bytes() == data
+        assert [one.name for one in tmp_path.iterdir()] == ["bag.mcap"]
 
 
 def test_what_was_written_over_the_end_is_repaired(tmp_path):
