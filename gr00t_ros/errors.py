@@ -28,6 +28,7 @@
         ├── DeadlineError      no answer before the deadline
         ├── RefusedError       a generation, token or modality that cannot work
         └── RemoteError        the server answered with an error text
+            └── ResetError     it answered a reset so
 
 Every message states the place, the value found and the value expected.
 """
@@ -177,3 +178,7 @@ class RemoteError(SidecarError):
     def __init__(self, message: str, server_text: str | None = None) -> None:
         super().__init__(message)
         self.server_text = message if server_text is None else server_text
+
+
+class ResetError(RemoteError):
+    """The policy server answered a reset with an error: it has no reset, or that failed."""

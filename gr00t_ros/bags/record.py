@@ -22,7 +22,7 @@ from gr00t_ros.bags.message_types import message_class, typestore
 from gr00t_ros.bags.verb import answer, parser_of
 from gr00t_ros.command_line import DONE, NO
 from gr00t_ros.errors import BagError
-from gr00t_ros.ros.process import checked_name, run_node
+from gr00t_ros.ros.process import checked_topic, run_node
 
 VERSION = 9
 """Version of the bag format: that of ROS 2 Jazzy."""
@@ -65,7 +65,7 @@ class BagRecorder(Node):
     def __init__(self, options: argparse.Namespace) -> None:
         """Create the bag; Gr00tError if it exists, rosbags is missing, or a topic has no name."""
         for topic in options.topics:
-            checked_name("--topics", topic)
+            checked_topic("--topics", topic)
         self._writer = open_writer(options.out, options.mcap)
         clock = Parameter("use_sim_time", value=options.use_sim_time)
         super().__init__("gr00t_bag_recorder", parameter_overrides=[clock])

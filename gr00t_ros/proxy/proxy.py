@@ -36,12 +36,12 @@ log = logging.getLogger(__name__)
 class ProxySettings:
     """Where the proxy listens, which server is behind it, and its limits.
 
-    connect_ms: how long a request waits for a connection to the server. max_reply_bytes: for each
-    row of a batch. receive_ms: a client is disconnected when its machine or cable is silent, or it
-    reads no reply, for that long. pictures: changes what is forwarded. upstream_keys: connect to
-    the server by CURVE, as a client. max_memory_bytes: of this process, beyond what it begins with;
-    above it all clients are disconnected and may connect again, since ZeroMQ's own queues have no
-    limit (front.py).
+    connect_ms: how long a request waits for a connection to the server, once its name has been
+    looked up. max_reply_bytes: for each row of a batch. receive_ms: a client is disconnected when
+    its machine or cable is silent, or it reads no reply, for that long. pictures: changes what is
+    forwarded. upstream_keys: connect to the server by CURVE, as a client. max_memory_bytes: of this
+    process, beyond what it begins with; above it all clients are disconnected and may connect
+    again, since ZeroMQ's own queues have no limit (front.py).
     """
 
     upstream: str
@@ -70,6 +70,7 @@ class Proxy:
         self.core = ProxyCore(
             settings.limits, settings.token, settings.upstream_token, settings.pictures
         )
+        self._connect_ns = settings.connect_ms * 1_000_000
         self._unreachable_ns: int | None = None
         self._context, self._wake = zmq.Context(), Wake()
         try:
@@ -165,11 +166,15 @@ class Proxy:
 
     def _overdue(self, now_ns: int) -> str | None:
         """Give up the exchange if the server is not reachable or takes too long."""
-        if not self._upstream.is_unsent:
+        if not self._upstream.is_unsent or self._upstream.is_looking_up:
             self._unreachable_ns = None
-        elif self._unreachable_ns is not None and now_ns >= self._unreachable_ns:
+        elif self._unreachable_ns is None:  # the look-up has ended
+            self._unreachable_ns = now_ns + self._connect_ns
+        elif now_ns >= self._unreachable_ns:
             return self._upstream.give_up(UNREACHABLE)
         if self.core.is_late(now_ns):
+            if self._upstream.is_looking_up:
+                return self._upstream.give_up(f"{UNREACHABLE}: its name is still being looked up")
             late = f"the policy server did not answer in {self._settings.limits.deadline_ms} ms"
             return self._upstream.give_up(late)
         return None
@@ -179,7 +184,7 @@ class Proxy:
         if frame is None:
             return
         self._upstream.send(frame)
-        self._unreachable_ns = now_ns + self._settings.connect_ms * 1_000_000
+        self._unreachable_ns = now_ns + self._connect_ns
 
     def _reply(self, *replies: ProxyReply) -> None:
         for reply in replies:

@@ -3,7 +3,8 @@
 A REQ socket that is closed with LINGER 0 after every failure and replaced for the next request, so
 that a stale reply is never taken for an answer. Each goes where the server's name points then: a
 container that is made anew has another address under its name, and its old one may be another
-server's. A look-up blocks, so it has a thread of its own. Use everything else from one thread.
+server's. A look-up blocks, so it has a thread of its own; one that ends after its request was given
+up serves the next request. Use everything else from one thread.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ UNREACHABLE: Final = "the policy server cannot be reached by the proxy"
 
 _RECONNECT_MS: Final = 100
 _LOOK_UP_NS: Final = 5_000_000_000
+_FRESH_NS: Final = 5_000_000_000  # longer than a node waits between two tries (watch/server.py)
 
 
 class Upstream:
@@ -70,9 +72,10 @@ class Upstream:
 
     def progress(self) -> bytes | str | None:
         """Do what is possible now; return the reply, or a text why none will come, or None."""
-        found = self._name.found()
-        if self._line is None and self._unsent is not None and found is not None:
-            why = found if isinstance(found, str) else self._try_open(found)
+        self._name.silence()
+        if self.is_looking_up:
+            found = self._name.take()
+            why = self._try_open(found) if isinstance(found, tuple) else found
             if why:
                 return self.give_up(why)
         if self._line is None:
@@ -100,6 +103,11 @@ class Upstream:
     def is_unsent(self) -> bool:
         """Whether a frame waits for a connection to the server."""
         return self._unsent is not None
+
+    @property
+    def is_looking_up(self) -> bool:
+        """Whether a frame waits for the look-up of the server's name."""
+        return self._unsent is not None and self._line is None
 
     def give_up(self, why: str) -> str:
         """End the present exchange; its reply, if one comes, is never read."""
@@ -158,12 +166,17 @@ class _Name:
         self._address = address
         self._is_under_way = False
         self._found: tuple[str, ...] | str | None = None
+        self._found_ns = 0
         self.bell, self._ring = socket.socketpair()
         self.bell.setblocking(False)
 
     def look_up(self) -> None:
-        """Begin a look-up; one that is still under way will do."""
+        """Begin a look-up, unless one is under way or has ended well a moment ago, unused."""
         if self._is_under_way:
+            return
+        age_ns = time.monotonic_ns() - self._found_ns
+        if isinstance(self._found, tuple) and age_ns < _FRESH_NS:
+            self._sound()
             return
         self._is_under_way, self._found = True, None
         try:
@@ -171,11 +184,20 @@ class _Name:
         except RuntimeError as error:  # the system has no thread for it
             self._end(f"{UNREACHABLE}: {error}")
 
-    def found(self) -> tuple[str, ...] | str | None:
-        """Return the numeric addresses, or a text why there are none; None: not known yet."""
+    def take(self) -> tuple[str, ...] | str | None:
+        """Return the numeric addresses, or a text why there are none; None: not known yet.
+
+        They are given once: where they lead to nobody, the next look-up may find others.
+        """
+        if self._is_under_way:
+            return None
+        found, self._found = self._found, None
+        return found
+
+    def silence(self) -> None:
+        """Make the bell unreadable until the next look-up ends."""
         with contextlib.suppress(BlockingIOError):
             self.bell.recv(16)
-        return self._found
 
     def close(self) -> None:
         """Release the bell; a look-up that is under way ends by itself."""
@@ -189,7 +211,11 @@ class _Name:
             self._end(f"{UNREACHABLE}: {error}")
 
     def _end(self, found: tuple[str, ...] | str) -> None:
-        self._found, self._is_under_way = found, False
+        self._found, self._found_ns = found, time.monotonic_ns()
+        self._is_under_way = False  # last: the other thread reads the rest after it
+        self._sound()
+
+    def _sound(self) -> None:
         with contextlib.suppress(OSError):  # closed
             self._ring.send(b"\0")
 

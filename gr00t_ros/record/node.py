@@ -46,7 +46,14 @@ from gr00t_ros.ros import qos
 from gr00t_ros.ros.diagnostics import entry
 from gr00t_ros.ros.node_help import missing_robot
 from gr00t_ros.ros.periodic import PeriodicThread
-from gr00t_ros.ros.process import checked_name, declared, ranged, refuse_unknown, run_node
+from gr00t_ros.ros.process import (
+    checked_name,
+    checked_topic,
+    declared,
+    ranged,
+    refuse_unknown,
+    run_node,
+)
 from gr00t_ros.session.mode import AT_REST, MOVING, Mode
 from gr00t_ros.srv import SetInstruction
 
@@ -96,7 +103,7 @@ class RecordNode(Node):
         policy = checked_name("parameter policy_node", self._text("policy_node"))
         self.policy_name = self._full_name(policy)
         for topic in self._text("topics").split():
-            checked_name("parameter topics", topic)
+            checked_topic("parameter topics", topic)
         folder, by = Path(self._text("folder")), self._text("episodes")
         if not self._text("folder"):
             raise SettingsError("parameter folder: got nothing, expected the recording's folder")

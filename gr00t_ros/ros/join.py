@@ -86,7 +86,11 @@ def check_domain() -> None:
 
 
 def _as_rcl_reads(text: str) -> int:
-    """The number in `text` as C's strtoul reads it with base 0; -1 for none."""
+    """The number that `text` is, as rcl reads it: with C's prefixes 0x and 0; -1 for none.
+
+    rcl also joins domain 10 for ``10abc`` and 4 for ``4.2``, by their first digits (domain_id.c).
+    That is no number here: a misprint must not join the domain of another robot.
+    """
     digits = text.strip().lower()
     base = 16 if digits.startswith("0x") else 8 if digits.startswith("0") else 10
     try:

@@ -31,12 +31,14 @@ from rclpy.exceptions import (
     ParameterUninitializedException,
 )
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.expand_topic_name import expand_topic_name
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.utilities import remove_ros_args
+from rclpy.validate_full_topic_name import validate_full_topic_name
 
 from gr00t_ros.errors import Gr00tError, SettingsError, ThreadError
-from gr00t_ros.robot.field import A_TOPIC, is_topic
+from gr00t_ros.robot.field import A_TOPIC, MOST_LETTERS, is_topic
 from gr00t_ros.robot.files import read_yaml
 from gr00t_ros.ros.join import join_as_node
 from gr00t_ros.ros.node_help import NodeHelp, as_parameters, asks_for_help, corrected
@@ -179,10 +181,28 @@ def ranged(default: float, low: float, high: float, meaning: str) -> ParameterDe
 
 
 def checked_name(place: str, name: str) -> str:
-    """`name`, if a ROS topic or node can have it; else SettingsError with its `place`."""
+    """`name`, if a ROS node can have it; else SettingsError with its `place`."""
     if not is_topic(name):
-        raise SettingsError(f"{place}: got {name!r:.80}, expected {A_TOPIC}")
+        raise _no_name(place, name)
     return name
+
+
+def checked_topic(place: str, name: str) -> str:
+    """`name`, if ROS takes it for a topic, as ``~/x`` and ``{node}/x`` too; else SettingsError.
+
+    The rules are rcl's own; an embodiment's file has no node that a private name could belong to.
+    """
+    try:
+        validate_full_topic_name(expand_topic_name(name, "node", "/namespace"))
+    except (NameValidationException, TypeError, ValueError):  # TypeError: it is no Unicode
+        raise _no_name(place, name) from None
+    if len(name) > MOST_LETTERS:
+        raise _no_name(place, name)
+    return name
+
+
+def _no_name(place: str, name: str) -> SettingsError:
+    return SettingsError(f"{place}: got {name!r:.80}, expected {A_TOPIC}")
 
 
 WAKE_S = 0.25

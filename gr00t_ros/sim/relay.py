@@ -26,7 +26,7 @@ from trajectory_msgs.msg import JointTrajectory
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.node_help import NodeHelp
-from gr00t_ros.ros.process import checked_name, declared, run_node
+from gr00t_ros.ros.process import checked_topic, declared, run_node
 from gr00t_ros.sim.controller import ControllerState
 from gr00t_ros.sim.sensors import SENSOR_OUT
 from gr00t_ros.srv import InjectFault
@@ -245,9 +245,12 @@ class RelayNode(Node):
         for parameter, (message_type, defaults) in STREAMS.items():
             topics = self._declared(parameter, defaults, _meaning(message_type))
             for topic in filter(None, topics):
-                checked_name(f"parameter {parameter}", topic)
-                checked_name("parameter source_prefix", f"{prefix}{topic}")
-                self._relay(message_type, str(prefix), topic)
+                checked_topic(f"parameter {parameter}", topic)
+                # The prefix cannot stand before a name that ROS has yet to expand.
+                unfinished = topic.startswith("~") or "{" in topic
+                name = self.resolve_topic_name(topic, only_expand=True) if unfinished else topic
+                checked_topic("parameter source_prefix", f"{prefix}{name}")
+                self._relay(message_type, str(prefix), name)
         self._timer = self.create_timer(
             DELAY_RESOLUTION_S, self._publish_due, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )

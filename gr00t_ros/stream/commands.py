@@ -30,7 +30,7 @@ from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.diagnostics import entry
 from gr00t_ros.ros.node_help import NodeHelp, missing_robot
 from gr00t_ros.ros.periodic import PeriodicThread
-from gr00t_ros.ros.process import checked_name, declared, ranged, refuse_unknown, run_node
+from gr00t_ros.ros.process import checked_topic, declared, ranged, refuse_unknown, run_node
 from gr00t_ros.ros.pulled import PulledSubscription
 from gr00t_ros.ros.windows import command_stamp, to_time
 from gr00t_ros.stream.command_player import LAST_SENT, LEAVE_S
@@ -90,7 +90,7 @@ class CommandStreamer(Node):
                 f"embodiment {robot.source}: got outputs of joints only, expected one of commands "
                 "or poses: gr00t stream joints plays joints"
             )
-        windows = checked_name("parameter windows", _text(self, "windows"))
+        windows = checked_topic("parameter windows", _text(self, "windows"))
         self._clock_of_plan = PlanClock(self)
         self._streams = [
             self._stream(output, f"{windows}/{output.name}", robot) for output in robot.streamed

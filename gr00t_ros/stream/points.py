@@ -23,7 +23,7 @@ from std_msgs.msg import ByteMultiArray, Float64, Float64MultiArray
 
 from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.ros import qos
-from gr00t_ros.ros.process import checked_name, declared, ranged, refuse_unknown
+from gr00t_ros.ros.process import checked_topic, declared, ranged, refuse_unknown
 from gr00t_ros.ros.pulled import PulledSubscription
 from gr00t_ros.stream.unitree import ArmCommand, ArmWeight, Gains, another_clock, goal
 from gr00t_ros.wire.codec import decode, encode
@@ -124,7 +124,7 @@ def declare_settings(node: Node) -> StreamerSettings:
     values |= {name: str(node.get_parameter(name).value) for name in _TOPICS}
     for name in ("window_topic", "command_topic", *_TOPICS):
         if values[name]:
-            checked_name(f"parameter {name}", values[name])
+            checked_topic(f"parameter {name}", values[name])
     joints = tuple(values.pop("joints"))
     if values["command_type"] not in POINTS:
         got = values["command_type"]

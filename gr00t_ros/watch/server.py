@@ -19,6 +19,7 @@ from gr00t_ros.errors import (
     DeadlineError,
     RefusedError,
     RemoteError,
+    ResetError,
     UnreachableError,
     WireError,
 )
@@ -71,7 +72,14 @@ OTHER = ErrorKind(
     "any other text", Outlook.PASSES, r"", "look into the policy server's log, restart it"
 )
 
-KINDS: tuple[ErrorKind, ...] = (
+_REQUEST = ErrorKind(
+    "request",
+    Outlook.PERSON,
+    r"^Unknown endpoint|unexpected keyword argument|must be a mapping"
+    r"|is not forwarded by this proxy|^request\b|^got a request of|held a secret",
+    "is this the policy server of a GR00T generation that docs/sidecar.md names?",
+)
+_ANY_ENDPOINT: tuple[ErrorKind, ...] = (
     ErrorKind(
         "busy",
         Outlook.PASSES,
@@ -91,6 +99,10 @@ KINDS: tuple[ErrorKind, ...] = (
         "start the policy server behind the proxy; if it runs, see its log and the proxy's",
     ),
     ErrorKind("token", Outlook.PERSON, r"^Unauthorized", "check the api token"),
+)
+
+KINDS: tuple[ErrorKind, ...] = (
+    *_ANY_ENDPOINT,
     WANTS_FLAT,
     WANTS_NESTED,
     ErrorKind(
@@ -111,28 +123,49 @@ KINDS: tuple[ErrorKind, ...] = (
         r"|^Language batch item|not found in state dict",
         _FILE,
     ),
-    ErrorKind(
-        "request",
-        Outlook.PERSON,
-        r"^Unknown endpoint|unexpected keyword argument|must be a mapping"
-        r"|is not forwarded by this proxy|^request\b|^got a request of|held a secret",
-        "is this the policy server of a GR00T generation that docs/sidecar.md names?",
-    ),
+    _REQUEST,
     ErrorKind("missing key", Outlook.PERSON, r"^'[^']*'$", _FILE),
     OTHER,
 )
 """The first row that matches is used; the last row matches every text."""
 
+RESET_KINDS: tuple[ErrorKind, ...] = (
+    *_ANY_ENDPOINT,
+    ErrorKind(
+        "reset without options",
+        Outlook.PERSON,
+        r"unexpected keyword argument 'options'",
+        "its reset takes no options: clear robot_id, if no other robot asks this server",
+    ),
+    _REQUEST,
+    ErrorKind(
+        "reset",
+        Outlook.PASSES,
+        r"",
+        "the policy's own reset failed: see the policy server's log, restart it",
+    ),
+)
+"""The same for the answer to a reset, which has no observation that could be wrong."""
+
 
 def kind_of(text: str) -> ErrorKind:
     """Return the row of an error text, as the server wrote it; it may be empty."""
-    return next(kind for kind in KINDS if re.search(kind.pattern, text))
+    return _row(KINDS, text)
+
+
+def _kind(error: RemoteError) -> ErrorKind:
+    rows = RESET_KINDS if isinstance(error, ResetError) else KINDS
+    return _row(rows, error.server_text)
+
+
+def _row(rows: tuple[ErrorKind, ...], text: str) -> ErrorKind:
+    return next(kind for kind in rows if re.search(kind.pattern, text))
 
 
 def outlook_of(error: Exception) -> Outlook:
     """Return what to expect of the next query after one that ended in `error`."""
     if isinstance(error, RemoteError):
-        return kind_of(error.server_text).outlook
+        return _kind(error).outlook
     if isinstance(error, RefusedError):
         return Outlook.PERSON
     if isinstance(error, ChunkError):
@@ -150,7 +183,7 @@ def advised(error: Exception) -> str:
     """Return the text of `error`, with the remedy if the server sent it."""
     if not isinstance(error, RemoteError):
         return str(error)
-    return f"{error}; {kind_of(error.server_text).remedy}"
+    return f"{error}; {_kind(error).remedy}"
 
 
 def suspects(text: str, widths: Mapping[str, int]) -> tuple[str, ...]:

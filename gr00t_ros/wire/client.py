@@ -173,11 +173,17 @@ class PolicyServerClient:
     def reset(self, options: Mapping[str, object] | None = None) -> dict[str, Any]:
         """Reset the policy's episode; return the reply, {} if it is no map: any is a success.
 
-        Python's own reset returns nothing. N1.5 has no reset: nothing is sent.
+        Python's own reset returns nothing. N1.5 has no reset: nothing is sent. A server whose reset
+        takes no options is asked once more without them, unless there are any.
         """
         if self._server is not None and self._server.generation.is_n15:
             return {}
-        reply = self._call(messages.RESET, {"options": options})
+        try:
+            reply = self._call(messages.RESET, {"options": options})
+        except RemoteError as error:
+            if options is not None or not messages.refuses_options(error):
+                raise
+            reply = self._call(messages.RESET, {})
         return reply if isinstance(reply, dict) else {}
 
     def begin_episode(self) -> None:

@@ -22,6 +22,7 @@ from gr00t_ros.errors import (
     Gr00tError,
     RefusedError,
     RemoteError,
+    ResetError,
     SettingsError,
     UnreachableError,
     WireError,
@@ -130,6 +131,8 @@ class PolicyLink:
         """
         try:
             return self._check()
+        except ResetError:  # nothing was sent that has a width
+            raise
         except RemoteError as error:
             keys = suspects(error.server_text, {s.key: s.width for s in self._embodiment.state})
             if not keys:

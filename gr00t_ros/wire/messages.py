@@ -7,6 +7,7 @@ texts, keys, config values) enters the package here, and becomes one short print
 
 from __future__ import annotations
 
+import re
 import reprlib
 from collections.abc import Mapping, Sequence
 from enum import Enum
@@ -15,7 +16,7 @@ from typing import Any, Final, Literal, TypeGuard, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.errors import RefusedError, RemoteError, WireError
+from gr00t_ros.errors import RefusedError, RemoteError, ResetError, WireError
 from gr00t_ros.observe.modality import MODALITIES, ModalityConfig, ModalityEntry
 from gr00t_ros.text_table import one_line
 from gr00t_ros.wire.access import Token
@@ -52,6 +53,10 @@ _UNKNOWN: Final = (
     "this client does not know the server's generation (it knows N1.5 since 7f53666, N1.6 and"
     f" N1.7), expected one kind of ModalityConfig marker, {' or '.join(MODALITY_MARKERS)}. Use one"
     " of these releases of Isaac-GR00T, or a newer gr00t_ros."
+)
+_NO_RESET: Final = re.compile(
+    r"(?i:unknown endpoint|invalid endpoint|endpoint 'reset' not found)"
+    r"|\A'reset'\Z"  # a KeyError's text: of a server that looks its endpoints up in a dict
 )
 _SEEN: Final = 400  # characters quoted of an unknown server's answer
 
@@ -137,8 +142,9 @@ def read_reply(
 ) -> Any:
     """Return the decoded reply of `endpoint`, or raise the error that it stands for.
 
-    Raises `RefusedError` for generation T and for a wrong token. Raises `RemoteError` with the
-    server's text (which may be empty) as one printable line, cut and with `token` redacted.
+    Raises `RefusedError` for generation T and for a wrong token. Raises `RemoteError`, of a reset
+    `ResetError`, with the server's text (which may be empty) as one printable line, cut and with
+    `token` redacted.
     Raises `TooLargeError` and `WireError` for invalid bytes.
     """
     if bytes(data[:2]) == b"PK" or bytes(data[:6]) == b"ERROR":
@@ -152,7 +158,8 @@ def read_reply(
     line = _error_line(text, token)
     if line.startswith("Unauthorized"):
         raise RefusedError(f"{endpoint}: {line}; check the api token")
-    raise RemoteError(f"{endpoint}: the server answered: {line or '(no text)'}", line)
+    kind = ResetError if endpoint == RESET else RemoteError
+    raise kind(f"{endpoint}: the server answered: {line or '(no text)'}", line)
 
 
 def _error_line(text: str, token: Token | None) -> str:
@@ -166,7 +173,12 @@ def has_no_reset(error: RemoteError) -> bool:
 
     A policy whose reset failed answers any other text, also an empty one.
     """
-    return error.server_text.startswith("Unknown endpoint")
+    return _NO_RESET.search(error.server_text) is not None
+
+
+def refuses_options(error: RemoteError) -> bool:
+    """Whether a reset failed since it takes no options: data is keyword arguments (wire.md 3)."""
+    return "unexpected keyword argument 'options'" in error.server_text
 
 
 def expect_map(reply: object, endpoint: str) -> dict[str, Any]:

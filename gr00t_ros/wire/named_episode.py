@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from gr00t_ros.errors import RefusedError, RemoteError
+from gr00t_ros.errors import RefusedError, ResetError
 from gr00t_ros.wire.client import PolicyServerClient
 from gr00t_ros.wire.handshake import ServerInfo
 from gr00t_ros.wire.robot_id import ROBOT_ID, Standing, named, standing
@@ -47,7 +47,7 @@ class NamedEpisode:
     def reset(self) -> None:
         """Reset the episode; RefusedError if another server answers, as one behind a proxy may.
 
-        Raises RemoteError if it was not reset, and what else the client raises.
+        Raises ResetError if it was not reset, and what else the client raises.
         """
         found = self._ask()
         if found is Standing.IGNORED:
@@ -61,9 +61,9 @@ class NamedEpisode:
     def _ask(self) -> Standing:
         try:
             return standing(self._client.reset(named(None, self._robot_id)), self._robot_id)
-        except RemoteError as error:
+        except ResetError as error:
             where = f"{ROBOT_ID} {self._robot_id!r}"
-            raise RemoteError(f"{where}: {error}", error.server_text) from None
+            raise ResetError(f"{where}: {error}", error.server_text) from None
 
     def _refuse(self) -> NoReturn:
         self._standing, self._ignored = Standing.IGNORED, True

@@ -142,7 +142,7 @@ def test_a_resolver_that_hangs_delays_nobody(resolver, client_before, golden_pol
     monkeypatch.setattr(upstream, "_LOOK_UP_NS", 10**12)
     with server_at(golden_policy, OLD) as first:
         port = port_of(first)
-        client = client_before(port, connect_ms=50)
+        client = client_before(port, deadline_ms=200)
         client.ping()
     resolver.host = NEW
     resolver.go.clear()
@@ -168,3 +168,85 @@ def test_a_name_that_is_unknown_for_a_while_is_named_and_looked_up_again(
         assert outlook_of(caught.value) is Outlook.PASSES
         resolver.host = NEW
         until_answered(client)
+
+
+def test_a_look_up_does_not_count_as_the_time_to_connect(resolver, client_before):
+    """Where it takes longer than that, no request would ever come to a connection."""
+    with socket.socket() as closed:
+        closed.bind((OLD, 0))  # and nobody listens
+        client = client_before(closed.getsockname()[1], connect_ms=1, deadline_ms=300)
+        resolver.go.clear()
+        with pytest.raises(RemoteError, match="its name is still being looked up") as caught:
+            client.ping()
+    assert outlook_of(caught.value) is Outlook.PASSES
+
+
+class Gate:
+    """A look-up that ends when it is let through, once for each `open`."""
+
+    def __init__(self, address):
+        self.address, self.asked, self.open = address, 0, threading.Semaphore(0)
+
+    def __call__(self, *_):
+        self.asked += 1
+        assert self.open.acquire(timeout=LIMIT_S)
+        return (self.address,)
+
+
+@pytest.fixture
+def gated(monkeypatch):
+    """An upstream without a line whose look-ups are slow, its gate and the server's socket."""
+    with zmq.Context() as context, context.socket(zmq.REP) as server:
+        server.set(zmq.LINGER, 0)
+        server.set(zmq.RCVTIMEO, int(LIMIT_S * 1000))
+        address = f"tcp://127.0.0.1:{server.bind_to_random_port('tcp://127.0.0.1')}"
+        made, gate = upstream.Upstream(context, address, 1 << 20), Gate(address)
+        monkeypatch.setattr(upstream, "numeric", gate)
+        made.give_up("closed")
+        yield made, gate, server
+        gate.open.release(9)
+        made.close()
+
+
+def heard(upstream_of_gate):
+    """Wait for the next event at its sockets, and take part in it."""
+    poller = zmq.Poller()
+    for part, events in upstream_of_gate.sockets.items():
+        poller.register(part, events)
+    assert poller.poll(LIMIT_S * 1000), "nothing ends the wait"
+    return upstream_of_gate.progress()
+
+
+def test_a_look_up_that_outlasts_its_request_serves_the_next_one_and_no_other(gated):
+    """Else no request is ever sent where each look-up is slower; once, as it may lead to nobody."""
+    made, gate, server = gated
+    made.send(b"first")
+    made.give_up(upstream.UNREACHABLE)
+    gate.open.release()
+    assert heard(made) is None
+    made.send(b"second")
+    while made.is_unsent:
+        assert heard(made) is None
+    assert (server.recv(), gate.asked) == (b"second", 1)
+    made.give_up("late")
+    made.send(b"third")
+    assert made.is_looking_up
+    gate.open.release()
+    while made.is_unsent:
+        heard(made)
+    assert gate.asked == 2
+
+
+def test_a_look_up_that_ended_long_ago_serves_nobody(gated, monkeypatch):
+    """The name may point elsewhere by now."""
+    made, gate, _ = gated
+    monkeypatch.setattr(upstream, "_FRESH_NS", 0)
+    made.send(b"first")
+    made.give_up(upstream.UNREACHABLE)
+    gate.open.release()
+    heard(made)
+    made.send(b"second")
+    gate.open.release()
+    while made.is_unsent:
+        heard(made)
+    assert gate.asked == 2

@@ -79,7 +79,7 @@ def test_every_domain_that_rcl_joins_is_joined(text, monkeypatch):
     check_domain()
 
 
-@pytest.mark.parametrize("text", ["233", "-1", "0xe9", "1 2", "x", "4.2", "08"])
+@pytest.mark.parametrize("text", ["233", "-1", "0xe9", "1 2", "x", "4.2", "08", "10abc"])
 def test_a_domain_that_has_no_ports_or_is_no_number_is_refused(text, monkeypatch):
     """With what was got and what was expected."""
     monkeypatch.setenv("ROS_DOMAIN_ID", text)

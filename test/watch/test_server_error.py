@@ -9,12 +9,14 @@ from gr00t_ros.errors import (
     ObservationError,
     RefusedError,
     RemoteError,
+    ResetError,
     TooLargeError,
     UnreachableError,
     WireError,
 )
 from gr00t_ros.watch.server import (
     KINDS,
+    RESET_KINDS,
     WANTS_FLAT,
     WANTS_NESTED,
     WIDTH,
@@ -100,6 +102,22 @@ def test_every_kind_has_an_example_here() -> None:
     """No row is there that no text reaches."""
     reached = {kind_of(said).name for said in PASSES} | set(PERSON)
     assert reached == {kind.name for kind in KINDS}
+
+
+@pytest.mark.parametrize("said", PASSES + [text for texts in PERSON.values() for text in texts])
+def test_the_remedy_of_a_reset_is_none_of_an_observation(said) -> None:
+    """No observation was sent: its keys, widths and style cannot be wrong."""
+    error = ResetError(f"reset: the server answered: {said}", said)
+    remedy = advised(error).removeprefix(f"{error}; ")
+    assert remedy in {kind.remedy for kind in RESET_KINDS}
+    assert all(word not in remedy for word in ("embodiment file", "key_style", "width"))
+
+
+@pytest.mark.parametrize("said", ["'history'", "must have width 7", "no episodes here", ""])
+def test_a_reset_that_failed_for_its_own_reason_may_pass(said) -> None:
+    """The next one may work; `server_errors` decides how long that is tried."""
+    error = ResetError("reset", said)
+    assert outlook_of(error) is Outlook.PASSES and "the policy's own reset failed" in advised(error)
 
 
 @pytest.mark.parametrize(

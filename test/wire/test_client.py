@@ -20,16 +20,18 @@ from gr00t_ros.errors import (
     DeadlineError,
     RefusedError,
     RemoteError,
+    ResetError,
     SettingsError,
     TooLargeError,
     UnreachableError,
     WireError,
 )
 from gr00t_ros.serve.front import Wake
+from gr00t_ros.watch.server import Outlook, advised, outlook_of
 from gr00t_ros.wire import client as client_module
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.client import ClientCounts, PolicyServerClient
-from gr00t_ros.wire.codec import encode
+from gr00t_ros.wire.codec import decode, encode
 from gr00t_ros.wire.messages import Generation
 from gr00t_ros.wire.template import RequestTemplate
 
@@ -484,6 +486,43 @@ def test_reset_returns_the_servers_map(start_peer, client_of):
     """The golden policy has nothing to say."""
     _, port = start_peer("golden", "npy")
     assert client_of(port).reset() == {}
+
+
+class WithoutOptions:
+    """Refuses a reset that has options, as Python does for ``def reset(self)``: data is keywords.
+
+    asked: the data of each reset.
+    """
+
+    def __init__(self, inner):
+        self.refuse, self._inner, self.asked = inner.refuse, inner, []
+
+    def answer(self, frame, max_bytes):
+        request = decode(frame)
+        if request.get("endpoint") != "reset":
+            return self._inner.answer(frame, max_bytes)
+        self.asked.append(request["data"])
+        if request["data"]:
+            return self.refuse("Policy.reset() got an unexpected keyword argument 'options'")
+        return self._inner.answer(frame, max_bytes)
+
+
+def test_a_reset_that_takes_no_options_is_asked_for_without_them(serve, golden_policy, client_of):
+    """It is the episode's; one that names a robot would be another's without its options."""
+    made = []
+
+    def around(inner):
+        made.append(WithoutOptions(inner))
+        return made[0]
+
+    server = serve(golden_policy, around=around)
+    client = client_of(int(server.address.rpartition(":")[2]))
+    client.begin_episode()
+    assert made[0].asked == [{"options": None}, {}]
+    with pytest.raises(ResetError, match="unexpected keyword argument 'options'") as caught:
+        client.reset({"robot_id": "left"})
+    assert made[0].asked[2:] == [{"options": {"robot_id": "left"}}]
+    assert outlook_of(caught.value) is Outlook.PERSON and "clear robot_id" in advised(caught.value)
 
 
 def test_a_process_exits_after_a_timeout_with_no_server():

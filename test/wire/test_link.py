@@ -422,13 +422,26 @@ def test_a_call_that_keeps_warm_finds_what_has_changed(place, policy, link_to):
     assert link.query(fill, 1)[0] == "filled"
 
 
-def test_a_server_that_has_no_reset_is_queried_all_the_same(place, policy, link_to):
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("Unknown endpoint: reset"),
+        ValueError("unknown endpoint: reset"),
+        RuntimeError("ValueError: Unknown endpoint: reset"),
+        RuntimeError("Error processing request: Unknown endpoint: reset"),
+        ValueError("Invalid endpoint"),
+        ValueError("Endpoint 'reset' not found"),
+        KeyError("reset"),
+    ],
+    ids=repr,
+)
+def test_a_server_that_has_no_reset_is_queried_all_the_same(place, policy, link_to, error):
     """Its answer says so (wire.md 3): asked at the check, and once in this episode."""
     asked = []
 
     def unknown(options):
         asked.append(options)
-        raise ValueError("Unknown endpoint: reset")
+        raise error
 
     policy.reset = unknown
     link = link_to(place.address)
@@ -444,6 +457,9 @@ def test_a_server_that_has_no_reset_is_queried_all_the_same(place, policy, link_
         RuntimeError("cannot clear the history: CUDA error: unspecified launch failure"),
         ValueError("no episodes here"),
         KeyError("history"),
+        KeyError("reset state"),
+        RuntimeError("cannot reset: 'reset'"),
+        RuntimeError("endpoint of the arm's path not found"),
         NotImplementedError(),
     ],
 )

@@ -26,7 +26,7 @@ from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.node_help import NodeHelp, missing_robot
 from gr00t_ros.ros.periodic import PeriodicThread, run_in_real_time
-from gr00t_ros.ros.process import checked_name, declared, refuse_unknown, run_node
+from gr00t_ros.ros.process import checked_topic, declared, refuse_unknown, run_node
 from gr00t_ros.ros.windows import to_time
 from gr00t_ros.sim.controller import Follower, SimulatedController
 from gr00t_ros.sim.record import ROW_NS, CommandRecorder, save_or_explain
@@ -65,7 +65,7 @@ class StandIn(Node):
         if not given["embodiment"]:
             raise missing_robot()
         if given["joints_topic"]:
-            checked_name("parameter joints_topic", given["joints_topic"])
+            checked_topic("parameter joints_topic", given["joints_topic"])
         self._record_path = given["record_path"]
         self._robot = robot = load_embodiment(given["embodiment"])
         start = start_of(robot)
