@@ -1,5 +1,6 @@
 """Commands that need ROS end by the one rule of exit statuses, and correct what was misplaced."""
 
+import contextlib
 import importlib
 import os
 import shlex
@@ -195,14 +196,19 @@ def test_an_interrupt_ends_the_doctor_with_130():
 def test_an_interrupt_ends_a_verb_of_the_operator_with_130(status, verb, ros_node):
     """It was not answered; an e-stop also says that it is not confirmed."""
     words = ("operator", *verb.split(), "--timeout", "600")
-    child = subprocess.Popen([*COMMAND, *words], stderr=subprocess.PIPE, text=True)
-    # an e-stop asks in a process of its own
-    wait_until(
-        lambda: any(n.startswith("gr00t_operator_") for n in ros_node.get_node_names()),
-        "the operator's node",
+    child = subprocess.Popen(
+        [*COMMAND, *words], stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    os.kill(child.pid, signal.SIGINT)
-    _, error = child.communicate(timeout=100)
+    try:  # an e-stop asks in a process of its own, which would stop later tests' nodes
+        wait_until(
+            lambda: any(n.startswith("gr00t_operator_") for n in ros_node.get_node_names()),
+            "the operator's node",
+        )
+        os.killpg(child.pid, signal.SIGINT)  # as a terminal does
+        _, error = child.communicate(timeout=100)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
     assert child.returncode == status
     assert "Traceback" not in error
     assert ("STOP NOT CONFIRMED" in error) == (verb == "estop")
