@@ -202,6 +202,26 @@ def test_architecture_lists_every_file():
     assert listed_files() == {file for file in files if not file.endswith("__init__")}
 
 
+def listed_texts() -> Iterator[tuple[str, str]]:
+    """(room/name, what ARCHITECTURE.md says that the file holds)."""
+    room = ""
+    for line in ARCHITECTURE.partition("## Read")[0].splitlines():
+        if match := re.match(r"\*\*(\w+)\*\*: ", line):
+            room = match[1]
+        elif room and (match := re.match(r"- `([\w/]+)`: (.*)", line)):
+            yield f"{room}/{match[1]}", match[2]
+
+
+def test_architecture_says_of_each_file_what_the_file_says():
+    """The first sentence of its docstring: a list of its own would go stale."""
+    texts = dict(listed_texts())
+    assert texts.keys() == listed_files()
+    for name, text in texts.items():
+        said = ast.get_docstring(ast.parse((PACKAGE / f"{name}.py").read_text())) or ""
+        first = " ".join(said.partition("\n\n")[0].split())
+        assert text.rstrip(".") == first.rstrip("."), name
+
+
 def test_the_reading_orders_are_short_and_whole():
     """A picture's way is read in at most 28 files and a watch in at most 7; all are there."""
     part = ARCHITECTURE.partition("## Read these in this order")[2].partition("\n## ")[0]

@@ -82,13 +82,13 @@ ANSWER_S: float = default("age from which an answer is ignored")
 """An answer older than this is ignored, and a request without an answer is dropped after it."""
 
 UNANSWERED = 2
-"""A controller that leaves so many requests for a parameter without an answer never answers.
+"""After this many unanswered requests a controller counts as one without parameter services.
 
 One is not enough: Fast DDS drops an answer to a client that the server has not discovered yet.
 """
 
 DISCOVERED_S = 2.0
-"""A controller whose command subscription is known for so long has no other services to come."""
+"""This long after its command subscription appeared, all of a controller's services are known."""
 
 ACTIVE = "active"
 UNLOADED = "not loaded any more"

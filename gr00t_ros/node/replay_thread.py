@@ -95,7 +95,7 @@ class ReplayThread:
         session: Session,
         clock: PlanClock,
         outputs: Outputs,
-        robot_state: ActiveWatches,
+        watches: ActiveWatches,
         period_ns: int,
         realtime_priority: int,
         log: Callable[[str], None],
@@ -107,7 +107,7 @@ class ReplayThread:
         `awake` records when this thread runs, `flows` when the windows of a chunk were sent.
         """
         self._session, self._clock, self._outputs = session, clock, outputs
-        self._watches, self._period_ns = robot_state, period_ns
+        self._watches, self._period_ns = watches, period_ns
         self._flows = flows or Flows(None)
         self._awake = awake or Awake(STARVED_PERIODS * period_ns)
         self._calls: queue.SimpleQueue[tuple[Callable[[Session, int], Any], Future[Any]]]

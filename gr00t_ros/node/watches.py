@@ -62,7 +62,7 @@ class PolicyWatches:
 
     def __init__(
         self,
-        around: RobotState,
+        robot_state: RobotState,
         queries: Queries,
         embodiment: Embodiment,
         values: Parameters,
@@ -73,7 +73,7 @@ class PolicyWatches:
         `server`: its address for texts to the operator.
         """
         self._server = server
-        self._robot, self._queries = around, queries
+        self._robot, self._queries = robot_state, queries
         self.workspace = embodiment.workspace
         """May be replaced before a session: its chain comes from the robot's description."""
         self.apply(values)

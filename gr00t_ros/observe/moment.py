@@ -13,14 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 SHARE = 8
-"""The oldest picture may be older than at the best moment by the slowest period divided by this."""
+"""Extra age that is allowed for the oldest picture: one SHARE-th of the slowest period."""
 
 _LATE = 4  # a picture may come this part of a period late
 MOST_WAIT_NS = 150_000_000
 """Longest wait after a query is due, so that no watch on the server takes it for silence."""
 
 _KEPT = 5
-_WRONG = 8  # a period that many times the declared one, or as small a part, is not measured but odd
+_WRONG = 8  # a measured period more than so many times longer or shorter than declared is ignored
 _MOST_MISSED = 1000
 
 UNLIMITED_NS = 2**62

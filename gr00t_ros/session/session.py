@@ -394,7 +394,10 @@ class Session:
             # A simulation that stands moves nothing, and has no time in which to wait.
             still = self._standing >= _STANDING or self._moved_by_others(now_ns, held)
         if self._abandonment.rest_unknown and self.mode is Mode.STOPPING:
-            why = f"{self.reason}; and no controller tells what it holds since: look where it is"
+            why = (
+                f"{self.reason}; no controller has published its state since: check where the arm "
+                "is before ~/reset"
+            )
             self._note_stop(Event.REST_FAULT, why)
         return settled and still
 

@@ -168,7 +168,7 @@ class Abandonment:
         self._ended_ns = None
 
     def still(self, now_ns: int, held: Held) -> bool:
-        """Whether the controllers move no more, by what they tell, not by the plan; after `over`.
+        """Whether the published states show that the controllers stand still; ask it after `over`.
 
         A controller that missed a stop goes on with an earlier window. If one does not tell, they
         rest once each of the windows that were sent has ended.
@@ -196,7 +196,7 @@ class Abandonment:
         )
 
     def next_may_begin(self, held: Held) -> bool:
-        """Whether a pause may end: the controllers rest, and where is known if it must be."""
+        """Whether a pause may end: the controllers rest, and where is known if required."""
         return (held is not None or not self._needs_held) and not self.pending
 
     def restart(self, now_ns: int, held: Held) -> bool:

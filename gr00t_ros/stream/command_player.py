@@ -36,8 +36,7 @@ LEAVE_S = 4.0
 """Longest wait of a streamer that ends until what it plays rests: late ticks shift that to later,
 and an end effector may lag behind."""
 LATE_NS = 100_000_000
-"""A tick that is later than this commands no more motion than that of so much time: all of it would
-be one step."""
+"""After a later tick, command only the motion of this time: catching up at once would be a step."""
 # The last row of a window is repeated for this long after its end; then the topic is free for
 # other publishers. A window is refused if it begins or has ended more than this from now.
 _REPEAT_NS = 500_000_000

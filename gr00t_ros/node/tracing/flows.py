@@ -63,7 +63,7 @@ class Flows:
     # The worker thread.
 
     def begin(self, episode: int, asked_ns: int) -> Marks:
-        """An observation that is about to be made."""
+        """Start the record of one observation; returns its times."""
         self._begun += 1
         return Marks(self._begun, episode, asked_ns, started_ns=self._now_ns())
 
@@ -123,7 +123,7 @@ class Flows:
         self._published.append(marks)
 
     def _stopped(self, went: bool, from_ros_ns: int, reason: str) -> None:
-        """The plan stops. went: the window that leaves the chunk from that time on was sent."""
+        """Record a stop. went: the stop's first window, which leaves the chunk there, was sent."""
         if self.merged is not None:
             marks, self.merged = self.merged, None
             self._end(marks, MERGED, f"stopped before a window with it was published: {reason}")

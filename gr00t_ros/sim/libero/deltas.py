@@ -33,7 +33,8 @@ RADIANS = 0.5
 _QUICKNESS = 0.75
 # Change of the delta from one step to the next; 0.05 is 0.26 m/s^2 of the hand.
 _GROWTH, _BRAKE = 0.05, 0.045
-_TAIL, _TAIL_OF_M = 0.19, 0.04  # the least delta, as a part of what is left, or of so much of it
+# Smallest delta: this part of the remaining way, of which at most _TAIL_OF_M, m, counts.
+_TAIL, _TAIL_OF_M = 0.19, 0.04
 _LARGEST_TURN = 0.15
 
 
