@@ -346,7 +346,8 @@ def test_a_reply_above_the_cap_ends_in_an_error(start_peer, proxy_of, client_of)
 def test_what_ended_an_exchange_is_told_with_all_that_it_may_be(proxy_of, client_of, data, closes):
     """A server that dies, speaks another language or sends too much: one event of ZeroMQ's."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        client = client_of(proxy_of(f"tcp://127.0.0.1:{listener.getsockname()[1]}").address)
+        upstream = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        client = client_of(proxy_of(upstream, connect_ms=20_000).address)
         with ThreadPoolExecutor(1) as threads:
             asking = threads.submit(client.ping)
             peer = RawPeer.of(listener)

@@ -55,7 +55,7 @@ def test_a_name_is_taken_if_ros_takes_it(joined, name):
     if taken:
         assert checked_topic("parameter p", name) == name
     else:
-        with pytest.raises(SettingsError, match="parameter p: got .*, expected a ROS name"):
+        with pytest.raises(SettingsError, match="parameter p: got .*, expected a ROS topic name"):
             checked_topic("parameter p", name)
 
 
