@@ -20,12 +20,19 @@ def witnessed(ask: Callable[[Tell], object]) -> tuple[int | None, str]:
     """Ask in a child process; return the last status that it told, and how the process ended.
 
     The status is None if it told none: the exit status of the process itself may be anybody's.
-    SIGINT and SIGTERM are passed on to it. This process must not have threads.
+    SIGINT and SIGTERM are passed on to it. This process must not have threads. Raises OSError, with
+    nothing asked, if the system has no pipe or no process for it.
     """
     reader, writer = os.pipe()
     passed_on = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, passed_on)  # until each of the two can take them
-    child = os.fork()
+    try:
+        child = os.fork()
+    except OSError:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, passed_on)
+        os.close(reader)
+        os.close(writer)
+        raise
     if child == 0:
         try:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, passed_on)

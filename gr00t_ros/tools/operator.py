@@ -185,7 +185,10 @@ def _estop(options: argparse.Namespace) -> int:
     """Call the service ~/estop until the node confirms; anything else is reported as no stop."""
     if "rclpy" in sys.modules:  # its threads would be missing in a child process
         return _ask_to_stop(options, lambda _status: None)
-    status, ended = witnessed(partial(_ask_to_stop, options))
+    try:
+        status, ended = witnessed(partial(_ask_to_stop, options))
+    except OSError:  # no process to be had: the stop comes before its witness
+        return _ask_to_stop(options, lambda _status: None)
     if status is None:
         with suppress(OSError):  # stderr may be closed
             os.write(2, f"{_not_confirmed(f'the process that asks ended {ended}')}\n".encode())

@@ -1,5 +1,6 @@
 """A stream report explains why a stream cannot be used, over real DDS."""
 
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -127,7 +128,7 @@ def test_old_stamps_are_told_apart_from_silence(ros_node):
     robot.send(picture(), "/front", robot.now_ns() - 3600 * 10**9)
     robot.inputs.pull()
     problem = robot.report("video.front").problem
-    assert problem.startswith("messages come, but their stamps are 36")
+    assert re.match(r"messages come, but their stamps are 36\d\d\.\d", problem)
     assert "synchronise the clocks" in problem and "use_sim_time" in problem
 
 

@@ -111,7 +111,11 @@ def test_host_and_port_become_one_line_beside_what_was_right_already():
         (2, "doctor --embodiment nobody", "known: desk6, "),
         (2, "doctor", "expected the robot: --embodiment NAME|FILE"),
         (2, "doctor --seconds nan", "--seconds: got 'nan', expected 0 to 3600"),
-        (2, "record DIR --embodiment desk6 --min-free-gb nan", "min_free_gb: got nan, expected"),
+        (
+            2,
+            "record DIR --embodiment desk6 --min-free-gb nan",
+            "min_free_gb: got nan, expected a number with a decimal point from 0 to",
+        ),
         (2, "operator pause --timeout 0.1", "no service /gr00t_policy/pause within 0.1 s"),
         (2, "operator estop --timeout 0.1", "hardware e-stop! no service /gr00t_policy/estop"),
     ],

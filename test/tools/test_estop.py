@@ -13,6 +13,7 @@ NOT_CONFIRMED = "STOP NOT CONFIRMED: press the robot's hardware e-stop!"
 
 ASKED = """
 import os, sys, time
+{before}
 from types import SimpleNamespace
 from gr00t_ros.command_line import program
 from gr00t_ros.tools import operator
@@ -27,9 +28,12 @@ sys.exit(program(lambda: operator.main(["estop"])))
 """
 
 
-def estop(*redirect, ask="", **environment):
-    """The command as a process, before a node that confirms; `ask`: what asks in its place."""
-    script = ASKED.format(ask=ask or "pass", replaced=bool(ask))
+def estop(*redirect, ask="", before="", **environment):
+    """The command as a process, before a node that confirms; `ask`: what asks in its place.
+
+    before: what is run first.
+    """
+    script = ASKED.format(ask=ask or "pass", replaced=bool(ask), before=before)
     words = [sys.executable, "-c", script]
     return subprocess.run(
         ["bash", "-c", f'exec "$0" "$@" {" ".join(redirect)}', *words],
@@ -39,6 +43,14 @@ def estop(*redirect, ask="", **environment):
         timeout=60,
         check=False,
     )
+
+
+@pytest.mark.parametrize("call", ["fork", "pipe"])
+def test_a_machine_without_a_process_to_spare_is_asked_to_stop_all_the_same(call):
+    """Out of memory, processes or files: the stop comes before its witness."""
+    ended = estop(ask="return 0", before=f"os.{call} = lambda: os.kill(-(2**30), 0)")
+    assert ended.returncode == 0, ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 @pytest.mark.parametrize(
@@ -103,7 +115,7 @@ def test_a_confirmed_stop_is_status_0_wherever_its_text_goes(redirect):
 def test_a_signal_to_the_command_alone_ends_it_with_a_word(number, status):
     """It reaches the process that asks."""
     ask = "print('asks', flush=True); options.stop.wait(); print('x', file=sys.stderr); tell(130)"
-    script = ASKED.format(ask=ask, replaced=True)
+    script = ASKED.format(ask=ask, replaced=True, before="")
     with subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as child:
