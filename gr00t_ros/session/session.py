@@ -39,6 +39,7 @@ _JUMP_NS = 50_000_000
 # Ticks without plan time, a second at 50 Hz, after which the clock stands, however slow it was.
 _STANDING = 50
 _SETTLING_REASON = "the controllers may still play an abandoned plan: try again in a second"
+_FIRST_CHUNK = "waiting for the first action chunk"
 _PAUSED_REASON = f"paused by the operator: {RESUME} to go on"
 
 
@@ -148,9 +149,7 @@ class Session:
         self.counts.failures += 1
         note = self.queries.put_off if passing else self.queries.failed
         note(reason, now_ns, self.settings)
-        if self.mode in (Mode.STOPPING, Mode.HOLDING) and self._after_stop is Event.REST_HOLD:
-            # The plan ended before the cause was known: now it replaces the general reason.
-            self.reason = f"no chunk left to play: {reason}"
+        self._report_missing_chunk(reason)
         return answered and self._refused(reason, now_ns)
 
     # Requests of the operator and of the node.
@@ -524,7 +523,7 @@ class Session:
 
     def _begin_episode(self, reason: str) -> None:
         self.episode += 1
-        self.reason = f"{reason}: waiting for the first action chunk"
+        self.reason = f"{reason}: {_FIRST_CHUNK}"
         self._has_chunk = False
         self.queries.begin()
 
@@ -545,7 +544,16 @@ class Session:
         if not float(np.max(apart)) <= self.settings.rebase_rad:  # True for NaN: start() raises
             self.replay.start(now_ns, held)
 
+    def _report_missing_chunk(self, cause: str) -> None:
+        """Report why the arm waits for a chunk; a general reason stood there before."""
+        if self.mode is Mode.BLENDING_IN and not self._has_chunk:
+            self.reason = f"{_FIRST_CHUNK}: {cause}"
+        elif self.mode in (Mode.STOPPING, Mode.HOLDING) and self._after_stop is Event.REST_HOLD:
+            self.reason = f"no chunk left to play: {cause}"
+
     def _count_verdict(self, verdict: Verdict, now_ns: int) -> None:
+        if not verdict.accepted:
+            self._report_missing_chunk(verdict.reason)
         if verdict.kind in ("late", "stopped"):
             self.counts.dropped += 1
             self.queries.last_failure = verdict.reason

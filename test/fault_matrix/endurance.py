@@ -17,6 +17,8 @@ from fault_matrix.table import SHORT
 
 WATCHED = ("policy", "sidecar")
 NEW_PROCESS = ("server killed", "server restarted", "node killed", "node terminated")
+SHOWN = 8000
+"""Characters of each process' log that are shown after a problem."""
 PAUSE, RESUME = "/gr00t_policy/pause", "/gr00t_policy/resume"
 
 
@@ -73,10 +75,19 @@ def _one_round(
         result.faults += 1
         if outcomes[-1].problem:
             result.problems.append(f"{fault.name}: {outcomes[-1].problem}")
+            _show(rig, rows[: len(outcomes)], say)
         for role in WATCHED:
             result.held[role].append(held(rig.bringup.children[role].pid))
     _judge(rig, outcomes, result)
     say(f"{result.faults} faults, { ({role: result.held[role][-1] for role in WATCHED}) }")
+
+
+def _show(rig: Rig, rows: Sequence[Fault], say: Callable[[str], None]) -> None:
+    """Say what a problem came from, before the folder with the logs is gone."""
+    say(f"rows of this round: {[fault.name for fault in rows]}")
+    say(f"last status: {rig.statuses[-1]}")
+    for role in rig.bringup.children:
+        say(f"--- {role}\n{rig.bringup.log(role)[-SHOWN:]}")
 
 
 def _judge(rig: Rig, outcomes: Sequence[Outcome], result: Endured) -> None:

@@ -104,6 +104,20 @@ def test_after_a_failed_query_the_next_waits() -> None:
     assert rig.session.query_due(rig.now_ns + 200 * MS)
 
 
+def test_an_arm_that_waits_for_its_first_chunk_reports_why_none_came() -> None:
+    """A failed query, and a chunk that came too late; the first accepted one ends the reason."""
+    rig = Rig().activate()
+    assert rig.session.reason == "activated: waiting for the first action chunk"
+    rig.session.query_failed("nobody listens", rig.now_ns, answered=False)
+    assert rig.session.reason == "waiting for the first action chunk: nobody listens"
+    verdict = rig.merge(age_ns=60_000 * MS)
+    assert verdict is not None and not verdict.accepted
+    assert rig.session.reason == f"waiting for the first action chunk: {verdict.reason}"
+    assert rig.merge(rad=0.05).accepted
+    rig.session.query_failed("busy", rig.now_ns, answered=False, passing=True)
+    assert (rig.mode, rig.session.reason) == (Mode.BLENDING_IN, "blending in")
+
+
 def test_errors_that_may_pass_never_fault_by_their_number_and_are_tried_again_ever_later() -> None:
     """0.2 s, twice as long for each in a row up to 4 s; a chunk begins anew."""
     rig = Rig().activate()
