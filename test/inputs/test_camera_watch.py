@@ -5,6 +5,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
@@ -66,6 +68,34 @@ def test_one_value_anywhere_that_changes_is_no_frozen_picture(row, column):
     assert watched(frames) == []
     assert watched([frames[0]] * 10) == ["frozen_camera"]
     assert watched([frames[0]] * 9) == []
+
+
+def at(address, payload):
+    """A frame whose bytes begin at any address."""
+    size = len(payload)
+    message = Image(height=1, width=size, step=size, encoding="mono8")
+    message.data.frombytes(payload)
+    frame = read(bytes(serialize_message(message)), "raw")
+    shifted = np.frombuffer(bytes(address) + payload, np.uint8)[address:]
+    return replace(frame, view=replace(frame.view, data=shifted))
+
+
+@given(st.integers(1, 600_000), st.integers(0, 7), st.integers(0, 7), st.integers(0, 2**40))
+@example(4096, 0, 0, 4095)
+@example(4097, 1, 0, 4096)
+@example(600_000, 3, 5, 599_999)
+def test_each_byte_of_a_frame_counts_wherever_it_lies_in_memory(size, first, second, where):
+    """Of any size, at any address: one byte that differs makes two frames differ."""
+    found = []
+    for changed in (90, 91):
+        payload = bytearray([90] * size)
+        payload[where % size] = changed
+        watch = CameraWatch("video.wrist")
+        frames = at(first, bytes([90] * size)), at(second, bytes(payload))
+        for i in range(20):
+            watch.see(i, frames[i % 2])
+        found += [finding.watch for finding in watch.findings(values())]
+    assert found == ["frozen_camera"]
 
 
 @pytest.mark.parametrize("off", [0, 1])
