@@ -17,7 +17,7 @@ from fault_matrix.cable import Cable  # noqa: E402
 from fault_matrix.document import document  # noqa: E402
 from fault_matrix.judge import LIMITS, judge  # noqa: E402
 from fault_matrix.lateness import BEFORE_NS, LATE_NS, Lateness, waits_ns  # noqa: E402
-from fault_matrix.observe import Seen, strange  # noqa: E402
+from fault_matrix.observe import Moment, Seen, stops, strange  # noqa: E402
 from fault_matrix.row import Fault, Group, nothing  # noqa: E402
 from fault_matrix.runner import Outcome, judged  # noqa: E402
 
@@ -193,6 +193,30 @@ def test_a_late_machine_excuses_no_other_reason_and_no_other_mode() -> None:
     assert strange([(S, "paused", NO_TICK)], MODES, ("replay thread",), Lateness().before) == []
     assert strange([(S, "paused", "no answer")], MODES, ("replay thread",), late) != []
     assert strange([(S, "holding", "")], MODES, (), Lateness().before) == []
+
+
+def test_a_pause_stands_for_a_fault_only_where_a_witness_saw_the_machine_late() -> None:
+    """Of a watch that reacts in motion, when the arm stood already; with its own reason alone."""
+    held = "fr3_joint1: held at 0.1, measured 0.2"
+
+    def seen(lateness: Lateness, reason: str) -> object:
+        said = [(S, "stopping", NO_TICK), (S + 400 * MS, "paused", reason)]
+        statuses = [(at_ns, SimpleNamespace(mode=mode, reason=why)) for at_ns, mode, why in said]
+        rig = SimpleNamespace(
+            since=lambda _: statuses,
+            lateness=lateness,
+            wait=lambda condition, _: condition(),
+            wait_for_rest=lambda: None,
+        )
+        moment = Moment(0, 0, 0, 0, 0, 0)
+        try:
+            return stops("fault", if_late=("held at",))(rig, moment, ("free the arm",))
+        except AttributeError:  # nothing was seen: a real rig fails the row here
+            return None
+
+    assert seen(late_at(0.95), held) == Seen("paused", held, 1.4)
+    assert seen(late_at(0.95), NO_TICK) is None
+    assert seen(Lateness(), held) is None
 
 
 def test_only_a_lateness_before_the_status_and_not_long_ago_counts() -> None:

@@ -71,13 +71,21 @@ def observed(fault: Fault, rig: Rig, moment: Moment) -> Seen:
     return (drops if fault.reaction else goes_on)(rig, moment, words)
 
 
-def stops(mode: str) -> Observer:
-    """The node stops, publishes the reason, and rests in `mode`."""
+def stops(mode: str, if_late: Words = ()) -> Observer:
+    """The node stops, publishes the reason, and rests in `mode`.
+
+    if_late: the words of the pause that is right instead if the arm stood already, because this
+    machine was late: for watches that react in motion only.
+    """
 
     def observe(rig: Rig, moment: Moment, words: Words) -> Seen:
         seen = rig.wait(
-            lambda: _first(rig, moment, {"stopping", mode}, words), f"{mode} because of {words}"
+            lambda: _first(rig, moment, {"stopping", mode}, words) or _paused(rig, moment, if_late),
+            f"{mode} because of {words}",
         )
+        if seen.mode == "paused" != mode:
+            rig.wait_for_rest()
+            return seen
         rig.wait(lambda: _first(rig, moment, {mode}, ()), f"mode {mode}")
         rig.wait_for_rest()
         rig.wait(lambda: rig.mode == mode, f"mode {mode} to last")
@@ -208,6 +216,14 @@ def _check(rig: Rig, moment: Moment, modes: Set[str], words: Words = ()) -> None
     """Check that nothing strange was published since the fault."""
     found = strange(rig.told(moment.mark), modes, words, rig.lateness.before)
     assert not found, "\n".join(found)
+
+
+def _paused(rig: Rig, moment: Moment, words: Words) -> Seen | None:
+    """The first pause with `words`, if this machine was late before a stop or pause."""
+    stopped = [one for one in rig.since(moment.mark) if one[1].mode in _STOPPED]
+    if not words or not any(rig.lateness.before(at_ns) for at_ns, _ in stopped):
+        return None
+    return _first(rig, moment, {"paused"}, words)
 
 
 def _first(rig: Rig, moment: Moment, modes: set[str], words: Words) -> Seen | None:

@@ -7,7 +7,7 @@ from rcl_interfaces.srv import SetParameters
 from ros_fixtures import call
 from trajectory_msgs.msg import JointTrajectory
 
-from fault_matrix.observe import goes_on, passes_to_rest
+from fault_matrix.observe import goes_on, passes_to_rest, stops
 from fault_matrix.rig import Rig
 from fault_matrix.row import BUSY, Act, Fault, Group
 from gr00t_ros.ros import qos
@@ -51,7 +51,9 @@ _ROWS = (
         lambda rig: rig.inject("arm", "block", into="robot"),
         _free,
         "tracking_error",
+        mode="fault",
         words=("commanded", "free the arm"),
+        observe=stops("fault", if_late=("held at", "measured")),
         persists=True,
         short=True,
     ),

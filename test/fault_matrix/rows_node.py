@@ -355,6 +355,7 @@ _UNTOLD = tuple(
         expect="fault (controller_late), the tail meanwhile",
         mode="fault",
         words=("allowed",),
+        observe=stops("fault", if_late=("allowed",)),
         blind=True,
     )
     for cut_s in (0.15, 0.3, 1.0, 2.0)

@@ -128,7 +128,7 @@ def _after(rig: Rig, moment: Moment, outcome: Outcome) -> Outcome:
     mended_ns, mended_s = rig.robot_ns(), time.monotonic()
     fault.mend(rig)
     freed_ns = rig.robot_ns()
-    if fault.way_back == RESET:
+    if fault.way_back == RESET and seen.mode != "paused":
         rig.wait(lambda: rig.reset().success, "a reset after the mending")
     rig.wait_for_motion()
     return replace(
