@@ -17,8 +17,7 @@ from gr00t_ros.inputs.inputs import Inputs
 from gr00t_ros.inputs.readings import ControllerReading
 from gr00t_ros.inputs.stream_report import StreamReport
 from gr00t_ros.motion.clocks import Awake, awake_ns
-from gr00t_ros.observe.buffer import Sample
-from gr00t_ros.observe.freshness import CONTROLLER_MAX_AGE_NS, Age
+from gr00t_ros.observe.buffer import CONTROLLER_MAX_AGE_NS, Age, Sample
 from gr00t_ros.observe.readings import select
 from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.embodiment import Embodiment

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.observe.freshness import CONTROLLER_MAX_AGE_NS
+from gr00t_ros.observe.buffer import CONTROLLER_MAX_AGE_NS
 from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.limits import JointLimits
 from gr00t_ros.watch.arm import held_position
