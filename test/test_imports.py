@@ -326,6 +326,27 @@ def test_architecture_says_of_each_file_what_the_file_says():
         assert text.rstrip(".") == first.rstrip("."), name
 
 
+def threads_of(source: str) -> Iterator[str]:
+    """Names of the threads that `source` makes, as they stand in it: `gr00t_pull` is pull."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and _called(node.func) in ("Thread", "PeriodicThread"):
+            words = [word.value for word in node.keywords if word.arg == "name"]
+            for word in [*words, *node.args[:1]]:
+                if isinstance(word, ast.Constant):
+                    yield str(word.value).removeprefix("gr00t_")
+
+
+def test_the_table_of_threads_has_each_thread_of_the_node():
+    """Those that the room node makes, and three whose name is not there: see the table."""
+    part = ARCHITECTURE.partition("## Threads of the node")[2].partition("\n## ")[0]
+    listed = re.findall(r"^\| (\w+)", part, re.MULTILINE)[1:]
+    made = {
+        name for path in (PACKAGE / "node").rglob("*.py") for name in threads_of(path.read_text())
+    }
+    assert made >= {"replay", "pull"}
+    assert sorted(listed) == sorted({*made, "executor", "worker", "supervisor"})
+
+
 def test_the_reading_orders_are_short_and_whole():
     """A picture's way is read in at most 28 files and a watch in at most 7; all are there."""
     part = ARCHITECTURE.partition("## Read these in this order")[2].partition("\n## ")[0]
