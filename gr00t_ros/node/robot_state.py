@@ -167,7 +167,7 @@ class RobotState:
         return tuple(found)
 
     def commanded(self) -> tuple[tuple[Output, int, Positions], ...]:
-        """As `references`, but with the measured position for outputs with a silent controller."""
+        """As `references`, with the (n,) measured position for outputs with a silent controller."""
         found = list(self.references())
         referenced = {output.name for output, _, _ in found}
         for output in self._embodiment.outputs:
@@ -214,7 +214,7 @@ class RobotState:
         return np.concatenate([self._measured(output) for output in self._embodiment.outputs])
 
     def joints(self, names: tuple[str, ...]) -> Positions | None:
-        """The measured positions of these joints; None if one is missing or too old."""
+        """(n,) measured positions of these joints, rad or m; None if one is missing or too old."""
         sample, _ = self._fresh_joints(names)
         if sample is None:
             return None
@@ -223,7 +223,7 @@ class RobotState:
         return None
 
     def measured_or_none(self) -> Positions | None:
-        """As `measured`; None where that raises ObservationError."""
+        """(J,) as `measured`; None where that raises ObservationError."""
         try:
             return self.measured()
         except ObservationError:
