@@ -28,8 +28,7 @@ from gr00t_ros.motion.commit_time import CommitTime, S
 from gr00t_ros.motion.replay import Replay
 from gr00t_ros.motion.replay_settings import MS, ReplaySettings
 from gr00t_ros.motion.sampler import JtcSampler, Trajectory
-from gr00t_ros.observe.buffer import Sample
-from gr00t_ros.observe.freshness import CONTROLLER_MAX_AGE_NS
+from gr00t_ros.observe.buffer import CONTROLLER_MAX_AGE_NS, Sample
 from gr00t_ros.observe.joint_states import JointPublishers
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.periodic import next_due_ns

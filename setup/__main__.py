@@ -80,7 +80,7 @@ ONLY_COMPUTE = {
     "test/stream": "command_player low_cmd measured player player_recorded pose_player wbc_goal",
     "test/sim": "controller_recorded follower judge judge_commands physics record robots "
     "sensor_noise urdf vision",
-    "test/sim/libero": "commands deltas motion pick scripted sight",
+    "test/sim/libero": "commands deltas motion pick policy sight",
     "test/demo": "next_steps",
 }
 """Files of these folders without a robot that moves in real time: test_NAME.py."""

@@ -21,7 +21,7 @@ ALLOWED: dict[str, tuple[int, str]] = {
     "demo/watcher.py": (1, "a message of the own simulated robot"),
     "supervise/watched_server.py": (1, "lines of the own watcher process"),
     "supervise/watcher.py": (1, "the first line from the node, by a file without our package"),
-    "trace/writer.py": (1, "lines of the node that started this process"),
+    "trace/perfetto_file.py": (1, "lines of the node that started this process"),
     "supervise/launcher.py": (1, "bounded there; finds a licence's version beside Infinity too"),
     "sidecar/exchange_file.py": (1, "a text in an array of an .npz file, not a file's text"),
     "rollout/command.py": (1, "a word of the command line"),

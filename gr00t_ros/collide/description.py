@@ -74,7 +74,7 @@ class Shape:
 
     @property
     def placed_core(self) -> tuple[Floats, float]:
-        """`core` with the points in the frame that the shape's place is given in."""
+        """(K, 3) points and a radius, m: `core` in the frame that the shape's place is given in."""
         points, radius_m = self.core
         return self.xyz_m + points @ self.rotation.T, radius_m
 

@@ -5,13 +5,12 @@ A mesh is read as its points alone, because only their convex hull counts.
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,8 +135,9 @@ def _points(path: Path, place: str) -> Floats:
 def _dae_points(path: Path, place: str) -> Floats:
     """The points of a COLLADA file, in its scene's axes and metres, by trimesh."""
     try:
-        trimesh = importlib.import_module("trimesh")
-        mesh = trimesh.load(path, force="mesh")
+        import trimesh
+
+        mesh: Any = trimesh.load(path, force="mesh")
         return np.asarray(mesh.vertices, dtype=np.float64)
     except Exception as error:  # whatever the parsers raise, without pycollada too
         text = " ".join(str(error).split())

@@ -7,7 +7,6 @@ boxes: in 4.0.0 it measured up to 0.28 m too much between a rod and a plate
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
@@ -37,11 +36,12 @@ class Compiled(NamedTuple):
 def engine_module() -> Any:
     """The module mujoco; the SettingsError says how to install it."""
     try:
-        return importlib.import_module("mujoco")
+        import mujoco
     except ImportError as error:
         raise SettingsError(
             f"collision checks need MuJoCo ({error}); install it: {INSTALL}"
         ) from error
+    return mujoco
 
 
 def compile_model(description: Description, bodies: Mapping[str, Body]) -> Compiled:

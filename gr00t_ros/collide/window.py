@@ -107,7 +107,10 @@ class Pairs:
 
 
 def touching(pairs: Pairs, distances: Floats) -> str:
-    """The pairs that touch without being wanted to, with names; empty if there are none."""
+    """The pairs that touch without being wanted to, with names; empty if there are none.
+
+    distances: (P,) m, of the pairs in their order.
+    """
     found = np.flatnonzero((distances <= 0.0) & (pairs.near == -np.inf))
     return ", ".join(" and ".join(pairs.names[pair]) for pair in found)
 

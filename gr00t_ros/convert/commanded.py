@@ -24,7 +24,7 @@ from gr00t_ros.errors import BagError, ObservationError, RotationError
 from gr00t_ros.inputs.cdr import TrajectoryReader
 from gr00t_ros.inputs.readings import STATE_TYPE_NAMES, ControllerReading, controller_state
 from gr00t_ros.motion.sampler import JtcSampler, Trajectory
-from gr00t_ros.observe.freshness import CONTROLLER_MAX_AGE_NS
+from gr00t_ros.observe.buffer import CONTROLLER_MAX_AGE_NS
 from gr00t_ros.observe.readings import JointReading, select
 from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.embodiment import Embodiment

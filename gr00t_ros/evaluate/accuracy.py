@@ -76,7 +76,10 @@ class Errors:
 
 
 def errors(predicted: Floats, recorded: Floats, counted: Flags) -> Errors:
-    """The errors over the rows that count and in which both are finite."""
+    """The errors over the rows that count and in which both are finite.
+
+    predicted, recorded: (N, C) in each component's unit. counted: (N,).
+    """
     apart = np.where(counted[:, None], predicted - recorded, np.nan)
     return _mean_errors(apart, axis=0)
 
@@ -147,6 +150,7 @@ def _rms(values: Floats) -> Floats:
 def seams(rows: Rows, chunks: Floats, late: int, every: int, counted: Flags) -> Seams:
     """The seams between chunks that overlap after the later one has arrived, in one run of rows.
 
+    rows: (K,) of the queries. chunks: (K, H, C), in each component's unit. counted: (N,) all rows.
     every: rows between two queries, of which each chunk plays as many.
     """
     horizon, width = chunks.shape[1:]

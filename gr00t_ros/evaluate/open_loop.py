@@ -132,7 +132,7 @@ def query_rows(
 
 
 def runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """[first, end) of each run of True."""
+    """[first, end) of each run of True in `flags` (N,)."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
     return [(int(first), int(end)) for first, end in edges.reshape(-1, 2)]
 

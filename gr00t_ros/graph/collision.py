@@ -150,7 +150,10 @@ class Collision:
         return found
 
     def facts(self, start: Floats | None) -> list[tuple[str, str]]:
-        """What is checked, for people: subjects with a sentence; only while inactive."""
+        """What is checked, for people: subjects with a sentence; only while inactive.
+
+        start: (J,) rad, where the arm is; None if unknown.
+        """
         model = self._model
         if model is None:
             return []

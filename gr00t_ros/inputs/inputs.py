@@ -33,8 +33,7 @@ from gr00t_ros.inputs.readings import (
 from gr00t_ros.inputs.source import CameraWatch, History, JointSource, Source, Taken
 from gr00t_ros.inputs.stream_report import Graph, StreamReport, report
 from gr00t_ros.motion.clocks import Awake
-from gr00t_ros.observe.buffer import Sample
-from gr00t_ros.observe.freshness import CONTROLLER_MAX_AGE_NS
+from gr00t_ros.observe.buffer import CONTROLLER_MAX_AGE_NS, Sample
 from gr00t_ros.observe.joint_states import JointPublishers, JointStates
 from gr00t_ros.observe.moment import (
     CameraTiming,

@@ -11,8 +11,7 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 from gr00t_ros.errors import ObservationError
 from gr00t_ros.inputs.readings import CONTROL_MSGS_STATE, OWN_STATE, ControllerReading
 from gr00t_ros.inputs.source import JointSource, Source, Subscription
-from gr00t_ros.observe.buffer import Sample
-from gr00t_ros.observe.freshness import CONTROLLER_MAX_AGE_NS, Age
+from gr00t_ros.observe.buffer import CONTROLLER_MAX_AGE_NS, Age, Sample
 from gr00t_ros.observe.observation import ObservationSettings, content
 from gr00t_ros.observe.readings import refuse_unusable, select
 from gr00t_ros.robot.actions import Output

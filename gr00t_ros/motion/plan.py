@@ -237,7 +237,8 @@ def extend(
 ) -> Course:
     """The course from first_knot on: unchanged up to the branch knot, then the `new` rows.
 
-    lag_ns: of the new rows before the stop ramp; the stop ramp keeps the last one.
+    new: (N, J) rad, rad/s, rad/s^2, with the stop ramp at the end. lag_ns: (n,) of the new rows
+    before the stop ramp; the stop ramp keeps the last one.
     """
     rows = Rows(
         *(

@@ -285,7 +285,7 @@ class Replay:
         return state.position, state.velocity
 
     def sent_before(self, at_ns: int) -> Iterator[tuple[Floats, Floats]]:
-        """As `sent`, by each of the earlier windows, newest first.
+        """As `sent`, (J,) rad and (J,) rad/s, by each of the earlier windows, newest first.
 
         A controller plays one of these if all later windows were lost.
         """

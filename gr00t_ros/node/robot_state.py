@@ -17,8 +17,7 @@ from gr00t_ros.inputs.inputs import Inputs
 from gr00t_ros.inputs.readings import ControllerReading
 from gr00t_ros.inputs.stream_report import StreamReport
 from gr00t_ros.motion.clocks import Awake, awake_ns
-from gr00t_ros.observe.buffer import Sample
-from gr00t_ros.observe.freshness import CONTROLLER_MAX_AGE_NS, Age
+from gr00t_ros.observe.buffer import CONTROLLER_MAX_AGE_NS, Age, Sample
 from gr00t_ros.observe.readings import select
 from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.embodiment import Embodiment
@@ -168,7 +167,7 @@ class RobotState:
         return tuple(found)
 
     def commanded(self) -> tuple[tuple[Output, int, Positions], ...]:
-        """As `references`, but with the measured position for outputs with a silent controller."""
+        """As `references`, with the (n,) measured position for outputs with a silent controller."""
         found = list(self.references())
         referenced = {output.name for output, _, _ in found}
         for output in self._embodiment.outputs:
@@ -215,7 +214,7 @@ class RobotState:
         return np.concatenate([self._measured(output) for output in self._embodiment.outputs])
 
     def joints(self, names: tuple[str, ...]) -> Positions | None:
-        """The measured positions of these joints; None if one is missing or too old."""
+        """(n,) measured positions of these joints, rad or m; None if one is missing or too old."""
         sample, _ = self._fresh_joints(names)
         if sample is None:
             return None
@@ -224,7 +223,7 @@ class RobotState:
         return None
 
     def measured_or_none(self) -> Positions | None:
-        """As `measured`; None where that raises ObservationError."""
+        """(J,) as `measured`; None where that raises ObservationError."""
         try:
             return self.measured()
         except ObservationError:

@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.errors import ObservationError, SkewError
-from gr00t_ros.observe.buffer import Sample, StampedBuffer
-from gr00t_ros.observe.freshness import Age
+from gr00t_ros.observe.buffer import Age, Sample, StampedBuffer
 from gr00t_ros.observe.readings import encode, merge
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.streams import StateStream, Stream, VideoStream

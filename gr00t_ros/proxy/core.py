@@ -1,9 +1,9 @@
 """The proxy's rules: requests in, replies and frames to forward out.
 
-Each request gets one reply: the server's, a refusal with the reason, or busy. Clients take turns
-(fair_queue.py). With batches, requests of several clients are forwarded as one (batch.py): a batch
-may wait for robots that come back at once (gathering.py), and one that fails is sent again row by
-row (acceptance.py). Pure: no socket, takes `now_ns`.
+Each request gets one reply: the server's, a refusal with the reason, or busy. Clients take turns,
+and with batches, requests of several clients are forwarded as one (batch.py): a batch may wait for
+robots that come back at once (waiting.py), and one that fails is sent again row by row
+(acceptance.py). Pure: no socket, takes `now_ns`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from typing import Final
 from gr00t_ros.errors import SettingsError, WireError
 from gr00t_ros.proxy.acceptance import Acceptance, BatchTrial
 from gr00t_ros.proxy.batch import BatchMemory, BatchRow, is_error, read_row, split
-from gr00t_ros.proxy.fair_queue import FairQueue
-from gr00t_ros.proxy.gathering import Gathering
 from gr00t_ros.proxy.pictures import PictureTranscoder
+from gr00t_ros.proxy.waiting import FairQueue, Gathering
 from gr00t_ros.serve.front import RateLimit
 from gr00t_ros.wire import codec, messages
 from gr00t_ros.wire.access import Token

@@ -77,7 +77,7 @@ class PictureCounts:
         )
 
     def measure(self, pixels: NDArray[np.uint8], restored: NDArray[np.uint8]) -> None:
-        """Count the error of one picture; both are of one shape."""
+        """Count the error of one picture; both (h, w, 3) uint8, or of another equal shape."""
         import cv2
 
         apart = cv2.absdiff(pixels, restored)

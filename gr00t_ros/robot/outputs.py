@@ -1,9 +1,12 @@
 """What a robot takes: the table of output types, and outputs that are not joint trajectories.
 
 A new output type is a row in OUTPUT_TYPES here, a row in stream/command_types.py or for joints in
-stream/points.py, and for goals a row in sim/stand_in/receivers.py. Velocities and levels stay
-inside a range and a rate of change. A gripper goal is sent when the value changes by more than the
-hysteresis, never before the first value. A pose output maps rows of numbers to poses.
+stream/points.py, for goals a row in sim/stand_in/receivers.py, and for keys of its own rows in
+robot/keys.py and tools/embodiment_schema.py (ARCHITECTURE.md, Outputs).
+
+Velocities and levels stay inside a range and a rate of change. A gripper goal is sent when the
+value changes by more than the hysteresis, never before the first value. A pose output maps rows of
+numbers to poses.
 """
 
 from __future__ import annotations

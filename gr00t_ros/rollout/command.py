@@ -7,27 +7,29 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from gr00t_ros import __version__
 from gr00t_ros.command_line import DONE, JSON_HELP, NO, CommandParser, fail, number, tell_progress
-from gr00t_ros.errors import Gr00tError, SettingsError
+from gr00t_ros.errors import Gr00tError, NodeError, SettingsError
 from gr00t_ros.evaluate.servers import ServerAccess
+from gr00t_ros.evaluate.spread import Workers
 from gr00t_ros.evaluate.workers import LOCAL, make_workers
 from gr00t_ros.robot.files import find_embodiment, load_embodiment
 from gr00t_ros.robot.questions import open_marks, settled_names
 from gr00t_ros.rollout import worker
 from gr00t_ros.rollout.benchmark import PORT, Benchmark, libero
+from gr00t_ros.rollout.episode import blank
 from gr00t_ros.rollout.folder import EPISODES, PAGE, SUMMARY, Folder
 from gr00t_ros.rollout.report import overall, page, rate_text
-from gr00t_ros.rollout.run import run
 from gr00t_ros.rollout.shared_server import refuse_shared, standing_of
 from gr00t_ros.rollout.stack import command_of
 from gr00t_ros.rollout.strategy import ROWS, parse_strategy
-from gr00t_ros.rollout.trial import Condition, Evaluation, Plain
+from gr00t_ros.rollout.success import INFRASTRUCTURE
+from gr00t_ros.rollout.trial import Condition, Evaluation, Plain, Trial
 from gr00t_ros.sidecar.target import positive, questioning, seed
 from gr00t_ros.sim.libero.extra import require_libero
 from gr00t_ros.text_table import printable_lines, table
@@ -35,6 +37,8 @@ from gr00t_ros.wire.access import read_environment
 from gr00t_ros.wire.client import DEFAULT_TIMEOUT_MS
 from gr00t_ros.wire.robot_id import ROBOT_ID, Standing
 
+MOST_IN_A_ROW: Final = 3
+"""After so many episodes in a row without a verdict, of each worker, the run ends."""
 _FACTOR: Final = 0.25
 _TABLE: Final = "strategies:\n" + "\n".join(
     f"  {row.name:13} {row.text}" for row in ROWS
@@ -226,6 +230,59 @@ def _evaluated(evaluation: Evaluation, options: argparse.Namespace) -> tuple[Pla
         if (options.output / EPISODES).exists():
             summary = write_report(folder, evaluation, reset)
     return summary, lines
+
+
+def run(
+    evaluation: Evaluation,
+    folder: Folder,
+    workers: Workers,
+    count: int,
+    tell: Callable[[str], None],
+) -> list[Plain]:
+    """Play what has no verdict yet; returns the lines of all trials, in their order.
+
+    Raises NodeError if nothing but failures of the infrastructure come.
+    """
+    done = folder.lines()
+    trials = list(evaluation.trials())
+    waiting = [one for one in trials if _open(done.get(one.key))]
+    if len(waiting) < len(trials):
+        tell(f"going on: {len(trials) - len(waiting)} of {len(trials)} episodes have a verdict")
+    running: dict[Any, Trial] = {}
+    lost, begun = 0, 0
+    while waiting or running:
+        while waiting and len(running) < count:
+            trial = waiting.pop(0)
+            begun += 1
+            running[workers.submit(worker.play, evaluation, trial, folder.path)] = trial
+        for handle, value in workers.wait(list(running)):
+            trial = running.pop(handle)
+            line = value if isinstance(value, dict) else _ended(trial, value)
+            folder.append(line)
+            done[trial.key] = line
+            tell(_line_text(line, trial))
+            lost = lost + 1 if line["outcome"] == INFRASTRUCTURE else 0
+            if lost >= MOST_IN_A_ROW * count:
+                raise NodeError(
+                    f"{lost} episodes in a row failed for reasons beside the policy, the last one: "
+                    f"{line['cause']}\nthe same command goes on from here; logs are in "
+                    f"{folder.path / worker.LOGS}"
+                )
+    return [done[one.key] for one in trials]
+
+
+def _open(line: Plain | None) -> bool:
+    return line is None or line["outcome"] == INFRASTRUCTURE
+
+
+def _ended(trial: Trial, error: Any) -> Plain:
+    return {**blank(trial), "cause": f"the worker ended: {type(error).__name__}: {error}"}
+
+
+def _line_text(line: Plain, trial: Trial) -> str:
+    spent = "" if line["simulated_s"] is None else f" after {line['simulated_s']:.1f} s"
+    why = f": {line['cause'].splitlines()[0]}" if line["cause"] else ""
+    return f"{trial.name}: {line['outcome']}{spent}{why}"
 
 
 def _look_at(server: tuple[str, int], options: argparse.Namespace) -> Standing:

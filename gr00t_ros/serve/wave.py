@@ -39,7 +39,10 @@ log = logging.getLogger("gr00t_ros.sidecar")
 
 
 def wave(times_s: Floats) -> Floats:
-    """The course of all joints in amplitudes: sin^3, which begins without speed or acceleration."""
+    """The course of all joints in amplitudes: sin^3, which begins without speed or acceleration.
+
+    times_s: (T,) s or a scalar; the result has the same shape.
+    """
     return np.asarray(np.sin(2.0 * np.pi / PERIOD_S * times_s) ** 3)
 
 

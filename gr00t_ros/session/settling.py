@@ -68,7 +68,7 @@ class Abandonment:
         return self._settling.pending
 
     def newest_held(self, held: Held) -> Held:
-        """`held`, or that of the last tick if it is None."""
+        """(J,) rad: `held`, or that of the last tick if it is None."""
         return self._held if held is None else held
 
     # When a plan is abandoned.

@@ -32,7 +32,7 @@ class ShadowError:
         self._kept: dict[tuple[str, ...], deque[tuple[int, NDArray[np.float64]]]] = {}
 
     def add(self, names: tuple[str, ...], stamp_ns: int, apart: NDArray[np.float64]) -> None:
-        """Add the (n,) differences of plan and command at one stamp; a repeated stamp is ignored.
+        """Add the (n,) differences of plan and command, rad or m; a repeated stamp is ignored.
 
         A stamp that runs back clears the window; differences that are not finite are ignored.
         """

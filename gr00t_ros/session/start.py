@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.observe.freshness import CONTROLLER_MAX_AGE_NS
+from gr00t_ros.observe.buffer import CONTROLLER_MAX_AGE_NS
 from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.limits import JointLimits
 from gr00t_ros.watch.arm import held_position
@@ -111,7 +111,7 @@ def leave_from(
 
 
 def apart(held: Positions, measured: Positions | None, limits: JointLimits) -> Finding | None:
-    """The watch held_position; None if `measured` is unknown: the streams report that."""
+    """The watch held_position of (J,) and (J,) rad; None if `measured` is unknown."""
     if measured is None:
         return None
     return held_position(limits.names, held, measured, limits.held)
@@ -122,8 +122,8 @@ def pause_lasts(
 ) -> Finding | None:
     """A finding that holds a pause; None if the plan may continue.
 
-    The pause is held while the position to continue from is unknown, and while it is apart from the
-    measured position: the arm was moved by hand or by another program.
+    The pause is held while the position to continue from, (J,) rad, is unknown, and while it is
+    apart from the measured one, (J,): the arm was moved by hand or by another program.
     """
     if continued is None:
         return milder(reasoned("held_position", HELD_UNKNOWN))

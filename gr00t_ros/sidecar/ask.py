@@ -271,8 +271,9 @@ def _infer(target: Target, options: argparse.Namespace) -> Report:
 def fill(template: RequestTemplate, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write an observation into a template.
 
-    Raises ObservationError that names every missing and every unknown array, or the array with a
-    wrong dtype or shape.
+    arrays: `video.KEY` -> (T, H, W, 3) uint8, `state.KEY` -> (T, D) float32, also with a first axis
+    of 1, and the instruction as text. Raises ObservationError that names every missing and every
+    unknown array, or the array with a wrong dtype or shape.
     """
     slots: dict[str, NDArray[Any]] = {f"video.{key}": slot for key, slot in template.video.items()}
     slots |= {f"state.{key}": slot for key, slot in template.state.items()}

@@ -78,7 +78,8 @@ def compare(
 ) -> list[KeyDifference]:
     """Return a row for each key of the reference and of the answers, in this order.
 
-    answers: one or more of the same server to the same observation; the nearest one counts.
+    reference, answers: action key -> (H, D) in its unit. There may be several answers of the same
+    server to the same observation; the nearest one counts.
     """
     first = answers[0]
     keys = list(dict.fromkeys([*reference, *first]))

@@ -124,7 +124,7 @@ def without_token(frame: bytes | memoryview) -> bytes:
 
 
 def read_action(reply: bytes, generation: Generation, key_style: KeyStyle) -> Rows:
-    """Return the action in a reply's bytes; raises as the client does."""
+    """Return the action in a reply's bytes, key -> (H, D); raises as the client does."""
     content = messages.read_reply(reply, messages.GET_ACTION, MAX_BYTES)
     return messages.action_rows(content, generation, key_style)
 

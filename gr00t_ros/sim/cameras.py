@@ -34,7 +34,7 @@ class SensorNoise:
         self._bits = np.zeros(0, dtype=np.uint8)
 
     def add(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """A new picture of the same shape; each value changes by at most one level.
+        """A new picture (H, W, 3) uint8; each value changes by at most one level.
 
         One pattern is shifted for each frame: drawing a new one took 30 times as long.
         """
@@ -93,9 +93,8 @@ class Cameras:
 class Renderer(AbstractContextManager["Renderer"], Protocol):
     """The part of Cameras that the feed uses."""
 
-    def render(  # noqa: D102
-        self, positions: NDArray[np.float64], names: Sequence[str]
-    ) -> Pictures: ...
+    def render(self, positions: NDArray[np.float64], names: Sequence[str]) -> Pictures:
+        """Camera -> (H, W, 3) uint8 RGB, of the world at generalised `positions` (nq,)."""
 
 
 class SyntheticCameras:
@@ -156,7 +155,8 @@ class CameraFeed:
     ) -> None:
         """From now on render in each frame (counted from 1) the cameras that are ``due`` in it.
 
-        ``on_pictures`` gets the snapshot's time, in this feed's thread.
+        ``on_pictures`` gets the snapshot's time, in this feed's thread, and each picture as
+        (H, W, 3) uint8.
         """
         self._snapshot, self._due = snapshot, due
         self._on_pictures, self._pace = on_pictures, pace

@@ -162,7 +162,7 @@ class RobotDescription:
         return np.array([joint.ready_rad for joint in self.joints])
 
     def columns(self, names: tuple[str, ...]) -> NDArray[np.intp]:
-        """Return the indices of these joints in `joint_names`."""
+        """Return the (n,) indices of these joints in `joint_names`."""
         known = self.joint_names
         return np.array([known.index(name) for name in names])
 
@@ -189,7 +189,7 @@ def need(embodiment: Embodiment, where: str, known: set[str], needed: set[str]) 
 def columns(
     key: str, names: tuple[str, ...], joints: tuple[str, ...], source: str
 ) -> NDArray[np.intp]:
-    """Return the index of each of `joints` in `names`; EmbodimentError if they are other joints."""
+    """Return the (n,) indices of `joints` in `names`; EmbodimentError if they are other joints."""
     if sorted(names) != sorted(joints):
         raise EmbodimentError(
             f"{source}: {key}: the scripted policy drives {', '.join(joints)}, "

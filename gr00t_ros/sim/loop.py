@@ -175,10 +175,17 @@ class RobotFaults:
 class Physics(Protocol):
     """The part of physics.Simulation that the loop uses."""
 
-    def set_targets(self, targets_rad: Floats) -> None: ...  # noqa: D102
-    def step(self) -> None: ...  # noqa: D102
-    def joint_state(self) -> tuple[tuple[str, ...], Floats, Floats]: ...  # noqa: D102
-    def positions(self) -> Floats: ...  # noqa: D102
+    def set_targets(self, targets_rad: Floats) -> None:
+        """Set the servos' targets, one a joint: (J,) rad."""
+
+    def step(self) -> None:
+        """Let the time of one step pass."""
+
+    def joint_state(self) -> tuple[tuple[str, ...], Floats, Floats]:
+        """Names of all measured joints, their positions (J,) rad and velocities (J,) rad/s."""
+
+    def positions(self) -> Floats:
+        """A copy of all generalised positions (nq,)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

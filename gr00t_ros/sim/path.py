@@ -90,7 +90,8 @@ class Motion:
         """Whether the arm was moved off the motion, or was stopped where the motion is fast.
 
         In the second case the motion must not go on from the middle of a leg: from rest it would be
-        a jump that the node refuses. `last_rad`: the joints at the query before, None for none.
+        a jump that the node refuses. `joints_rad` (J,); `last_rad` (J,): at the query before, None
+        for none.
         """
         nearest, distance = self.locate(joints_rad, index)
         if distance > _OFF_MOTION_RAD:
@@ -187,7 +188,7 @@ class MotionBuilder:
 
 
 def minimum_jerk(time: Array) -> Array:
-    """Return the share of the way at `time` 0..1 (Flash and Hogan 1985)."""
+    """Return the (N,) shares of the way at (N,) shares 0..1 of the time (Flash and Hogan 1985)."""
     return np.asarray(time**3 * (10.0 - 15.0 * time + 6.0 * time**2))
 
 

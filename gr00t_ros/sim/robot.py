@@ -24,11 +24,10 @@ from std_srvs.srv import SetBool, Trigger
 
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.ros import qos
-from gr00t_ros.ros.apart import SpunApart
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.node_help import NodeHelp
 from gr00t_ros.ros.periodic import run_in_real_time
-from gr00t_ros.ros.process import declared, refuse_unknown, run_node
+from gr00t_ros.ros.process import SpunApart, declared, refuse_unknown, run_node
 from gr00t_ros.sim.cameras import CameraFeed, Cameras, Pictures, Renderer, SyntheticCameras
 from gr00t_ros.sim.controller import Follower, SimulatedController, parameter_node
 from gr00t_ros.sim.loop import TICK_NS, ControlLoop, Deadlines, RobotFaults, RobotSnapshot

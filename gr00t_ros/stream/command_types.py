@@ -65,12 +65,12 @@ class MessageSender:
         self.topic: str = self._publisher.topic_name
 
     def send(self, values: Floats, stamp: Time) -> None:
-        """Publish one message."""
+        """Publish one message of (n,) values."""
         self._publisher.publish(self._build(self._output, values, stamp))
 
 
 def twist(output: CommandOutput, values: Floats, stamp: Time) -> Twist:
-    """A Twist from three values (x, y, about z) or from all six."""
+    """A Twist from (3,) values x, y, about z or from all (6,), m/s and rad/s."""
     six = np.zeros(6)
     six[PLANAR if len(values) == len(PLANAR) else slice(None)] = values
     message = Twist()
@@ -80,19 +80,19 @@ def twist(output: CommandOutput, values: Floats, stamp: Time) -> Twist:
 
 
 def twist_stamped(output: CommandOutput, values: Floats, stamp: Time) -> TwistStamped:
-    """A TwistStamped from the same values as `twist`, in the output's frame."""
+    """A TwistStamped from the (3,) or (6,) values of `twist`, in the output's frame."""
     message = TwistStamped(twist=twist(output, values, stamp))
     message.header.stamp, message.header.frame_id = stamp, output.frame
     return message
 
 
 def float64(output: CommandOutput, values: Floats, stamp: Time) -> Float64:
-    """A Float64 with the only value."""
+    """A Float64 with the only one of (1,) values."""
     return Float64(data=float(values[0]))
 
 
 def pose_stamped(output: PoseOutput, values: Floats, stamp: Time) -> PoseStamped:
-    """A PoseStamped from x, y, z and a quaternion x, y, z, w."""
+    """A PoseStamped from (7,): x, y, z, m, and a quaternion x, y, z, w."""
     message = PoseStamped()
     message.header.stamp, message.header.frame_id = stamp, output.frame
     at, turned = message.pose.position, message.pose.orientation
@@ -205,7 +205,7 @@ class GripperSender:
         node.create_timer(_CHECK_S, self._send_changed, clock=steady)
 
     def send(self, values: Floats, stamp: Time) -> None:
-        """Set the wanted value; its goal is sent if it differs from the last one."""
+        """Set the wanted value, (1,); its goal is sent if it differs from the last one."""
         self._value = float(values[0])
 
     def _send_changed(self) -> None:
@@ -269,7 +269,7 @@ class WindowPlayer(Protocol):
         """Play a window from now on, or return why it is refused."""
 
     def sample(self, now_ns: int, steady_ns: int) -> Floats | None:
-        """The values to send now; None: send nothing."""
+        """The (n,) values to send now; a pose has (7,). None: send nothing."""
 
     def stop(self, now_ns: int, steady_ns: int) -> None:
         """Come to rest as the type's row in OUTPUT_TYPES says, because the streamer ends."""
@@ -284,7 +284,7 @@ class Sender(Protocol):
     topic: str
 
     def send(self, values: Floats, stamp: Time) -> None:
-        """Command `values` from now on."""
+        """Command these (n,) values from now on."""
 
     @property
     def problem(self) -> str:

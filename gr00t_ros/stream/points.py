@@ -165,7 +165,7 @@ class Points(Protocol):
     """Whether the measured position is sent before the first window."""
 
     def send(self, position: Floats, steady_ns: int) -> None:
-        """Send the message that is due now."""
+        """Send the message that is due now; position: (J,) rad."""
 
     def refuses(self, steady_ns: int) -> str:
         """Why no window may be played yet; empty when one may."""
@@ -190,7 +190,7 @@ class ForwardPoints:
         self.topic = self._points.topic_name
 
     def send(self, position: Floats, steady_ns: int) -> None:
-        """Publish one point."""
+        """Publish one point, (J,) rad."""
         self._points.publish(Float64MultiArray(data=array.array("d", position)))
 
     def refuses(self, steady_ns: int) -> str:
@@ -222,7 +222,7 @@ class LowCmdPoints:
         self.topic = self._commands.topic_name
 
     def send(self, position: Floats, steady_ns: int) -> None:
-        """Publish one LowCmd; the first call begins to take over the arms."""
+        """Publish one LowCmd of (J,) rad; the first call begins to take over the arms."""
         self._weight.take(steady_ns)
         fields, crc = self._command.fields(position, self._weight.at(steady_ns))
         for motor, values in zip(self._message.motor_cmd, fields["motor_cmd"], strict=True):
@@ -267,7 +267,10 @@ class WbcPoints:
         self.topic = self._goals.topic_name
 
     def send(self, position: Floats, steady_ns: int) -> None:
-        """Publish one goal, unless the receiver would read its time with another host's clock."""
+        """Publish one goal, unless the receiver would read its time with another host's clock.
+
+        position: (J,) rad.
+        """
         if self.refuses(steady_ns):
             return
         walk, height_m = self._base(steady_ns)

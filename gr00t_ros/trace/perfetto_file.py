@@ -2,23 +2,42 @@
 
 A track event is a slice that begins and ends. All slices of one observation have the same flow id,
 so that ui.perfetto.dev draws arrows from camera to controller. Timestamps are steady time, ns.
+
+`python -m gr00t_ros.trace.perfetto_file FILE` reads flows from stdin as JSON, one a line, and
+prints why it failed. The node starts it as a process of its own, so that none of the node's threads
+waits while the file is made.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gr00t_ros.command_line import DONE, MISUSE
 from gr00t_ros.errors import TraceError
-from gr00t_ros.trace.flow import CAMERAS, CONTROLLER, REPLAY, SERVER, WORKER, Flow, Span
+from gr00t_ros.trace.flow import (
+    CAMERAS,
+    CONTROLLER,
+    REPLAY,
+    SERVER,
+    WORKER,
+    Flow,
+    Span,
+    from_plain,
+    plain,
+)
 
 INSTALL_COMMAND = "python3 -m pip install perfetto==0.59.1 protobuf"
 SUFFIX = ".pftrace"
 _PROCESS, _SEQUENCE, _PID = 1, 1, 1
 _CATEGORY = "gr00t"
+_END = "end"
+_NICE = 10  # the robot's processes go first
 _ORDER = (CAMERAS, WORKER, SERVER, REPLAY, CONTROLLER)
 
 
@@ -165,3 +184,32 @@ def _protobuf() -> Any:
             f"a trace needs the Python package perfetto ({error}); run: {INSTALL_COMMAND}"
         ) from error
     return perfetto_trace_pb2
+
+
+def lines(flows: Iterable[Flow]) -> Iterator[str]:
+    """What `main` reads; the last line shows that none is missing."""
+    for flow in flows:
+        yield json.dumps(plain(flow)) + "\n"
+    yield json.dumps(_END) + "\n"
+
+
+def main(words: Sequence[str]) -> int:
+    """Write the flows on stdin to the file that the only word names."""
+    os.nice(_NICE)
+    try:
+        write_trace(Path(words[0]), _read(sys.stdin))
+    except TraceError as error:
+        print(error)
+        return MISUSE
+    return DONE
+
+
+def _read(text: Iterable[str]) -> list[Flow]:
+    values = [json.loads(line) for line in text]
+    if not values or values[-1] != _END:
+        raise TraceError("nothing was written: the node ended before it had given all observations")
+    return [from_plain(value) for value in values[:-1]]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

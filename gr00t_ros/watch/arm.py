@@ -54,7 +54,10 @@ class TrackingError:
         self._checked_ns: int | None = None
 
     def check(self, now_ns: int, reference: Floats, measured: Floats) -> Finding | None:
-        """Compare at one instant; after a gap of 0.2 s or `limit_ns` the time starts again."""
+        """Compare at one instant; after a gap of 0.2 s or `limit_ns` the time starts again.
+
+        reference, measured: (J,) rad.
+        """
         last_ns, self._checked_ns = self._checked_ns, now_ns
         longest_ns = max(self.limit_ns, _COMPARED_NS)
         if last_ns is None or not 0 <= now_ns - last_ns <= longest_ns:
@@ -291,9 +294,9 @@ def earlier_window(
     """A finding if a controller's reference is not what was sent last, but what was sent before.
 
     The windows to it are lost then, although its states arrive: a window that arrives after such a
-    loss is a step. sent, before: (n,) rad and rad/s at the stamp of the state, of the newest window
-    and of earlier ones. Two windows are told apart from a tenth of `limit_rad` on, along any motion
-    that the jitter of the stamp does not explain.
+    loss is a step. reference: (n,) rad. sent, before: (n,) rad and (n,) rad/s at the stamp of the
+    state, of the newest window and of earlier ones. Two windows are told apart from a tenth of
+    `limit_rad` on, along any motion that the jitter of the stamp does not explain.
     """
     apart = _apart(reference, *sent)
     if not apart > _TOLD_APART * limit_rad:

@@ -53,7 +53,7 @@ class Bias:
         )
 
     def take(self, at_ns: int, columns: Sequence[int], values: Floats, moving: bool) -> None:
-        """Take the values of these columns at the time `at_ns`; those at rest are not used."""
+        """Take (n,) values of these n columns at the time `at_ns`; those at rest are not used."""
         if self.learned:
             return
         for column, value in zip(columns, values, strict=True):
@@ -292,7 +292,7 @@ class FreeMotion:
         self._unusable = ""
 
     def take(self, at_ns: int, values: Floats, columns: Sequence[int] | None = None) -> None:
-        """Take the values of one message; columns: which of the source's values, None: all."""
+        """Take (n,) values of one message; columns: which of the source's values, None: all."""
         taken = self._watch.take(at_ns, values, at_ns, False, columns)
         residual = self._watch.residual
         if taken and residual is not None:

@@ -142,7 +142,8 @@ class Rtc:
     def judge(self, overlap: Overlap, before: Action, action: Action, info: Info) -> str:
         """Count the answer to a request with this overlap; returns why it must be the last one.
 
-        Empty if the frozen steps are kept, or if the server says that it did not apply it.
+        before, action: key -> (H, D) float32. Empty if the frozen steps are kept, or if the
+        server says that it did not apply it.
         """
         self.asked += 1
         says = info.get(APPLIED) is True

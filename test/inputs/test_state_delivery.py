@@ -25,7 +25,7 @@ from gr00t_ros.motion.commit_time import (  # noqa: E402
     CommitTime,
 )
 from gr00t_ros.motion.replay_settings import MS, PUBLISH_NS, ReplaySettings  # noqa: E402
-from gr00t_ros.observe.freshness import CONTROLLER_MAX_AGE_NS  # noqa: E402
+from gr00t_ros.observe.buffer import CONTROLLER_MAX_AGE_NS  # noqa: E402
 from gr00t_ros.observe.joint_states import JointPublishers  # noqa: E402
 from gr00t_ros.ros import qos  # noqa: E402
 

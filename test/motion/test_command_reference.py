@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from laws import examples
 
 from gr00t_ros.motion.chunk import ActionChunk
-from gr00t_ros.motion.command_reference import CommandReference
-from gr00t_ros.motion.commands import Commands
+from gr00t_ros.motion.commands import CommandReference, Commands
 from gr00t_ros.motion.reference import ENSEMBLE_RATE, MERGES
 from gr00t_ros.robot.limits import CommandLimits
 

@@ -1,5 +1,7 @@
 """Windows go to the controller, or to its streamer if the controller cannot play windows."""
 
+import re
+
 import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
@@ -121,6 +123,23 @@ def test_each_table_of_output_types_has_those_that_belong_there(table):
     """A type that is missing in one would be a KeyError when an output of it is played or tried."""
     has, expected = TABLES[table]
     assert has == expected
+
+
+RECIPES = {
+    "ARCHITECTURE.md": r"^A new type is (?:.+\n)+",
+    "CONTRIBUTING.md": r"^\| output type \|.+",
+}
+
+
+@pytest.mark.parametrize("document", RECIPES)
+def test_the_recipe_of_an_output_type_names_every_place(document):
+    """Whoever follows it finds each table of TABLES, and what is not a table."""
+    text = (Path(__file__).parents[2] / document).read_text()
+    (recipe,) = re.findall(RECIPES[document], text, re.MULTILINE)
+    for table in ("robot/outputs OUTPUT_TYPES", *TABLES):
+        file, name = re.findall(r"[\w/]+", table)[:2]
+        assert f"{file}.py`" in recipe and (f"`{name}`" in recipe or not name.isupper()), table
+    assert "docs/outputs.md" in recipe and "robot/keys.py" in recipe
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws import examples
 
-from gr00t_ros.observe.buffer import Sample, StampedBuffer
+from gr00t_ros.observe.buffer import Age, Sample, StampedBuffer
 
 STAMPS = st.lists(st.integers(0, 60), max_size=30)
 
@@ -78,3 +78,25 @@ def test_every_question_is_answered_as_brute_force_does(stamps, span_ns, capacit
     assert buffer.oldest() == (sample(kept[0]) if kept else None)
     nearest = min(kept, key=lambda s: (abs(s - asked_ns), s), default=None)
     assert buffer.nearest(asked_ns) == (None if nearest is None else sample(nearest))
+
+
+@pytest.mark.parametrize(
+    ("stamp_ns", "received_ns", "age_ns", "late"),
+    [
+        (1_000, 100, 0, False),
+        (950, 60, 50, False),
+        (949, 100, 51, True),  # an old stamp on a message that has just arrived
+        (1_000, 49, 51, True),  # nothing has arrived since
+        (1_020, 100, 0, False),
+    ],
+)
+def test_the_larger_of_both_ages_decides(stamp_ns, received_ns, age_ns, late) -> None:
+    """At a limit of 50 ns."""
+    age = Age.of(Sample(stamp_ns, received_ns, None), 1_000, 100)
+    assert (age.ns, age.late(50)) == (age_ns, late)
+
+
+def test_a_stamp_ahead_of_the_clock_is_in_the_future_beyond_the_tolerance() -> None:
+    """Clocks that agree within the tolerance are no problem."""
+    age = Age.of(Sample(1_030, 100, None), 1_000, 100)
+    assert age.future(29) and not age.future(30)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from laws import examples
 
 from gr00t_ros.pool.admission import Expectation
-from gr00t_ros.pool.batcher import Batcher
+from gr00t_ros.pool.replica import Batcher
 from gr00t_ros.pool.rows import Row
 
 MS = 1_000_000
@@ -28,7 +28,7 @@ class NoMoreRobotsError(Exception):
 class Replica:
     """A policy, its robots and time on one thread, integer ns: nothing really waits.
 
-    Stands for the condition, for `threading`, `time` and `Future` in batcher.py, and for the
+    Stands for the condition, for `threading`, `time` and `Future` in replica.py, and for the
     policy. came_ns: when each robot asks.
     """
 
@@ -60,7 +60,7 @@ class Replica:
 
         clock = {"monotonic": lambda: self.now_ns / 1e9, "monotonic_ns": lambda: self.now_ns}
         with pytest.MonkeyPatch.context() as patch:
-            module = "gr00t_ros.pool.batcher"
+            module = "gr00t_ros.pool.replica"
             threads = SimpleNamespace(Condition=lambda: self, Thread=thread)
             patch.setattr(f"{module}.threading", threads)
             patch.setattr(f"{module}.time", SimpleNamespace(**clock))

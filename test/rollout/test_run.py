@@ -11,10 +11,10 @@ from broken_json import each_broken, line_about, spoil
 from gr00t_ros.errors import NodeError, SettingsError
 from gr00t_ros.rollout import worker
 from gr00t_ros.rollout.benchmark import Benchmark, libero
+from gr00t_ros.rollout.command import MOST_IN_A_ROW, run
 from gr00t_ros.rollout.episode import blank
 from gr00t_ros.rollout.folder import EPISODES, Folder
 from gr00t_ros.rollout.report import page
-from gr00t_ros.rollout.run import MOST_IN_A_ROW, run
 from gr00t_ros.rollout.strategy import STRATEGIES
 from gr00t_ros.rollout.success import INFRASTRUCTURE, SUCCESS, TIMEOUT, summarise
 from gr00t_ros.rollout.trial import Condition, Evaluation

@@ -7,7 +7,7 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 PROCESS = """
 import sys
 from rclpy.node import Node
-from gr00t_ros.ros.apart import SpunApart
+from gr00t_ros.ros.process import SpunApart
 from gr00t_ros.ros.process import run_node
 
 class Robot(Node):

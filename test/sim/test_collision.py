@@ -15,7 +15,7 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from stack import Stack, assert_inside_the_limits, unstarted  # noqa: E402
 
-from gr00t_ros.demo.clearance import min_clearance  # noqa: E402
+from gr00t_ros.demo.follow import min_clearance  # noqa: E402
 from gr00t_ros.sim.robots import FRANKA  # noqa: E402
 
 pytestmark = NEEDS_MODEL

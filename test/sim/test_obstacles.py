@@ -18,7 +18,7 @@ from obstacle_markers import marker  # noqa: E402
 from stack import Stack, assert_inside_the_limits, rows_from, unstarted  # noqa: E402
 from visualization_msgs.msg import Marker, MarkerArray  # noqa: E402
 
-from gr00t_ros.demo.clearance import min_clearance  # noqa: E402
+from gr00t_ros.demo.follow import min_clearance  # noqa: E402
 from gr00t_ros.ros import qos  # noqa: E402
 from gr00t_ros.sim.record import Record  # noqa: E402
 from gr00t_ros.sim.robots import FRANKA  # noqa: E402

@@ -1,5 +1,6 @@
 """Every command is a verb of `gr00t` with help, version, completion and the same exit statuses."""
 
+import ast
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import pytest
 from gr00t_ros.bags.__main__ import BAG
 from gr00t_ros.command_line import CLOSED_PIPE, JSON_HELP
 from gr00t_ros.convert.__main__ import DATASET
+from gr00t_ros.evaluate.__main__ import EVAL
 from gr00t_ros.robot.files import shipped_embodiments
 from gr00t_ros.serve.policies import POLICIES
 from gr00t_ros.sidecar.__main__ import SIDECAR
@@ -27,6 +29,13 @@ NODES = (
     *(("policy",), ("autostart",), ("sim", "robot"), ("sim", "stand-in"), ("sim", "relay")),
     *(("stream", "joints"), ("stream", "commands"), ("sim", "libero")),
 )
+TABLES = (COMMANDS, *(one.verbs for one in (SIDECAR, EMBODIMENT, BAG, DATASET, EVAL)))
+CALLED_BY_OTHERS = {
+    "record.info:main": "record.__main__, whose words without a verb are those of a recording",
+    "record.recover:main": "the same",
+    "sidecar.serve:own_policy": "SIDECAR.other: a word with a colon in place of a verb",
+}
+"""Commands that are in none of TABLES, and what calls them."""
 
 OPERATOR = ("status", "watch", "pause", "resume", "reset", "estop", "instruction", "set")
 VERBS = {
@@ -71,6 +80,53 @@ def every_command():
     """Each command as the words that call it."""
     for name, command in COMMANDS.items():
         yield from ((name, verb) for verb in command.verbs) if command.verbs else ((name,),)
+
+
+def places(commands):
+    """MODULE:FUNCTION of each command."""
+    for command in commands.values():
+        yield from places(command.verbs) if command.verbs else (command.place,)
+
+
+def commands_in(source):
+    """Names of public functions that make an exit status of words: `f(argv: Sequence[str]) -> int`.
+
+    Not of one that the file itself runs, as `python -m` does.
+    """
+    tree = ast.parse(source)
+    own = ast.unparse(tree.body[-1]) if tree.body else ""
+    for node in tree.body:
+        if not isinstance(node, ast.FunctionDef) or node.name.startswith("_") or not node.returns:
+            continue
+        taken = [ast.unparse(each.annotation or each) for each in node.args.args]
+        runs = own.startswith("if __name__ == '__main__'") and f"{node.name}(" in own
+        words = len(taken) == 1 and "Sequence[str]" in taken[0]
+        if words and ast.unparse(node.returns) == "int" and not runs:
+            yield node.name
+
+
+def test_every_command_is_a_row_of_a_table():
+    """A function that no table names could be called by nobody, and no other test would see it."""
+    package, found = ROOT / "gr00t_ros", set()
+    for path in package.rglob("*.py"):
+        module = ".".join(path.relative_to(package).with_suffix("").parts)
+        found |= {f"{module}:{name}" for name in commands_in(path.read_text())}
+    listed = {place for table in TABLES for place in places(table)}
+    assert found - listed == set(CALLED_BY_OTHERS)
+    assert "sidecar.ask:ping" in found
+
+
+def test_a_command_without_a_row_is_found():
+    """The check can fail, and tells commands from programs and from functions of other values."""
+    verb = "def ping(argv: Sequence[str]) -> int: ..."
+    assert list(commands_in(verb)) == ["ping"]
+    assert list(commands_in("def main(words: Sequence[str] | None = None) -> int: ...")) == ["main"]
+    for other in (
+        "def _ping(argv: Sequence[str]) -> int: ...",
+        "def ping(number: int) -> int: ...",
+        f"{verb}\nif __name__ == '__main__':\n    sys.exit(ping(sys.argv[1:]))",
+    ):
+        assert list(commands_in(other)) == []
 
 
 def test_without_a_verb_or_with_a_wrong_one_it_says_what_there_is(capsys):

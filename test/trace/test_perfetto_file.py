@@ -15,8 +15,7 @@ from trace_reader import flow_slices, slices_of  # noqa: E402
 from gr00t_ros.errors import TraceError  # noqa: E402
 from gr00t_ros.trace import perfetto_file  # noqa: E402
 from gr00t_ros.trace.flow import Flow, Span  # noqa: E402
-from gr00t_ros.trace.perfetto_file import refuse_path, trace_bytes, write_trace  # noqa: E402
-from gr00t_ros.trace.writer import lines  # noqa: E402
+from gr00t_ros.trace.perfetto_file import lines, refuse_path, trace_bytes, write_trace  # noqa: E402
 
 
 def flow(number, at_ns):
@@ -86,7 +85,7 @@ def test_a_path_that_cannot_be_is_refused_before_anything_is_recorded(tmp_path):
 def written_by_process(path, text, most_bytes=resource.RLIM_INFINITY):
     """The writing process, which may write files of so many bytes only."""
     return subprocess.run(
-        [sys.executable, "-m", "gr00t_ros.trace.writer", str(path)],
+        [sys.executable, "-m", "gr00t_ros.trace.perfetto_file", str(path)],
         input=text,
         capture_output=True,
         text=True,

@@ -106,7 +106,8 @@ def action_curve(
 ) -> Curve | None:
     """Correlate the velocities of actions and states of the same keys; None if there are none.
 
-    deltas: action keys that are changes, which have no velocity of their own.
+    columns: name -> (N, D) rows of one episode. deltas: action keys that are changes, which have no
+    velocity of their own.
     """
     pairs = [
         (_part(columns, dataset.states[key]), _part(columns, of))

@@ -270,7 +270,7 @@ def check_swapped(
 ) -> None:
     """Find episodes in which two cameras' mean pictures are nearer to each other's elsewhere.
 
-    means: episode -> camera -> mean picture. columns: camera -> its column.
+    means: episode -> camera -> (h, w, 3) mean picture. columns: camera -> its column.
     """
     for first, second in combinations(columns, 2):
         both = {i: (of[first], of[second]) for i, of in means.items() if {first, second} <= set(of)}

@@ -83,7 +83,7 @@ class Gathered:
     episodes: int = 0
 
     def add(self, moments: Mapping[str, Moments], values: Mapping[str, Array]) -> None:
-        """Add an episode."""
+        """Add an episode. values: column -> (N, D) rows for its quantiles."""
         self.broken |= set(self.moments) - set(moments)
         self.broken |= set(moments) - set(self.moments) if self.episodes else set()
         self.episodes += 1

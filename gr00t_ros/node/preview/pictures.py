@@ -55,7 +55,8 @@ class PicturePublishers:
     def sent(self, observation: Observation, video: Mapping[str, Pixels]) -> None:
         """Copy the pictures of a request while somebody subscribes; never raises.
 
-        An error is logged once: the query must not fail because of a picture.
+        video: camera -> (1, T, H, W, 3) uint8 RGB. An error is logged once: the query must not fail
+        because of a picture.
         """
         try:
             self._copy(observation, video)

@@ -1,8 +1,8 @@
 """The service ~/trace: records the flows of some seconds and has them written as a trace.
 
 It answers when the file is there, or with the reason why there is none. The executor collects the
-flows. A thread of its own gives them to a process of its own, which makes the file (trace/writer),
-so neither the executor nor the replay thread waits for the disk.
+flows. A thread of its own gives them to a process of its own, which makes the file
+(trace/perfetto_file), so neither the executor nor the replay thread waits for the disk.
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ from rclpy.task import Future
 
 from gr00t_ros.errors import TraceError
 from gr00t_ros.srv import Trace
-from gr00t_ros.trace import writer
 from gr00t_ros.trace.flow import Flow
-from gr00t_ros.trace.perfetto_file import SUFFIX, refuse_path
+from gr00t_ros.trace.perfetto_file import SUFFIX, lines, refuse_path
 
 SHORTEST_S, LONGEST_S = 0.1, 300.0
 MOST_FLOWS = 6_000
@@ -159,14 +158,14 @@ def _written(path: Path, flows: Sequence[Flow]) -> str:
             f"{path}: nothing was written, because no observation ended in this time; ~/status "
             "says why the node does not query"
         )
-    command = [sys.executable, "-m", "gr00t_ros.trace.writer", str(path)]
+    command = [sys.executable, "-m", "gr00t_ros.trace.perfetto_file", str(path)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as child:
         assert child.stdin is not None
-        lines = writer.lines(flows)
+        given = lines(flows)
         with contextlib.suppress(BrokenPipeError):  # it has ended, and said why
-            while group := "".join(islice(lines, _GROUP)):
+            while group := "".join(islice(given, _GROUP)):
                 child.stdin.write(group)
                 child.stdin.flush()
                 time.sleep(_PAUSE_S)

@@ -88,7 +88,7 @@ def pick_and_place(start_rad: Array, cube_m: Array, plate_m: Array) -> Motion:
 def place(start_rad: Array, plate_m: Array) -> Motion:
     """Return the motion for a cube between the fingers: close, up, to the plate, release.
 
-    Raises OutOfReachError.
+    `start_rad` (7,); `plate_m` (2,) in fr3_link0. Raises OutOfReachError.
     """
     path = MotionBuilder(start_rad, RANGES, PACE, closed=True)
     path.gate(closing=True)
@@ -97,7 +97,7 @@ def place(start_rad: Array, plate_m: Array) -> Motion:
 
 
 def retreat(start_rad: Array) -> Motion:
-    """Return the motion up and home with an open gripper. Raises OutOfReachError."""
+    """Return the motion from `start_rad` (7,) up and home, gripper open. Raises OutOfReachError."""
     path = MotionBuilder(start_rad, RANGES, PACE)
     _rise(path)
     path.leg(np.stack([path.end_rad, HOME_RAD]))

@@ -44,7 +44,7 @@ class Layout:
 
 
 def lateral_m(point_m: Array) -> float:
-    """Return the signed distance of (x, y) from the exterior camera's vertical mid-plane."""
+    """Return the signed distance, m, of (2,) m from the exterior camera's vertical mid-plane."""
     right = EXTERIOR.axes[:2, 0]
     return float((point_m - EXTERIOR.position_m[:2]) @ right)
 

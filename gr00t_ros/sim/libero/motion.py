@@ -50,7 +50,7 @@ class ToolRecorder:
         self._actions.append((time_ns, action))
 
     def rows(self, stamps: NDArray[np.int64], twists: Floats) -> dict[str, TimedRows]:
-        """A copy of everything kept, with these accepted twists."""
+        """A copy of everything kept, with accepted twists: (N,) ns, and (N, 6) m/s and rad/s."""
         begins = np.array(self._begins, dtype=np.int64)
         return {
             TWIST: TimedRows(stamps, twists),

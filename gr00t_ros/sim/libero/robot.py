@@ -15,6 +15,7 @@ import array
 import queue
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,15 +36,13 @@ from gr00t_ros.command_line import number
 from gr00t_ros.errors import Gr00tError, SettingsError, ThreadError
 from gr00t_ros.msg import TaskState
 from gr00t_ros.ros import qos
-from gr00t_ros.ros.apart import SpunApart
 from gr00t_ros.ros.node_help import NodeHelp
-from gr00t_ros.ros.process import declared, refuse_unknown, run_node
+from gr00t_ros.ros.process import SpunApart, declared, refuse_unknown, run_node
 from gr00t_ros.ros.windows import to_time
 from gr00t_ros.sim.controller import Follower, SimulatedController, parameter_node
 from gr00t_ros.sim.libero.commands import STEP_NS, GripperSense, TwistInput
 from gr00t_ros.sim.libero.extra import require_libero
 from gr00t_ros.sim.libero.motion import ToolRecorder
-from gr00t_ros.sim.libero.pace import Pace
 from gr00t_ros.sim.libero.process import RESET_LIMIT_S, Child
 from gr00t_ros.sim.record import ROW_NS, CommandRecorder, save_or_explain
 from gr00t_ros.sim.robot import SIMULATED_START_NS
@@ -334,6 +333,34 @@ class LiberoRobot(Node):
             message.data = array.array("B", values)
             self._images[name].publish(message)
         self._pictures.put(time_ns)
+
+
+class Pace:
+    """Simulated time that is never faster than wanted, and slower where the machine is busy.
+
+    Ticks a period apart; a late one delays all later ones, but for what `slack` catches up.
+    """
+
+    def __init__(self, period_ns: float, slack: int) -> None:
+        """``period_ns``: steady time between two ticks; ``slack``: ticks that may be caught up.
+
+        So `slack` + n ticks never take less than n periods.
+        """
+        self._period_ns = period_ns
+        self._slack_ns = slack * period_ns
+        self._due_ns = 0.0
+
+    def begin(self) -> None:
+        """The next tick is due a period from now."""
+        self._due_ns = time.monotonic_ns() + self._period_ns
+
+    def wait(self, stop: threading.Event) -> bool:
+        """Wait until the next tick is due; False when ``stop`` was set."""
+        left_ns = self._due_ns - time.monotonic_ns()
+        if left_ns > 0:
+            stop.wait(left_ns * 1e-9)
+        self._due_ns = max(self._due_ns, time.monotonic_ns() - self._slack_ns) + self._period_ns
+        return not stop.is_set()
 
 
 def _pose(stamp: object, tool: Sequence[float]) -> PoseStamped:

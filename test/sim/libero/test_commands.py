@@ -16,7 +16,7 @@ from gr00t_ros.sim.libero.commands import (
     twist_of,
 )
 from gr00t_ros.sim.libero.extra import INSTALL, VARIABLE, require_libero
-from gr00t_ros.sim.libero.pace import Pace
+from gr00t_ros.sim.libero.robot import Pace
 
 S = 1_000_000_000
 HALF = np.full(7, 0.5)

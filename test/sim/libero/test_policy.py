@@ -11,7 +11,7 @@ from libero_pictures import floor_with
 from gr00t_ros.errors import EmbodimentError, ObservationError
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.serve.policies import state_widths
-from gr00t_ros.sim.libero.scripted import ScriptedPolicy
+from gr00t_ros.sim.libero.policy import ScriptedPolicy
 from gr00t_ros.wire.codec import MAX_BYTES, decode, encode
 
 PANDA = load_embodiment("libero_panda")

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gr00t_ros.proxy.fair_queue import FairQueue
+from gr00t_ros.proxy.waiting import FairQueue
 
 CALLS = st.lists(
     st.tuples(st.sampled_from(["push", "pop", "wait"]), st.integers(0, 4)), max_size=80
