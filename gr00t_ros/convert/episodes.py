@@ -22,7 +22,7 @@ from std_msgs.msg import String
 from gr00t_ros.bags.bag import Bag, open_bag
 from gr00t_ros.bags.message_types import read_message
 from gr00t_ros.convert.commanded import Commanded, CommandedRow
-from gr00t_ros.convert.observations import BagInputs, KeptPictures, Taken, in_time
+from gr00t_ros.convert.observations import BagInputs, KeptPictures, RecordedPicture, in_time
 from gr00t_ros.convert.pictures import BagPictures
 from gr00t_ros.convert.predicted import Predicted
 from gr00t_ros.dataset.episode import HUMAN, SOURCES, Episode
@@ -419,9 +419,9 @@ def _date(time_ns: int) -> str:
     return f"{datetime.fromtimestamp(time_ns // 10**9, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _taken(one: Observation, key: str) -> Taken:
+def _taken(one: Observation, key: str) -> RecordedPicture:
     value = one.video[key][0].value
-    assert isinstance(value, Taken)
+    assert isinstance(value, RecordedPicture)
     return value
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from rclpy.node import Node
 
 from gr00t_ros.collide.description import Description, Joint, disabled_pairs, read_description
-from gr00t_ros.collide.engine import ERROR_M, CollisionEngine, Held
+from gr00t_ros.collide.engine import ERROR_M, CollisionEngine, HeldJoint
 from gr00t_ros.collide.files import read_mesh
 from gr00t_ros.collide.obstacles import MOST_OBSTACLES, PlacedObstacles
 from gr00t_ros.collide.sampling import FINGER_M
@@ -40,7 +40,7 @@ class CollisionModel:
     engine: CollisionEngine
     pairs: Pairs
     measured_names: tuple[str, ...]
-    fingers: dict[str, Held]
+    fingers: dict[str, HeldJoint]
     tools: Tools | None = None
     placed: PlacedObstacles = PlacedObstacles((), ())
     carried: frozenset[str] = frozenset()
@@ -141,7 +141,7 @@ class ModelMaker:
         )
         tools.refuse_others(self._robot.joint_names)
         scene = None if self._scene is None else tools.scene(self._scene)
-        room: dict[str, Held] = dict(tools.room())
+        room: dict[str, HeldJoint] = dict(tools.room())
         engine = self._engine(tools.description, scene, tools.joint_names, room)
         return CollisionModel(engine, of_tools(engine, tools), (), room, tools)
 
@@ -150,7 +150,7 @@ class ModelMaker:
         description: Description,
         scene: Scene | None,
         names: tuple[str, ...],
-        held: Mapping[str, Held],
+        held: Mapping[str, HeldJoint],
     ) -> CollisionEngine:
         engine = CollisionEngine(
             description,

@@ -245,7 +245,7 @@ def _is_static(found: Any) -> bool:
 
 
 class TransformSubscription:
-    """A Subscription (inputs/source) that takes new transforms from tf2."""
+    """A SourceSubscription that takes new transforms from tf2."""
 
     type_names = TYPES
     depth = 1

@@ -10,7 +10,7 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from gr00t_ros.errors import ObservationError
 from gr00t_ros.inputs.readings import CONTROL_MSGS_STATE, OWN_STATE, ControllerReading
-from gr00t_ros.inputs.source import JointSource, Source, Subscription
+from gr00t_ros.inputs.source import JointSource, Source, SourceSubscription
 from gr00t_ros.observe.buffer import Sample
 from gr00t_ros.observe.freshness import CONTROLLER_MAX_AGE_NS, Age
 from gr00t_ros.observe.observation import ObservationSettings, content
@@ -152,7 +152,7 @@ class Graph:
         self._names: dict[str, tuple[str, ...]] = {}
 
     def look(
-        self, subscription: Subscription, now_ns: int, mixed: bool = False
+        self, subscription: SourceSubscription, now_ns: int, mixed: bool = False
     ) -> Sequence[TopicEndpointInfo] | None:
         """The publishers of a topic, asked once a second; called by the pull thread.
 
@@ -165,7 +165,7 @@ class Graph:
         self._looked_ns[name] = now_ns
         return self.ask(subscription)
 
-    def ask(self, subscription: Subscription) -> Sequence[TopicEndpointInfo] | None:
+    def ask(self, subscription: SourceSubscription) -> Sequence[TopicEndpointInfo] | None:
         """The publishers of a topic, asked now; None if the node was destroyed."""
         name = subscription.topic
         topic = name.split(" ")[0]  # a transform is called "/tf FRAME -> LINK"

@@ -33,7 +33,7 @@ ANSWER_SPARE_NS = 20_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sent:
+class SentParts:
     """Which parts of the windows made last were sent.
 
     joints: (J,) bool; commands: (C,) bool, in the order of the limits; poses: names of outputs.
@@ -226,7 +226,7 @@ class Replay:
         """
         return self._planner.proposed_from_ns
 
-    def keep(self, sent: Sent | None = None) -> None:
+    def keep(self, sent: SentParts | None = None) -> None:
         """Record that the windows made last were sent: all of them, or the parts in `sent`."""
         made = self._planner.proposed
         self._planner.keep(None if sent is None else sent.joints)

@@ -21,7 +21,7 @@ from typing import Any
 from gr00t_ros.observe.modality import ModalityConfig
 from gr00t_ros.pool.admission import longest_wait_ns
 from gr00t_ros.pool.rows import Reply, Row, RowCaller, batch_key, without_rtc
-from gr00t_ros.serve.policies import Action, Observation, Policy
+from gr00t_ros.serve.policies import Action, Policy, PolicyObservation
 
 
 class Batcher:
@@ -101,7 +101,7 @@ class ClientsPolicy:
         return self.batcher.modality
 
     def __call__(
-        self, observation: Observation, options: Mapping[str, Any] | None
+        self, observation: PolicyObservation, options: Mapping[str, Any] | None
     ) -> tuple[Action, Mapping[str, Any]]:
         """Return this client's reply from a batch; raise what the policy raised for it."""
         return self.batcher(Row(self.client, observation, without_rtc(options)))

@@ -41,7 +41,7 @@ from gr00t_ros.robot.rotation import (
     quaternion_from_matrix,
     rot6d_rows_from_matrix,
 )
-from gr00t_ros.robot.streams import ENCODINGS, POSES, StateStream, read_rotation
+from gr00t_ros.robot.streams import POSE_ENCODINGS, POSES, StateStream, read_rotation
 
 STREAMER = "gr00t_streamer"
 COMMAND_STREAMER = "gr00t_command_streamer"
@@ -286,7 +286,7 @@ class PoseOutput:
     topic: str
     frame: str
     names: tuple[str, ...]
-    encode: str  # a key of ENCODINGS
+    encode: str  # a key of POSE_ENCODINGS
     pose: str
     limits: PoseLimits
     rotate: tuple[tuple[float, ...], ...] | None = None
@@ -324,9 +324,9 @@ class PoseOutput:
 def read_pose(name: str, place: Field, state: Sequence[StateStream]) -> PoseOutput:
     """One output of the file of type pose_stamped."""
     at = place.keys(POSE_OUTPUT)
-    encode, names = at["encode"].choice(*ENCODINGS), at["names"].names()
-    if len(names) != ENCODINGS[encode]:
-        raise at["names"].error(f"{ENCODINGS[encode]} names for {encode}")
+    encode, names = at["encode"].choice(*POSE_ENCODINGS), at["names"].names()
+    if len(names) != POSE_ENCODINGS[encode]:
+        raise at["names"].error(f"{POSE_ENCODINGS[encode]} names for {encode}")
     frame = at["frame"].text()
     measured_by = _measured_by(at["pose"], frame, state)
     measured_link = next(stream.link for stream in state if stream.key == measured_by)

@@ -54,7 +54,7 @@ class VideoStream:
         return round(1e9 / self.rate_hz)
 
 
-ENCODINGS = {
+POSE_ENCODINGS = {
     "xyz_axis_angle": 6,  # x, y, z, rotation vector (rad, of length 0 to pi)
     "xyz_quaternion": 7,  # x, y, z, then x, y, z, w with w >= 0
     "xyz_rot6d_rows": 9,  # x, y, z, the first two rows of the matrix, row-major
@@ -64,7 +64,7 @@ ENCODINGS = {
 POSES = ("pose", "tf", "kinematics")
 """Sources of a state key that is a pose."""
 
-GRAVITY = "projected_gravity"
+PROJECTED_GRAVITY = "projected_gravity"
 """The encoding of an Imu: the unit vector of gravity in the sensor's frame."""
 
 
@@ -92,7 +92,7 @@ class StateStream:
     topic: str = ""
     names: tuple[str, ...] = ()
     scale: Scale | None = None
-    encode: str | None = None  # None | one of ENCODINGS | GRAVITY
+    encode: str | None = None  # None | one of POSE_ENCODINGS | PROJECTED_GRAVITY
     rotate: tuple[tuple[float, ...], ...] | None = None
     delta_indices: tuple[int, ...] = (0,)
     rate_hz: float = 15.0
@@ -116,7 +116,7 @@ class StateStream:
         """D of the sent (T, D) array."""
         if self.encode is None:
             return len(self.names or self.values)
-        return len(self.columns) or ENCODINGS.get(self.encode, 3)
+        return len(self.columns) or POSE_ENCODINGS.get(self.encode, 3)
 
     @property
     def period_ns(self) -> int:
@@ -275,7 +275,7 @@ def _encoded(
     default_rate_hz: float,
     link: str = "",
 ) -> StateStream:
-    encode = at["encode"].choice(*ENCODINGS)
+    encode = at["encode"].choice(*POSE_ENCODINGS)
     return StateStream(
         key,
         source,
@@ -285,7 +285,7 @@ def _encoded(
         delta_indices=_delta_indices(at),
         rate_hz=read_rate(at, default_rate_hz),
         frame=frame,
-        columns=_columns(at["columns"], ENCODINGS[encode]) if "columns" in at else (),
+        columns=_columns(at["columns"], POSE_ENCODINGS[encode]) if "columns" in at else (),
         link=link,
         near=_near(at["near"], encode) if "near" in at else (),
     )
@@ -297,7 +297,7 @@ def _imu(key: str, place: Field, default_rate_hz: float) -> StateStream:
         key,
         "imu",
         at["topic"].topic(),
-        encode=at["encode"].choice(GRAVITY),
+        encode=at["encode"].choice(PROJECTED_GRAVITY),
         delta_indices=_delta_indices(at),
         rate_hz=read_rate(at, default_rate_hz),
         frame=at["frame"].text() if "frame" in at else None,
@@ -351,8 +351,8 @@ def _near(place: Field, encode: str) -> tuple[float, ...]:
     if encode == "xyz_rot6d_rows":
         raise place.problem(f"got near for {encode}, which has one value for each orientation")
     numbers = tuple(item.number(-10.0, 10.0) for item in place.items())
-    if len(numbers) != ENCODINGS[encode] - 3 or not any(numbers):
-        raise place.error(f"{ENCODINGS[encode] - 3} numbers of an orientation, not all 0")
+    if len(numbers) != POSE_ENCODINGS[encode] - 3 or not any(numbers):
+        raise place.error(f"{POSE_ENCODINGS[encode] - 3} numbers of an orientation, not all 0")
     return numbers
 
 

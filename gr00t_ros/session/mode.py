@@ -117,7 +117,7 @@ TABLE: dict[tuple[Mode, Event], Mode] = {
 }
 
 # If there are two reasons to stop, the one listed first decides which mode follows.
-_GRAVITY = (
+_SEVERITY = (
     Event.REST_LATCHED,
     Event.REST_INACTIVE,
     Event.REST_FAULT,
@@ -127,14 +127,14 @@ _GRAVITY = (
 )
 
 
-def graver(one: Event, other: Event) -> Event:
+def more_severe(one: Event, other: Event) -> Event:
     """The REST_ event that ends a stop with two reasons, given the REST_ event of each.
 
     A fault and a deactivation combine: the stop ends inactive and latched.
     """
     if {one, other} == {Event.REST_FAULT, Event.REST_INACTIVE}:
         return Event.REST_LATCHED
-    return min(one, other, key=_GRAVITY.index)
+    return min(one, other, key=_SEVERITY.index)
 
 
 def ends_in(mode: Mode, after_stop: Event) -> Event:

@@ -21,7 +21,14 @@ from gr00t_ros.robot.field import LARGEST, TOPIC
 from gr00t_ros.robot.framing import CROP_UNITS, QUARTER_TURNS
 from gr00t_ros.robot.keys import Key, Keys
 from gr00t_ros.robot.outputs import OUTPUT_TYPES
-from gr00t_ros.robot.streams import ENCODINGS, FITS, GRAVITY, MAX_PX, RATE_HZ, TRANSPORTS
+from gr00t_ros.robot.streams import (
+    FITS,
+    MAX_PX,
+    POSE_ENCODINGS,
+    PROJECTED_GRAVITY,
+    RATE_HZ,
+    TRANSPORTS,
+)
 from gr00t_ros.text_table import table as text_table
 from gr00t_ros.tools.key_tables import (
     DRAFT,
@@ -104,8 +111,8 @@ KINDS: Mapping[str, Kind] = {
         "[first, last], or list of them",
         {"anyOf": [_PAIR, {"type": "array", "items": _PAIR, "minItems": 1}]},
     ),
-    "encoding": _one_of(ENCODINGS),
-    "gravity": _one_of([GRAVITY]),
+    "encoding": _one_of(POSE_ENCODINGS),
+    "gravity": _one_of([PROJECTED_GRAVITY]),
     "columns": list_of("list of whole numbers", {"type": "integer", "minimum": 0}),
     "orientation": list_of("three numbers, or four of a quaternion", {"type": "number"}, 3, 4),
     "unit": _one_of(UNITS),

@@ -13,7 +13,7 @@ from rod_arm import Balls
 from gr00t_ros.collide.window import LEAVING_M, WindowCheck
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.clearance import Ahead
-from gr00t_ros.motion.replay import Replay, Sent
+from gr00t_ros.motion.replay import Replay, SentParts
 from gr00t_ros.motion.replay_settings import MS, ReplaySettings
 from gr00t_ros.motion.sampler import JtcSampler
 from gr00t_ros.robot.limits import JointLimits
@@ -93,7 +93,7 @@ def test_no_window_that_is_sent_touches_anything(seed):
     if balls(position).min() < MARGIN:
         return
     arm = Arm(balls, position)
-    none = Sent(np.zeros(2, bool), np.zeros(0, bool), frozenset())
+    none = SentParts(np.zeros(2, bool), np.zeros(0, bool), frozenset())
     for _ in range(3):
         arm.goal = random.uniform(-2.0, 2.0, 2)
         arm.run(60, kept=lambda: none if random.random() < 0.1 else None)

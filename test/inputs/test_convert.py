@@ -7,7 +7,7 @@ from sensor_msgs.msg import Image
 
 from gr00t_ros.errors import ObservationError
 from gr00t_ros.inputs import images
-from gr00t_ros.inputs.images import ENCODINGS, decode_into, read
+from gr00t_ros.inputs.images import IMAGE_ENCODINGS, decode_into, read
 from gr00t_ros.robot.streams import VideoStream
 
 HEIGHT, WIDTH = 8, 12
@@ -135,7 +135,7 @@ def test_another_encoding_is_refused_by_name_with_the_known_ones(encoding):
         with pytest.raises(ObservationError) as refusal:
             refuse()
         assert f"encoding {encoding!r} is not one of" in str(refusal.value)
-        assert all(name in str(refusal.value) for name in ENCODINGS)
+        assert all(name in str(refusal.value) for name in IMAGE_ENCODINGS)
         assert "set the driver's output to rgb8" in str(refusal.value)
 
 

@@ -16,7 +16,7 @@ from gr00t_ros.session.mode import (
     Mode,
     advance,
     ends_in,
-    graver,
+    more_severe,
 )
 
 # The table once more, by hand, as an operator would say it.
@@ -140,17 +140,17 @@ def test_a_fault_is_left_by_a_reset_alone_or_kept_through_stop_and_latch() -> No
 
 RESTS = [event for event in Event if event.value.startswith("rest_")]
 # The gravest first; a fault and a deactivation make one that is both.
-GRAVITY = "rest_latched rest_inactive rest_fault rest_operator rest_pause rest_hold".split()
+SEVERITY = "rest_latched rest_inactive rest_fault rest_operator rest_pause rest_hold".split()
 
 
 @pytest.mark.parametrize("pair", list(product(RESTS, RESTS)), ids=name)
 def test_a_stop_with_two_reasons_ends_in_the_graver_whichever_came_first(pair) -> None:
     """Every pair; no reason of a stop is ever lost to a milder one."""
     if {e.value for e in pair} == {"rest_fault", "rest_inactive"}:
-        assert graver(*pair) is Event.REST_LATCHED
+        assert more_severe(*pair) is Event.REST_LATCHED
     else:
-        assert graver(*pair).value == min((e.value for e in pair), key=GRAVITY.index)
-    assert sorted(GRAVITY) == sorted(e.value for e in RESTS)
+        assert more_severe(*pair).value == min((e.value for e in pair), key=SEVERITY.index)
+    assert sorted(SEVERITY) == sorted(e.value for e in RESTS)
 
 
 @pytest.mark.parametrize("mode", Mode)

@@ -14,7 +14,7 @@ from gr00t_ros.watch.table import ROWS, TABLE, finding, graver, milder
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "gr00t_ros"
-GRAVITY = list(Reaction)
+SEVERITY = list(Reaction)
 ROOMS = "observe motion watch session ros inputs graph node".split()
 # What the node consists of at run time: the watches' own files do not ask themselves.
 NODE = [
@@ -76,9 +76,9 @@ def test_a_row_is_whole(row) -> None:
     assert re.fullmatch(r"[A-Z].*\.", row.cause) and row.cause.count(". ") == 0
     assert re.fullmatch(r"[a-z].*[^.]", row.remedy)
     assert (row.worse is None) == (row.when == "")
-    assert row.worse is None or GRAVITY.index(row.worse) > GRAVITY.index(row.reaction)
+    assert row.worse is None or SEVERITY.index(row.worse) > SEVERITY.index(row.reaction)
     assert (row.milder is None) == (row.milder_when == "")
-    assert row.milder is None or GRAVITY.index(row.milder) < GRAVITY.index(row.reaction)
+    assert row.milder is None or SEVERITY.index(row.milder) < SEVERITY.index(row.reaction)
     for one in row.thresholds:
         if one.low is not None:
             assert one.high is not None and one.low <= one.default <= one.high

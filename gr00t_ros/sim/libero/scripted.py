@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gr00t_ros.errors import EmbodimentError, ObservationError
 from gr00t_ros.observe.modality import ModalityConfig
 from gr00t_ros.robot.embodiment import Embodiment
-from gr00t_ros.serve.policies import Action, Observation, modality_of
+from gr00t_ros.serve.policies import Action, PolicyObservation, modality_of
 from gr00t_ros.sim.description import need
 from gr00t_ros.sim.libero.deltas import hand_of
 from gr00t_ros.sim.libero.pick import Episode, parse_task
@@ -66,7 +66,7 @@ class ScriptedPolicy:
         return {}
 
     def __call__(
-        self, observation: Observation, options: Mapping[str, Any] | None
+        self, observation: PolicyObservation, options: Mapping[str, Any] | None
     ) -> tuple[Action, Mapping[str, Any]]:
         """Return deltas in -1..1 and the gripper 0..1, key -> (1, H, 1) float32, and the phase.
 
@@ -108,7 +108,7 @@ def make_policy(embodiment: Embodiment) -> ScriptedPolicy:
     return ScriptedPolicy(embodiment)
 
 
-def _read(observation: Observation) -> tuple[NDArray[np.uint8], Array, Array]:
+def _read(observation: PolicyObservation) -> tuple[NDArray[np.uint8], Array, Array]:
     """Return the newest picture, the pose (6,) and the fingers (2,) m; raises ObservationError."""
     picture = np.asarray(observation["video"][PICTURE_KEY])
     state = {key: np.asarray(observation["state"][key]) for key in _WIDTHS}
