@@ -268,15 +268,19 @@ def run_node(
     return OK
 
 
-def stop_on_signals() -> threading.Event:
-    """Install handlers of SIGINT and SIGTERM; both set the event that is returned."""
+class StoppedBySignal(Exception):
+    """The event of `stop_on_signals` was set: for a program to end a wait within many calls."""
+
+
+def stop_on_signals(*more: signal.Signals) -> threading.Event:
+    """Install handlers of SIGINT, SIGTERM and `more`; each sets the event that is returned."""
     stop = threading.Event()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    signal.signal(signal.SIGINT, on_signal)
-    signal.signal(signal.SIGTERM, on_signal)
+    for number in (signal.SIGINT, signal.SIGTERM, *more):
+        signal.signal(number, on_signal)
     return stop
 
 
