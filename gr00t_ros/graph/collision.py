@@ -192,9 +192,9 @@ class Collision:
         check = self.begin()
         tools = None if self._running is None else self._running.tools
         if check is None or tools is None:
-            replay.obstacles, replay.pose_obstacles = check, None
+            replay.motion_check, replay.pose_check = check, None
         else:
-            replay.obstacles, replay.pose_obstacles = None, ToolCheck(check, tools)
+            replay.motion_check, replay.pose_check = None, ToolCheck(check, tools)
 
     def begin(self) -> WindowCheck | None:
         """The check for a session that begins or continues; None if none is required.
