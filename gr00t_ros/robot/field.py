@@ -285,12 +285,12 @@ def read_scale(at: Mapping[str, Field], count: int) -> Scale | None:
     )
 
 
-def _pairs(place: Field, count: int) -> tuple[Pair, ...]:
-    items = tuple(place.items())
+def _pairs(field: Field, count: int) -> tuple[Pair, ...]:
+    items = tuple(field.items())
     if not isinstance(items[0].value, (list, tuple)):
-        return (place.pair(),) * count
+        return (field.pair(),) * count
     if len(items) != count:
-        raise place.problem(
+        raise field.problem(
             f"got {len(items)} pairs, expected one pair for all, or one for each of {count} joints"
         )
     return tuple(item.pair() for item in items)

@@ -59,28 +59,28 @@ class ContactSource:
         return self.type == "flag" or bool(self.thresholds)
 
 
-def read_contacts(places: Mapping[str, Field]) -> tuple[ContactSource, ...]:
+def read_contacts(fields: Mapping[str, Field]) -> tuple[ContactSource, ...]:
     """The sources of a file, by name; raises EmbodimentError for two that read one topic alike."""
-    found = tuple(_source(name, place) for name, place in places.items())
+    found = tuple(_source(name, field) for name, field in fields.items())
     for i, one in enumerate(found):
         for other in found[:i]:
             if (one.type, one.topic) == (other.type, other.topic):
-                raise places[one.name].problem(
+                raise fields[one.name].problem(
                     f"got {one.type} of {one.topic}, which is also {other.name}, expected it once"
                 )
     return found
 
 
-def _source(name: str, place: Field) -> ContactSource:
-    entries = place.entries()
+def _source(name: str, field: Field) -> ContactSource:
+    entries = field.entries()
     if "type" not in entries:
-        raise place.problem(f"missing type, expected one of {', '.join(CONTACT_TYPES)}")
+        raise field.problem(f"missing type, expected one of {', '.join(CONTACT_TYPES)}")
     kind: Kind = entries["type"].choice(*CONTACT_TYPES)  # type: ignore[assignment]
-    at = place.keys(CONTACT_TYPES[kind])
+    at = field.keys(CONTACT_TYPES[kind])
     names = at["names"].names() if "names" in at else _FORCE if kind == "wrench" else ()
     thresholds = _thresholds(at, names)
     if bool(thresholds) != ("source" in at):
-        raise place.problem(
+        raise field.problem(
             "got thresholds without their source, or a source without thresholds, expected both "
             "or none"
         )
