@@ -77,8 +77,8 @@ def report(
     unusable = ""
     ahead = [age for age in ages if age is not None and age.future(settings.future_ns)]
     if ahead:
-        ahead_s = max(-age.stamp_ns for age in ahead) / 1e9
-        unusable = f"stamp is {ahead_s:.3f} s in the future: clocks disagree; {SYNCHRONISE}"
+        furthest = min(ahead, key=lambda age: age.stamp_ns)
+        unusable = f"{furthest.in_future}: clocks disagree; {SYNCHRONISE}"
     elif len(newest) == len(sources):
         unusable = _unusable(stream, newest)
     max_age_ns = (

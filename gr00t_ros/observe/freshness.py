@@ -41,3 +41,8 @@ class Age:
     def future(self, tolerance_ns: int) -> bool:
         """Whether the stamp is more than `tolerance_ns` ahead of ROS time."""
         return -self.stamp_ns > tolerance_ns
+
+    @property
+    def in_future(self) -> str:
+        """How far the stamp is in the future, as a text: to the ms, as the tolerance is."""
+        return f"stamp is {-self.stamp_ns / 1e9:.3f} s in the future"
