@@ -57,7 +57,7 @@ message."""
 REMIND_S = 2.0
 FLUSH_S = 5.0
 RATES = (0.01, 100.0)
-Event = tuple[int, BagMessage | None]
+DueMessage = tuple[int, BagMessage | None]
 """Bag time, ns, and the message that is due; None: a tick of /clock."""
 
 
@@ -68,7 +68,7 @@ def clock_period_ns(rate: float) -> int:
 
 def merge_clock(
     messages: Iterable[BagMessage], start_ns: int, period_ns: int | None
-) -> Iterator[Event]:
+) -> Iterator[DueMessage]:
     """The messages, and ticks from `start_ns` to the last message; no ticks without a period.
 
     A tick that is due with a message comes before it.
@@ -91,7 +91,7 @@ class PlayResult:
 
 
 def run(
-    events: Iterable[Event],
+    events: Iterable[DueMessage],
     start_ns: int,
     rate: float,
     publish: Callable[[int, BagMessage | None], None],

@@ -26,7 +26,7 @@ from gr00t_ros.robot.data_file import read_json
 
 ROWS: Final = "rows.parquet"
 FACTS: Final = "facts.json"
-Bag = dict[str, str | int]
+BagIdentity = dict[str, str | int]
 """What tells one bag from every other one: the name of its file, its start, size and SHA-256.
 
 An earlier version noted no SHA-256.
@@ -52,14 +52,14 @@ class Staged:
     codec: str
     predicted: bool
     levels: dict[str, list[list[int]]] = field(default_factory=dict)
-    bag: Bag = field(default_factory=dict)
+    bag: BagIdentity = field(default_factory=dict)
 
     def histogram(self, camera: str) -> NDArray[np.int64]:
         """(3, 256) counts of levels of one camera."""
         return np.array(self.levels[camera], np.int64)
 
 
-def stage(episode: Episode, folder: Path, codec: str, bag: Bag | None = None) -> Staged:
+def stage(episode: Episode, folder: Path, codec: str, bag: BagIdentity | None = None) -> Staged:
     """Write an episode of that bag into a folder that is not there yet; the last is facts.json.
 
     Raises SettingsError for a value that is not finite, for an episode without an instruction, and

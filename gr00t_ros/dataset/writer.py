@@ -13,7 +13,7 @@ from gr00t_ros.dataset import groot, lerobot3
 from gr00t_ros.dataset.contents import Contents, contents_of
 from gr00t_ros.dataset.embodiment_file import COPY, difference
 from gr00t_ros.dataset.schema import IMAGES, INDICES, PREDICTED, TIMESTAMP
-from gr00t_ros.dataset.staged import FACTS, ROWS, Bag, Staged, parquet
+from gr00t_ros.dataset.staged import FACTS, ROWS, BagIdentity, Staged, parquet
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.folder import write_whole
 from gr00t_ros.robot.data_file import read_json, read_json_lines
@@ -112,7 +112,7 @@ def staged_of(dataset: Path, folder: Path, form: str) -> Old:
         ) from error
 
 
-def _bag(row: Mapping[str, Any]) -> Bag:
+def _bag(row: Mapping[str, Any]) -> BagIdentity:
     bag = row.get("bag")
     return bag if isinstance(bag, dict) else {}
 

@@ -44,7 +44,7 @@ Floats = NDArray[np.float64]
 # Room that a joint which is not commanded has around its position at the start, rad or m.
 _ROOM: float = default("largest move")
 
-Measured = Callable[[tuple[str, ...]], Floats | None]
+ReadMeasured = Callable[[tuple[str, ...]], Floats | None]
 """The measured positions of joints by name; None if one of them is not known or too old."""
 
 
@@ -65,7 +65,7 @@ class Collision:
         node: Node,
         robot: Embodiment,
         values: Parameters,
-        measured: Measured,
+        measured: ReadMeasured,
         awake_ns: AwakeTime = all_awake,
     ) -> None:
         """Read the scene, and subscribe to the description and to live obstacles.

@@ -35,7 +35,7 @@ from gr00t_ros.ros.windows import POSE_NAMES, command_stamp, window_topic
 _NS = 1_000_000_000
 
 
-AnyOutput = TypeVar("AnyOutput", Output, CommandOutput)
+OutputT = TypeVar("AnyOutput", Output, CommandOutput)
 
 InTime = Callable[[int | None], bool]
 """Whether a message may still be sent; its argument is the plan time, ns, up to which the message
@@ -199,8 +199,8 @@ def _question(output: Output | CommandOutput | PoseOutput) -> str:
 
 
 def _with_columns(
-    outputs: Sequence[AnyOutput], names: Sequence[str]
-) -> Iterator[tuple[AnyOutput, list[int]]]:
+    outputs: Sequence[OutputT], names: Sequence[str]
+) -> Iterator[tuple[OutputT, list[int]]]:
     """Each output with the columns of its names."""
     order = {name: column for column, name in enumerate(names)}
     return ((output, [order[name] for name in output.names]) for output in outputs)

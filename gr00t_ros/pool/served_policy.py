@@ -17,7 +17,7 @@ from gr00t_ros.errors import LaunchError, RemoteError, SidecarError, WireError
 from gr00t_ros.observe.modality import ModalityConfig
 from gr00t_ros.serve.policies import Action, PolicyObservation
 from gr00t_ros.supervise.profile import Overrides, Profile
-from gr00t_ros.supervise.supervisor import Log, Phase, Restarts, Supervisor
+from gr00t_ros.supervise.supervisor import Phase, Restarts, Supervisor, WriteLog
 from gr00t_ros.wire import messages
 from gr00t_ros.wire.client import Connection, PolicyServerClient
 from gr00t_ros.wire.codec import MAX_BYTES, encode
@@ -41,7 +41,7 @@ class ServedPolicy:
         overrides: Overrides,
         flat: bool,
         timeout_ms: int,
-        log: Log,
+        log: WriteLog,
         accept_noncommercial: bool,
     ) -> None:
         """Start it and wait until it answers. flat: it has flat keys. timeout_ms: of one call."""

@@ -236,9 +236,9 @@ def shown(value: object) -> str:
 
 
 Floats = NDArray[np.float64]
-Pair = tuple[float, float]
+NumberPair = tuple[float, float]
 
-UNIT: Pair = (0.0, 1.0)
+UNIT: NumberPair = (0.0, 1.0)
 """The policy's values, default 0 and 1: a gripper's open and closed, for example."""
 
 
@@ -249,8 +249,8 @@ class Scale:
     joint[i][0] is policy[i][0] and joint[i][1] is policy[i][1]; between and beyond them linear.
     """
 
-    joint: tuple[Pair, ...]
-    policy: tuple[Pair, ...]
+    joint: tuple[NumberPair, ...]
+    policy: tuple[NumberPair, ...]
 
     def fraction(self, position: Floats) -> Floats:
         """(..., N) how far along the line: 0 at joint[i][0], 1 at joint[i][1]."""
@@ -285,7 +285,7 @@ def read_scale(at: Mapping[str, Field], count: int) -> Scale | None:
     )
 
 
-def _pairs(field: Field, count: int) -> tuple[Pair, ...]:
+def _pairs(field: Field, count: int) -> tuple[NumberPair, ...]:
     items = tuple(field.items())
     if not isinstance(items[0].value, (list, tuple)):
         return (field.pair(),) * count

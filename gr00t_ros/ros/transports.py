@@ -27,7 +27,7 @@ from rclpy.utilities import get_rmw_implementation_identifier
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot.files import config_folders
 
-Environment = Mapping[str, str | None]
+Variables = Mapping[str, str | None]
 
 PROFILES: Final = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 """The variables that name a file of profiles, of Fast DDS 2 (Jazzy) and of 3 (from Kilted on)."""
@@ -41,9 +41,7 @@ _USERS: Final = {
 _LOOPBACK_FILE: Final = "fastdds_loopback.xml"
 
 
-def without_shared_memory(
-    users: Environment, loopback: str, profiles: str
-) -> dict[str, str | None]:
+def without_shared_memory(users: Variables, loopback: str, profiles: str) -> dict[str, str | None]:
     """The variables with which participants have no shared memory; None: not set.
 
     users: the variables as the user has set them.
@@ -126,7 +124,7 @@ def _users_transports() -> Iterator[None]:
         _set_environment(own)
 
 
-def _set_environment(values: Environment) -> None:
+def _set_environment(values: Variables) -> None:
     for name, value in values.items():
         if value is None:
             os.environ.pop(name, None)

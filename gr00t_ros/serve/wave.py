@@ -67,7 +67,7 @@ class _Course:
 
 
 @dataclass(frozen=True, slots=True)
-class HeldOutput:
+class UnmovedOutput:
     """What an output is not moved in, and why."""
 
     output: str
@@ -174,13 +174,13 @@ class WavePolicy:
         return bool(((workspace.lower <= path) & (path <= workspace.upper)).all())
 
 
-def _held(keys: Sequence[AnswerKey]) -> tuple[HeldOutput, ...]:
+def _held(keys: Sequence[AnswerKey]) -> tuple[UnmovedOutput, ...]:
     """What is held of each output, and why; keys that the file ignores are not named."""
     names: dict[tuple[str, str], list[str]] = {}
     for key in keys:
         if key.held and key.action.output is not None:
             names.setdefault((key.action.output, key.held), []).extend(key.action.names)
-    return tuple(HeldOutput(output, tuple(own), why) for (output, why), own in names.items())
+    return tuple(UnmovedOutput(output, tuple(own), why) for (output, why), own in names.items())
 
 
 def make_wave_policy(embodiment: Embodiment) -> WavePolicy:

@@ -9,9 +9,9 @@ from typing import Final, Literal
 from gr00t_ros.robot.field import Field
 from gr00t_ros.robot.keys import CONTACT_EFFORT, CONTACT_FLAG, CONTACT_TORQUES, CONTACT_WRENCH, Keys
 
-Kind = Literal["external_torques", "wrench", "flag", "effort"]
+SourceKind = Literal["external_torques", "wrench", "flag", "effort"]
 
-CONTACT_TYPES: Final[Mapping[Kind, Keys]] = {
+CONTACT_TYPES: Final[Mapping[SourceKind, Keys]] = {
     "external_torques": CONTACT_TORQUES,
     "wrench": CONTACT_WRENCH,
     "flag": CONTACT_FLAG,
@@ -40,7 +40,7 @@ class ContactSource:
     """
 
     name: str
-    type: Kind
+    type: SourceKind
     topic: str
     names: tuple[str, ...] = ()
     thresholds: tuple[float, ...] = ()
@@ -75,7 +75,7 @@ def _source(name: str, field: Field) -> ContactSource:
     entries = field.entries()
     if "type" not in entries:
         raise field.problem(f"missing type, expected one of {', '.join(CONTACT_TYPES)}")
-    kind: Kind = entries["type"].choice(*CONTACT_TYPES)  # type: ignore[assignment]
+    kind: SourceKind = entries["type"].choice(*CONTACT_TYPES)  # type: ignore[assignment]
     at = field.keys(CONTACT_TYPES[kind])
     names = at["names"].names() if "names" in at else _FORCE if kind == "wrench" else ()
     thresholds = _thresholds(at, names)

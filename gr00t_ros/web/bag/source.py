@@ -21,7 +21,7 @@ from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.web import snapshot
 from gr00t_ros.web.bag.view import BagView
-from gr00t_ros.web.view import Curves, Event, Facts, Snapshot
+from gr00t_ros.web.view import Facts, LoggedEvent, PageCurves, PageSnapshot
 
 SPEEDS: Final = (0.1, 20.0)
 """Seconds of the bag in one second, at least and at most."""
@@ -143,7 +143,7 @@ class BagSource:
             "duration_s": self._view.duration_ns * 1e-9,
         }
 
-    def state(self) -> Snapshot:
+    def state(self) -> PageSnapshot:
         """The newest snapshot, with where the bag stands: position_s, playing, speed."""
         with self._lock:
             playing, speed = self._clock.playing and not self._clock.at_end, self._clock.speed
@@ -161,11 +161,11 @@ class BagSource:
         """Stamp in ns and JPEG of the newest picture."""
         return self._shown.frames.get(camera)
 
-    def events_since(self, number: int) -> list[Event]:
+    def events_since(self, number: int) -> list[LoggedEvent]:
         """The events with a larger number, up to the position that is shown."""
         return [*self._view.events_since(number, self._shown.position_ns)]
 
-    def curves(self) -> Curves:
+    def curves(self) -> PageCurves:
         """The joint curves of the last ten seconds."""
         return self._shown.curves
 
