@@ -35,7 +35,7 @@ a node measures (limit: 30 ms in the future) are then wrong by at most 5 ms."""
 
 CLOCK_TOPIC = "/clock"
 
-COMMANDS = frozenset(
+COMMAND_MESSAGES = frozenset(
     {
         "geometry_msgs/msg/Twist",
         "geometry_msgs/msg/TwistStamped",
@@ -157,7 +157,7 @@ def _objection(topic: BagTopic, wanted: Collection[str], with_clock: bool) -> st
         return topic.problem
     if with_clock and topic.name == CLOCK_TOPIC:
         return "the clock is published from bag time instead"
-    if topic.type_name in COMMANDS and topic.name not in wanted:
+    if topic.type_name in COMMAND_MESSAGES and topic.name not in wanted:
         return f"{topic.type_name} commands a robot; name it with --topics to play it"
     return ""
 

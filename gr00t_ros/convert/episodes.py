@@ -28,7 +28,7 @@ from gr00t_ros.convert.predicted import Predicted
 from gr00t_ros.dataset.episode import HUMAN, SOURCES, Episode
 from gr00t_ros.dataset.staged import BagIdentity
 from gr00t_ros.errors import BagError, ObservationError, RotationError, SettingsError
-from gr00t_ros.graph.limits import TOPIC as DESCRIPTION
+from gr00t_ros.graph.limits import DESCRIPTION
 from gr00t_ros.motion.chunk import to_reply
 from gr00t_ros.msg import PolicyStatus
 from gr00t_ros.observe.observation import Observation, ObservationSettings

@@ -23,7 +23,7 @@ from gr00t_ros.inputs.images import Frame
 from gr00t_ros.inputs.inputs import PULL_PERIOD_NS, RING_BYTES
 from gr00t_ros.inputs.readings import (
     READS,
-    TYPES,
+    TF_TYPES,
     PictureReader,
     Read,
     TransformSubscription,
@@ -93,7 +93,7 @@ class _BagTransforms:
                 f"({error}): install ros-<distro>-tf2-ros"
             ) from None
         self._tf2, self._buffer, self._now_ns = tf2, tf2.Buffer(), 0
-        self._class = message_class(TYPES[0])
+        self._class = message_class(TF_TYPES[0])
 
     def put(self, topic: str, time_ns: int, data: bytes) -> None:
         self._now_ns = time_ns
@@ -286,7 +286,7 @@ def _refuse_missing(bag: Bag, embodiment: Embodiment) -> None:
         for name in stream.topics:
             of_tf = kind(stream) == "tf"
             topic = has.get(TF[0] if of_tf else name) or (has.get(TF[1]) if of_tf else None)
-            expected = TYPES[0] if of_tf else type_name(READS[kind(stream)][0])
+            expected = TF_TYPES[0] if of_tf else type_name(READS[kind(stream)][0])
             if topic is None or not topic.count:
                 wrong.append(f"{name} of {stream.key} is missing")
             elif topic.problem:

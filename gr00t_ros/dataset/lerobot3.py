@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gr00t_ros.dataset import schema
 from gr00t_ros.dataset.contents import Contents, PlacedEpisode, arrays
 from gr00t_ros.dataset.groot import link, write_json
-from gr00t_ros.dataset.staged import ROWS, parquet
+from gr00t_ros.dataset.staged import ROWS_FILE, parquet
 from gr00t_ros.dataset.stats import of_levels, statistics
 from gr00t_ros.dataset.video_encode import join
 
@@ -73,7 +73,7 @@ def _write_data(
 ) -> dict[str, list[NDArray[np.generic]]]:
     """Write all rows, and note in `rows` where they are; returns each column's rows."""
     columns: dict[str, list[NDArray[np.generic]]] = {}
-    sizes = [(one.folder / ROWS).stat().st_size for one in contents.episodes]
+    sizes = [(one.folder / ROWS_FILE).stat().st_size for one in contents.episodes]
     for number, group in enumerate(_groups(sizes, DATA_MB)):
         chunk, file = divmod(number, PER_CHUNK)
         path = folder / DATA_PATH.format(chunk_index=chunk, file_index=file)

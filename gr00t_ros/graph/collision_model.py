@@ -21,7 +21,7 @@ from gr00t_ros.collide.scene import FramePose, Scene
 from gr00t_ros.collide.tool import ToolLink, Tools, tools_of
 from gr00t_ros.collide.window import Pairs
 from gr00t_ros.errors import EmbodimentError, ObservationError, RotationError, SettingsError
-from gr00t_ros.graph.limits import TOPIC
+from gr00t_ros.graph.limits import DESCRIPTION
 from gr00t_ros.inputs.readings import Transforms
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.rotation import matrix_from_quaternion
@@ -118,7 +118,7 @@ class ModelMaker:
         self._stale = False
         if self._description is None:
             disabled = disabled_pairs(self._srdf, SEMANTIC_TOPIC) if self._srdf else None
-            self._description = read_description(self._urdf, TOPIC, read_mesh, disabled)
+            self._description = read_description(self._urdf, DESCRIPTION, read_mesh, disabled)
         description = self._description
         self._poses = self._scene_frames(description)
         for frame, pose in self._poses.items():
@@ -164,8 +164,8 @@ class ModelMaker:
         )
         if not engine.pairs:
             raise SettingsError(
-                f"{TOPIC}: got no link with a collision shape that the commanded joints move, so "
-                "nothing can be checked: expected collision elements in the URDF"
+                f"{DESCRIPTION}: got no link with a collision shape that the commanded joints "
+                "move, so nothing can be checked: expected collision elements in the URDF"
             )
         return engine
 

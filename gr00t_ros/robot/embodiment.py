@@ -24,7 +24,7 @@ from gr00t_ros.robot.limits import (
 from gr00t_ros.robot.outputs import CommandOutput, PoseOutput, read_command_limits
 from gr00t_ros.robot.questions import Unsettled, read_marks
 from gr00t_ros.robot.streams import (
-    RATE_HZ,
+    RATE_RANGE_HZ,
     ReadUrdf,
     StateStream,
     Stream,
@@ -133,7 +133,7 @@ def parse(mapping: Mapping[str, object], where: str, read_urdf: ReadUrdf = _no_f
         raise EmbodimentError(f"{where}: {len(unfilled)} still to be filled in:{places}")
     field, unsettled = read_marks(Field(mapping, where))
     at = field.keys(FILE)
-    rate_hz = at["rate_hz"].number(*RATE_HZ)
+    rate_hz = at["rate_hz"].number(*RATE_RANGE_HZ)
     state = read_state(at["state"].entries(), rate_hz, read_urdf)
     outputs, commands, poses = read_outputs(at["outputs"].entries(), state)
     joint_names = tuple(name for output in outputs for name in output.names)

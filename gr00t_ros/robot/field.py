@@ -30,7 +30,7 @@ REST_S = 2.0
 LARGEST = 1e12
 """Upper bound of every number in a file: squares and products of such numbers stay finite."""
 
-TOPIC = re.compile(r"[/~]?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
+TOPIC_PATTERN = re.compile(r"[/~]?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
 """A ROS topic name; `is_topic` also has its length."""
 
 MOST_LETTERS = 247
@@ -42,7 +42,7 @@ A_TOPIC = f"a ROS topic name such as /joint_states, of at most {MOST_LETTERS} le
 
 def is_topic(text: str) -> bool:
     """Whether `text` can be the name of a ROS topic."""
-    return TOPIC.fullmatch(text) is not None and len(text) <= MOST_LETTERS
+    return TOPIC_PATTERN.fullmatch(text) is not None and len(text) <= MOST_LETTERS
 
 
 @dataclass(frozen=True, slots=True)

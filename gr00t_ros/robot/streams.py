@@ -17,10 +17,10 @@ from gr00t_ros.robot.rotation import Chain, read_chain, rotation
 from gr00t_ros.robot.urdf.chain import urdf_chain
 from gr00t_ros.robot.urdf.text import urdf_root
 
-RATE_HZ = (0.1, 10_000.0)
+RATE_RANGE_HZ = (0.1, 10_000.0)
 """Lowest and highest rate that a file may declare."""
 
-FITS = ("pad", "stretch")
+FIT_CHOICES = ("pad", "stretch")
 TRANSPORTS = ("raw", "compressed")
 MAX_PX = 8192
 
@@ -151,7 +151,7 @@ def _video(key: str, field: Field, default_rate_hz: float) -> VideoStream:
         topic=at["topic"].topic(),
         height_px=height_px,
         width_px=width_px,
-        fit=at["fit"].choice(*FITS),
+        fit=at["fit"].choice(*FIT_CHOICES),
         delta_indices=read_delta_indices(at["delta_indices"]),
         transport=at["transport"].choice(*TRANSPORTS) if "transport" in at else "raw",
         rate_hz=read_rate(at, default_rate_hz),
@@ -161,7 +161,7 @@ def _video(key: str, field: Field, default_rate_hz: float) -> VideoStream:
 
 def read_rate(at: Mapping[str, Field], default_hz: float) -> float:
     """The `rate_hz` of a stream, or the default."""
-    return at["rate_hz"].number(*RATE_HZ) if "rate_hz" in at else default_hz
+    return at["rate_hz"].number(*RATE_RANGE_HZ) if "rate_hz" in at else default_hz
 
 
 def _size(field: Field) -> tuple[int, int]:

@@ -26,7 +26,7 @@ from gr00t_ros.rollout.report import overall, page, rate_text
 from gr00t_ros.rollout.run import run
 from gr00t_ros.rollout.shared_server import refuse_shared, standing_of
 from gr00t_ros.rollout.stack import command_of
-from gr00t_ros.rollout.strategy import ROWS, parse_strategy
+from gr00t_ros.rollout.strategy import STRATEGY_ROWS, parse_strategy
 from gr00t_ros.rollout.trial import Condition, Evaluation, Plain
 from gr00t_ros.sidecar.target import positive, questioning, seed
 from gr00t_ros.sim.libero.extra import require_libero
@@ -37,7 +37,7 @@ from gr00t_ros.wire.robot_id import ROBOT_ID, Standing
 
 _FACTOR: Final = 0.25
 _TABLE: Final = "strategies:\n" + "\n".join(
-    f"  {row.name:13} {row.text}" for row in ROWS
+    f"  {row.name:13} {row.text}" for row in STRATEGY_ROWS
 )  # NAME:K for another number of steps
 
 

@@ -207,7 +207,7 @@ def _no_name(place: str, name: str) -> SettingsError:
 
 WAKE_S = 0.25
 """Longest delay until a signal is noticed; a timer or message of the node shortens it."""
-REFUSED = (
+ROS_REFUSALS = (
     *(InvalidParameterTypeException, InvalidParameterValueException),
     *(NameValidationException, RCLError),
 )
@@ -260,7 +260,7 @@ def run_node(
     except ThreadError:
         traceback.print_exc(limit=-FRAMES)
         return FAILED
-    except (Gr00tError, *REFUSED) as error:
+    except (Gr00tError, *ROS_REFUSALS) as error:
         print(refused(error), file=sys.stderr)
         return MISUSE
     finally:

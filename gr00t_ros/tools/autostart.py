@@ -26,7 +26,7 @@ from gr00t_ros.ros.node_help import NodeHelp, asks_for_help
 from gr00t_ros.ros.process import (
     MISUSE,
     OK,
-    REFUSED,
+    ROS_REFUSALS,
     StoppedBySignal,
     checked_name,
     declared,
@@ -186,7 +186,7 @@ def main(args: Sequence[str] | None = None) -> int:
         avoid_shared_memory()  # and be announced often: a policy node that starts later finds it
         initialise(args, HELP)
         node = Autostart(stop)
-    except (Gr00tError, *REFUSED) as error:
+    except (Gr00tError, *ROS_REFUSALS) as error:
         print(refused(error), file=sys.stderr)
         rclpy.try_shutdown()
         return MISUSE

@@ -46,8 +46,8 @@ from gr00t_ros.robot.questions import open_marks, settled_names
 from gr00t_ros.ros import parameter_values
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.join import check_text, join_as_client
-from gr00t_ros.ros.node_help import ACCESS, SERVER, as_parameters
-from gr00t_ros.ros.parameters import TABLE, Parameters
+from gr00t_ros.ros.node_help import ACCESS, SERVER_OPTIONS, as_parameters
+from gr00t_ros.ros.parameters import PARAMETERS, Parameters
 from gr00t_ros.ros.process import StoppedBySignal, stop_on_signals
 from gr00t_ros.sidecar.target import Report
 from gr00t_ros.text_table import printable_lines, table
@@ -57,7 +57,7 @@ from gr00t_ros.watch.finding import Finding
 
 _SHORT = {
     "--embodiment": ("embodiment",),
-    "--server": SERVER,
+    "--server": SERVER_OPTIONS,
     **{option: (name,) for option, name in ACCESS.items()},
 }
 SECONDS, _LONGEST_S = 3.0, 3600.0
@@ -328,7 +328,7 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
     behind = "a parameter of the node follows --ros-args: --ros-args -p"
     parser.instead = {
         f"--{name.replace('_', hyphen)}": f"{behind} {name}:=VALUE"
-        for name in TABLE
+        for name in PARAMETERS
         for hyphen in "_-"
     }
     own = words[: words.index("--ros-args")] if "--ros-args" in words else words

@@ -19,8 +19,7 @@ from sensor_msgs.msg import JointState
 from gr00t_ros.errors import ClosedError, Gr00tError, ObservationError, UnreachableError
 from gr00t_ros.graph.collision import Collision
 from gr00t_ros.graph.contact import unable
-from gr00t_ros.graph.limits import TOPIC as DESCRIPTION
-from gr00t_ros.graph.limits import DescribedLimits
+from gr00t_ros.graph.limits import DESCRIPTION, DescribedLimits
 from gr00t_ros.graph.traffic import TopicTraffic
 from gr00t_ros.inputs.contact import MESSAGES
 from gr00t_ros.inputs.stream_report import SYNCHRONISE, StreamReport

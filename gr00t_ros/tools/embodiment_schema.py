@@ -17,16 +17,16 @@ from gr00t_ros.robot import keys
 from gr00t_ros.robot.actions import REPRESENTATIONS, UNITS
 from gr00t_ros.robot.contact.sources import AVERAGE_S, LEARN_S
 from gr00t_ros.robot.embodiment import MAX_STEPS, MODEL_VERSIONS, VIEW_SIZES
-from gr00t_ros.robot.field import LARGEST, TOPIC
+from gr00t_ros.robot.field import LARGEST, TOPIC_PATTERN
 from gr00t_ros.robot.framing import CROP_UNITS, QUARTER_TURNS
 from gr00t_ros.robot.keys import Key, Keys
 from gr00t_ros.robot.outputs import OUTPUT_TYPES
 from gr00t_ros.robot.streams import (
-    FITS,
+    FIT_CHOICES,
     MAX_PX,
     POSE_ENCODINGS,
     PROJECTED_GRAVITY,
-    RATE_HZ,
+    RATE_RANGE_HZ,
     TRANSPORTS,
 )
 from gr00t_ros.text_table import table as text_table
@@ -59,7 +59,7 @@ _POSITIVE: JsonSchema = {"type": "number", "exclusiveMinimum": 0, "maximum": LAR
 _NOT_NEGATIVE: JsonSchema = {"type": "number", "minimum": 0, "maximum": LARGEST}
 _TEXT: JsonSchema = {"type": "string", "pattern": r"\S"}
 _NAMES: JsonSchema = {"type": "array", "items": _TEXT, "minItems": 1, "uniqueItems": True}
-_TOPIC: JsonSchema = {"type": "string", "pattern": f"^{TOPIC.pattern}$"}
+_TOPIC: JsonSchema = {"type": "string", "pattern": f"^{TOPIC_PATTERN.pattern}$"}
 _PAIR: JsonSchema = {"type": "array", "items": _NUMBER, "minItems": 2, "maxItems": 2}
 _GOAL_TYPES = [name for name, row in OUTPUT_TYPES.items() if row.goals]
 _COMMANDS = [name for name, row in OUTPUT_TYPES.items() if row.carries == "commands"]
@@ -71,7 +71,7 @@ KINDS: Mapping[str, ValueKind] = {
     "any": ValueKind("the value", {}),
     "topic": ValueKind("ROS name", _TOPIC),
     "topics": ValueKind("list of ROS names", {**_NAMES, "items": _TOPIC}),
-    "rate": between(RATE_HZ),
+    "rate": between(RATE_RANGE_HZ),
     "horizon": ValueKind(
         f"whole number, 1 to {MAX_STEPS}", {"type": "integer", "minimum": 1, "maximum": MAX_STEPS}
     ),
@@ -86,7 +86,7 @@ KINDS: Mapping[str, ValueKind] = {
         },
     ),
     "size": list_of("[height, width]", {"type": "integer", "minimum": 1, "maximum": MAX_PX}, 2, 2),
-    "fit": _one_of(FITS),
+    "fit": _one_of(FIT_CHOICES),
     "transport": _one_of(TRANSPORTS),
     "delta_indices": list_of(
         "list of whole numbers up to 0", {"type": "integer", "minimum": -10_000, "maximum": 0}

@@ -11,7 +11,7 @@ PICTURE_HEADER_BYTES = 9
 RUN_COMMANDS = frozenset({"pause", "resume", "reset", "estop", "instruction"})
 RECORD_COMMANDS = frozenset({"record_start", "record_stop", "record_discard", "record_label"})
 PLAY_COMMANDS = frozenset({"play", "pause_bag", "seek", "speed"})
-COMMANDS = RUN_COMMANDS | RECORD_COMMANDS | PLAY_COMMANDS
+PAGE_COMMANDS = RUN_COMMANDS | RECORD_COMMANDS | PLAY_COMMANDS
 
 LIVE_S = 0.9
 """A status older than this is not the node's present state.

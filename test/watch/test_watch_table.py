@@ -10,7 +10,7 @@ import pytest
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.tools.documents import watch_document
 from gr00t_ros.watch.finding import Reaction
-from gr00t_ros.watch.table import ROWS, TABLE, finding, graver, milder
+from gr00t_ros.watch.table import ROWS, WATCHES, finding, graver, milder
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "gr00t_ros"
@@ -60,14 +60,14 @@ def test_the_document_is_the_table() -> None:
 
 def test_no_name_is_there_twice() -> None:
     """A finding's name leads to one row."""
-    assert len(TABLE) == len(ROWS)
+    assert len(WATCHES) == len(ROWS)
 
 
 def test_every_finding_of_the_code_has_a_row() -> None:
     """Whoever invents a watch writes its row."""
     made = set(findings_made())
     assert len(made) >= 15
-    assert {name for _, name in made} <= set(TABLE)
+    assert {name for _, name in made} <= set(WATCHES)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from gr00t_ros.errors import BagError, Gr00tError, SettingsError
 from gr00t_ros.record.facts import EpisodeFacts, read_facts
-from gr00t_ros.record.recording import EMBODIMENT, EPISODE, episode_folders
+from gr00t_ros.record.recording import EMBODIMENT_FILE, EPISODE, episode_folders
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.web import snapshot
@@ -91,7 +91,7 @@ def _number(value: object) -> float | None:
 
 PERIOD_S: Final = 1 / 15
 _CURVES_EVERY: Final = 3  # passes: five curves a second
-REFUSED: Final = "this is a bag: it is only shown, and no robot is commanded"
+ONLY_SHOWN: Final = "this is a bag: it is only shown, and no robot is commanded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,7 @@ class BagSource:
             clock.set_speed(value)
             return f"speed {clock.speed:g}"
         else:
-            raise SettingsError(REFUSED)
+            raise SettingsError(ONLY_SHOWN)
         return f"at {clock.position_ns * 1e-9:.1f} s"
 
     def _follow(self) -> None:
@@ -259,7 +259,7 @@ def _view(folder: Path, robot: Embodiment | None, node: str, facts: EpisodeFacts
 
 def _episode(path: Path) -> Path:
     """The folder of a bag; the only episode of a recording. BagError if it has several."""
-    if not path.is_dir() or not (path / EMBODIMENT).is_file():
+    if not path.is_dir() or not (path / EMBODIMENT_FILE).is_file():
         return path
     episodes = episode_folders(path)
     if len(episodes) == 1:
@@ -275,7 +275,7 @@ def _episode(path: Path) -> Path:
 def _robot(folder: Path, embodiment: str | None) -> Embodiment | None:
     if embodiment is not None:
         return load_embodiment(embodiment)
-    kept = folder.absolute().parent / EMBODIMENT
+    kept = folder.absolute().parent / EMBODIMENT_FILE
     try:
         return load_embodiment(str(kept)) if kept.is_file() else None
     except Gr00tError as error:
