@@ -70,7 +70,7 @@ class RawObservation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Exchange:
-    """One request and its reply.
+    """One request and its reply; those of a node come in the message of this name (gr00t_ros.msg).
 
     request: its exact bytes, but without the API token (`token_removed`: it had one). reply: its
     exact bytes. action: key -> (H, D) as the reply has it, without the batch axis.
