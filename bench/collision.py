@@ -127,7 +127,7 @@ def measure(robot: RobotDescription, boxes: int, ticks: int) -> Measured:
     home = robot.ready_rad[robot.columns(names)]
     engine = _engine(robot, names, home, boxes)
     measured = Measured(WindowCheck(pairs_of(engine), engine.distances), engine)
-    replay = Replay(embodiment.limits, settings, obstacles=measured)
+    replay = Replay(embodiment.limits, settings, motion_check=measured)
     without = Replay(embodiment.limits, settings)
     now_ns = 1000 * MS
     for one in (replay, without):

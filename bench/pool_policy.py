@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from gr00t_ros.robot.embodiment import Embodiment
-from gr00t_ros.serve.policies import Action, Observation, Policy, make_policy
+from gr00t_ros.serve.policies import Action, Policy, PolicyObservation, make_policy
 
 MODEL_S: Final = 0.1
 ROW_S: Final = 0.01  # of each further row
@@ -23,7 +23,7 @@ class SlowPolicy:
         self.modality = scripted.modality
 
     def __call__(
-        self, observation: Observation, options: Mapping[str, Any] | None
+        self, observation: PolicyObservation, options: Mapping[str, Any] | None
     ) -> tuple[Action, Mapping[str, Any]]:
         """Return (B, H, D) float32 chunks."""
         end = time.monotonic() + MODEL_S - ROW_S

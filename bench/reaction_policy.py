@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.reaction_cameras import number_in
 from gr00t_ros.robot.embodiment import Embodiment
-from gr00t_ros.serve.policies import Action, Observation, modality_of
+from gr00t_ros.serve.policies import Action, PolicyObservation, modality_of
 from gr00t_ros.sim.stand_in.start import start_of
 
 KEY = "joint_position"
@@ -33,7 +33,7 @@ class ReactionPolicy:
         self._reach = SPEED_RAD_S / embodiment.rate_hz * steps
 
     def __call__(
-        self, observation: Observation, options: Mapping[str, Any] | None
+        self, observation: PolicyObservation, options: Mapping[str, Any] | None
     ) -> tuple[Action, Mapping[str, Any]]:
         """Return (1, H, J) float32 targets."""
         pictures = observation["video"].values()

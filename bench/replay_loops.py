@@ -30,7 +30,7 @@ from bench.replay_load import LIMIT_S, Load, reading
 from bench.spinning import spun
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.plan import Window
-from gr00t_ros.motion.replay import Replay, Sent
+from gr00t_ros.motion.replay import Replay, SentParts
 from gr00t_ros.motion.replay_settings import ReplaySettings
 from gr00t_ros.node.outputs import Outputs
 from gr00t_ros.node.replay_thread import ReplayThread
@@ -59,7 +59,7 @@ class Stamped(Outputs):
         super().__init__(node, replace(embodiment(CAMERAS), outputs=(ARM,), limits=LIMITS))
         self.times_ns: list[int] = []
 
-    def publish(self, window: Window | None, offset_ns: int, *others: Any) -> Sent:
+    def publish(self, window: Window | None, offset_ns: int, *others: Any) -> SentParts:
         """Store the time, then send."""
         self.times_ns.append(time.monotonic_ns())
         return super().publish(window, offset_ns, *others)

@@ -45,7 +45,7 @@ def write_pages(folder: Path) -> None:
 
 def parameters() -> str:
     """Every parameter of the policy node, one heading each."""
-    from gr00t_ros.ros.parameters import TABLE
+    from gr00t_ros.ros.parameters import PARAMETERS
 
     lines = [
         "# Parameters of the policy node",
@@ -53,7 +53,7 @@ def parameters() -> str:
         "Made from `gr00t_ros/ros/parameters.py`. The same as a file for `params_file:=`:",
         "[config/policy.yaml](../../config/policy.yaml).",
     ]
-    for name, row in TABLE.items():
+    for name, row in PARAMETERS.items():
         lines += ["", f"## {name}", "", f"{row.description}{row.when}", ""]
         lines.append(f"- default: `{json.dumps(row.default)}`")
         lines += [f"- range: {row.span}"] if row.span else []

@@ -19,7 +19,7 @@ from gr00t_ros.bags.verb import add_bag, answer, parser_of
 from gr00t_ros.collide.dynamics import InverseDynamics
 from gr00t_ros.command_line import DONE, JSON_HELP, NO, number
 from gr00t_ros.errors import ObservationError, SettingsError
-from gr00t_ros.graph.limits import TOPIC
+from gr00t_ros.graph.limits import DESCRIPTION
 from gr00t_ros.inputs.contact import MESSAGES, ContactReader
 from gr00t_ros.robot.contact.sources import ContactSource
 from gr00t_ros.robot.files import load_embodiment
@@ -99,12 +99,12 @@ def _dynamics(bag: Bag, sources: Sequence[ContactSource]) -> InverseDynamics | N
     """The dynamics of the recorded description; None if no source needs it."""
     if all(source.type != "effort" for source in sources):
         return None
-    for one in bag.messages([TOPIC]):
+    for one in bag.messages([DESCRIPTION]):
         text = deserialize_message(one.data, message_class("std_msgs/msg/String")).data
-        return InverseDynamics(text, TOPIC)
+        return InverseDynamics(text, DESCRIPTION)
     raise SettingsError(
-        f"the bag has no message of {TOPIC}, expected the description with the masses: record it "
-        "with the efforts"
+        f"the bag has no message of {DESCRIPTION}, expected the description with the masses: "
+        "record it with the efforts"
     )
 
 

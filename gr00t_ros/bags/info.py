@@ -11,7 +11,7 @@ from gr00t_ros.bags.bag import Bag, BagTopic, open_bag
 from gr00t_ros.bags.message_types import type_name
 from gr00t_ros.bags.verb import add_bag, answer, parser_of
 from gr00t_ros.command_line import DONE, JSON_HELP, NO
-from gr00t_ros.graph.limits import TOPIC
+from gr00t_ros.graph.limits import DESCRIPTION
 from gr00t_ros.inputs.readings import READS, STATE_TYPES, kind
 from gr00t_ros.robot.described import unknown_chains
 from gr00t_ros.robot.embodiment import Embodiment
@@ -21,7 +21,7 @@ from gr00t_ros.sidecar.target import add_embodiment
 
 _TF = {name: ("tf2_msgs/msg/TFMessage",) for name in ("/tf", "/tf_static")}
 
-_DESCRIPTION = {TOPIC: ("std_msgs/msg/String",)}
+_DESCRIPTION = {DESCRIPTION: ("std_msgs/msg/String",)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ a node measures (limit: 30 ms in the future) are then wrong by at most 5 ms."""
 
 CLOCK_TOPIC = "/clock"
 
-COMMANDS = frozenset(
+COMMAND_MESSAGES = frozenset(
     {
         "geometry_msgs/msg/Twist",
         "geometry_msgs/msg/TwistStamped",
@@ -57,7 +57,7 @@ message."""
 REMIND_S = 2.0
 FLUSH_S = 5.0
 RATES = (0.01, 100.0)
-Event = tuple[int, BagMessage | None]
+DueMessage = tuple[int, BagMessage | None]
 """Bag time, ns, and the message that is due; None: a tick of /clock."""
 
 
@@ -68,7 +68,7 @@ def clock_period_ns(rate: float) -> int:
 
 def merge_clock(
     messages: Iterable[BagMessage], start_ns: int, period_ns: int | None
-) -> Iterator[Event]:
+) -> Iterator[DueMessage]:
     """The messages, and ticks from `start_ns` to the last message; no ticks without a period.
 
     A tick that is due with a message comes before it.
@@ -91,7 +91,7 @@ class PlayResult:
 
 
 def run(
-    events: Iterable[Event],
+    events: Iterable[DueMessage],
     start_ns: int,
     rate: float,
     publish: Callable[[int, BagMessage | None], None],
@@ -157,7 +157,7 @@ def _objection(topic: BagTopic, wanted: Collection[str], with_clock: bool) -> st
         return topic.problem
     if with_clock and topic.name == CLOCK_TOPIC:
         return "the clock is published from bag time instead"
-    if topic.type_name in COMMANDS and topic.name not in wanted:
+    if topic.type_name in COMMAND_MESSAGES and topic.name not in wanted:
         return f"{topic.type_name} commands a robot; name it with --topics to play it"
     return ""
 

@@ -25,7 +25,7 @@ from gr00t_ros.errors import SettingsError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
-Held = float | tuple[float, float]
+HeldJoint = float | tuple[float, float]
 """Where a joint stands that is not commanded: one position, or anywhere in [lower, upper]."""
 
 ERROR_M: Final = 1e-5
@@ -63,7 +63,7 @@ class CollisionEngine:
         scene: Scene | None,
         joint_names: Sequence[str],
         *,
-        held: Mapping[str, Held] | None = None,
+        held: Mapping[str, HeldJoint] | None = None,
         lookup: Callable[[str], FramePose | None] | None = None,
         unchecked: Collection[Names] | None = None,
         self_margin_m: float = SELF_MARGIN_M,
@@ -182,7 +182,7 @@ class CollisionEngine:
         live = zip(occupied.names, occupied.shapes, strict=True)
         return [*standing, *(Body(name, None, (shape,)) for name, shape in live)]
 
-    def hold(self, held: Mapping[str, Held]) -> None:
+    def hold(self, held: Mapping[str, HeldJoint]) -> None:
         """Let joints that are not commanded stand elsewhere, from the next call on.
 
         Where one may be anywhere in [lower, upper], distances are those at the middle less the
@@ -304,7 +304,7 @@ class CollisionEngine:
 
     # --- making ------------------------------------------------------------------------------
 
-    def _check_joints(self, held: Mapping[str, Held]) -> None:
+    def _check_joints(self, held: Mapping[str, HeldJoint]) -> None:
         known = self.description.joint_names
         given = [*self.joint_names, *held]
         strangers = sorted(set(given) - set(known))
@@ -381,7 +381,7 @@ class CollisionEngine:
         )
 
 
-def _interval(held: Held) -> tuple[float, float]:
+def _interval(held: HeldJoint) -> tuple[float, float]:
     lower, upper = held if isinstance(held, tuple) else (held, held)
     if not -1e6 <= lower <= upper <= 1e6:
         raise SettingsError(

@@ -196,14 +196,14 @@ def parse_scene(mapping: Mapping[str, object], where: str, read_mesh: ReadMesh) 
         raise SceneError(str(error), error.place) from error
 
 
-def _scene(place: Field, read_mesh: ReadMesh) -> Scene:
-    unfilled = list(place.unfilled())
+def _scene(field: Field, read_mesh: ReadMesh) -> Scene:
+    unfilled = list(field.unfilled())
     if unfilled:
-        raise place.problem(f"FILL_IN is left at {', '.join(unfilled)}, expected a value")
-    at = place.keys(keys.FILE)
+        raise field.problem(f"FILL_IN is left at {', '.join(unfilled)}, expected a value")
+    at = field.keys(keys.FILE)
     groups = ("objects", "keep_out", "keep_in", "attached")
     if not set(groups) & set(at):
-        raise place.problem(f"got none of {', '.join(groups)}; expected one at least")
+        raise field.problem(f"got none of {', '.join(groups)}; expected one at least")
     _refuse_twice([at[key] for key in groups if key in at])
     default = _Default(
         _margin(at["margin"]), at["frame"].text() if "frame" in at else None, read_mesh
@@ -217,7 +217,7 @@ def _scene(place: Field, read_mesh: ReadMesh) -> Scene:
     robot = at["robot"].keys(keys.ROBOT) if "robot" in at else {}
     objects = {solid.name for solid in solids if solid.role == OBJECT}
     return Scene(
-        where=place.where,
+        where=field.where,
         margin_m=default.margin_m,
         self_margin_m=_margin(robot["margin"]) if "margin" in robot else SELF_MARGIN_M,
         padding_m=_padding(robot["padding"]) if "padding" in robot else {},
@@ -257,35 +257,35 @@ def _refuse_twice(groups: list[Field]) -> None:
             seen.add(name)
 
 
-def _margin(place: Field) -> float:
-    return place.number(SMALLEST_MARGIN_M, LARGEST_MARGIN_M)
+def _margin(field: Field) -> float:
+    return field.number(SMALLEST_MARGIN_M, LARGEST_MARGIN_M)
 
 
-def _typed(place: Field, tables: Mapping[str, Keys]) -> tuple[str, dict[str, Field]]:
+def _typed(field: Field, tables: Mapping[str, Keys]) -> tuple[str, dict[str, Field]]:
     """The type of a thing, and its keys by the table of that type."""
-    kind = place.entries().get("type")
+    kind = field.entries().get("type")
     if kind is None:
-        raise place.problem(f"missing type, expected one of {', '.join(tables)}")
-    return kind.choice(*tables), place.keys(tables[kind.choice(*tables)])
+        raise field.problem(f"missing type, expected one of {', '.join(tables)}")
+    return kind.choice(*tables), field.keys(tables[kind.choice(*tables)])
 
 
-def _solid(name: str, role: str, place: Field, default: _Default) -> Solid:
-    kind, at = _typed(place, keys.SOLIDS)
+def _solid(name: str, role: str, field: Field, default: _Default) -> Solid:
+    kind, at = _typed(field, keys.SOLIDS)
     shape = _shape(kind, at)
     if kind == "mesh":
         scale = _three(at["scale"], 1e6) if "scale" in at else np.ones(3)
         if not np.abs(scale).min() > 0.0:
             raise at["scale"].error("three factors other than 0")
         try:
-            points = default.read_mesh(at["file"].text(), f"{place.where}: {at['file'].path}")
+            points = default.read_mesh(at["file"].text(), f"{field.where}: {at['file'].path}")
         except SettingsError as error:
             raise SceneError(str(error), at["file"].path) from error
         shape = replace(shape, points=points * scale)
     return Solid(name, role, (shape,), default.frame_of(at), default.margin(at))
 
 
-def _room(name: str, place: Field, default: _Default) -> Solid:
-    at = place.keys(keys.KEEP_IN)
+def _room(name: str, field: Field, default: _Default) -> Solid:
+    at = field.keys(keys.KEEP_IN)
     box = _shape("box", at)
     links = frozenset(at["links"].names()) if "links" in at else None
     return Solid(name, KEEP_IN, _walls(box), default.frame_of(at), default.margin(at), links)
@@ -302,18 +302,18 @@ def _walls(box: Shape) -> tuple[Shape, ...]:
     return tuple(walls)
 
 
-def _carried(name: str, place: Field) -> Carried:
-    kind, at = _typed(place, keys.CARRIED)
+def _carried(name: str, field: Field) -> Carried:
+    kind, at = _typed(field, keys.CARRIED)
     touch = frozenset(at["touch"].names()) if "touch" in at else frozenset()
     held = _while(at["while"]) if "while" in at else None
     return Carried(name, at["link"].text(), _shape(kind, at), touch, held)
 
 
-def _while(place: Field) -> While:
-    at = place.keys(keys.WHILE)
+def _while(field: Field) -> While:
+    at = field.keys(keys.WHILE)
     given = [key for key in ("below", "above") if key in at]
     if len(given) != 1:
-        raise place.problem(f"got {' and '.join(given) or 'neither'}, expected below or above")
+        raise field.problem(f"got {' and '.join(given) or 'neither'}, expected below or above")
     (key,) = given
     return While(at["joint"].text(), at[key].number(-_LARGEST, _LARGEST), key == "below")
 
@@ -327,24 +327,24 @@ def _shape(kind: str, at: Mapping[str, Field]) -> Shape:
     return Shape(kind, size_m, _three(at["xyz"], MOST_M), rotation)
 
 
-def _edges(place: Field) -> tuple[float, ...]:
-    items = tuple(place.items())
+def _edges(field: Field) -> tuple[float, ...]:
+    items = tuple(field.items())
     if len(items) != 3:
-        raise place.error("three lengths, [x, y, z]")
+        raise field.error("three lengths, [x, y, z]")
     return tuple(map(_length, items))
 
 
-def _length(place: Field) -> float:
-    length = place.positive()
+def _length(field: Field) -> float:
+    length = field.positive()
     if length > MOST_M:
-        raise place.error(f"a length up to {MOST_M:g} m; sizes are in m, not in mm")
+        raise field.error(f"a length up to {MOST_M:g} m; sizes are in m, not in mm")
     return length
 
 
-def _three(place: Field, most: float) -> Floats:
-    items = tuple(place.items())
+def _three(field: Field, most: float) -> Floats:
+    items = tuple(field.items())
     if len(items) != 3:
-        raise place.error("three numbers, [x, y, z]")
+        raise field.error("three numbers, [x, y, z]")
     return np.array([item.number(-most, most) for item in items])
 
 
@@ -362,12 +362,12 @@ def _rotation(at: Mapping[str, Field]) -> Floats:
         raise at["quaternion"].problem(str(error)) from error
 
 
-def _facing(place: Field) -> Floats:
+def _facing(field: Field) -> Floats:
     """(3, 3) a rotation whose z axis is the direction here."""
-    given = _three(place, 1e6)
+    given = _three(field, 1e6)
     length = float(np.linalg.norm(given))
     if length < 1e-6:
-        raise place.error("a direction: three numbers that are not all 0")
+        raise field.error("a direction: three numbers that are not all 0")
     return facing(given / length)
 
 
@@ -378,13 +378,13 @@ def facing(z: Floats) -> Floats:
     return np.stack([x, np.cross(z, x), z], axis=1)
 
 
-def _padding(place: Field) -> dict[str, float]:
-    return {link: one.number(0.0, LARGEST_MARGIN_M) for link, one in place.entries().items()}
+def _padding(field: Field) -> dict[str, float]:
+    return {link: one.number(0.0, LARGEST_MARGIN_M) for link, one in field.entries().items()}
 
 
-def _contacts(place: Field, objects: set[str]) -> dict[tuple[str, str], Contact]:
+def _contacts(field: Field, objects: set[str]) -> dict[tuple[str, str], Contact]:
     found: dict[tuple[str, str], Contact] = {}
-    for item in place.items():
+    for item in field.items():
         at = item.keys(keys.CONTACT)
         names = at["objects"].names()
         unknown = sorted(set(names) - objects)
@@ -405,9 +405,9 @@ def _contacts(place: Field, objects: set[str]) -> dict[tuple[str, str], Contact]
     return found
 
 
-def _touching(place: Field) -> dict[Names, str]:
+def _touching(field: Field) -> dict[Names, str]:
     found = {}
-    for item in place.items():
+    for item in field.items():
         at = item.keys(keys.TOUCHING)
         links = at["links"].names()
         if len(links) != 2:

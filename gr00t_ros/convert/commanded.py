@@ -70,7 +70,7 @@ class _Newest:
         return self.kept[-1] if self.kept else None
 
 
-class _Joints:
+class _CommandedJoints:
     """One output of joints."""
 
     def __init__(self, output: Output, types: Mapping[str, str]) -> None:
@@ -171,7 +171,7 @@ class _Joints:
         return None
 
 
-class _Values:
+class _CommandedValues:
     """One output of velocities or levels."""
 
     def __init__(self, output: CommandOutput, robot: Embodiment) -> None:
@@ -208,7 +208,7 @@ class _Values:
         return _commanded(self.messages, self.output)
 
 
-class _Pose:
+class _CommandedPose:
     """One output of poses."""
 
     def __init__(self, output: PoseOutput) -> None:
@@ -258,9 +258,9 @@ class Commanded:
         """`policy_node`: the full name of the node that sent windows."""
         types = {topic.name: topic.type_name for topic in bag.topics if not topic.problem}
         self._robot, self._policy_node = embodiment, policy_node
-        self._joints = [_Joints(output, types) for output in embodiment.outputs]
-        self._values = [_Values(output, embodiment) for output in embodiment.commands]
-        self._poses = [_Pose(output) for output in embodiment.poses]
+        self._joints = [_CommandedJoints(output, types) for output in embodiment.outputs]
+        self._values = [_CommandedValues(output, embodiment) for output in embodiment.commands]
+        self._poses = [_CommandedPose(output) for output in embodiment.poses]
         self._takers: dict[str, list[_Newest]] = {}
         for one in (*self._joints, *self._values, *self._poses):
             window = window_topic(one.output).replace("~", policy_node, 1)

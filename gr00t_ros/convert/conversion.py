@@ -24,7 +24,7 @@ from gr00t_ros.convert.episodes import EpisodeReference
 from gr00t_ros.convert.place import Named, Place
 from gr00t_ros.dataset.contents import Contents
 from gr00t_ros.dataset.embodiment_file import COPY, copy_to
-from gr00t_ros.dataset.staged import Bag, read_staged, stage, told_apart
+from gr00t_ros.dataset.staged import BagIdentity, read_staged, stage, told_apart
 from gr00t_ros.dataset.writer import Old, staged_of, write_dataset
 from gr00t_ros.errors import BagError, Gr00tError, SettingsError
 from gr00t_ros.folder import write_whole
@@ -169,7 +169,7 @@ def _convert(
 
 
 def _new(
-    references: Sequence[EpisodeReference], bags: Sequence[Bag], there: list[str]
+    references: Sequence[EpisodeReference], bags: Sequence[BagIdentity], there: list[str]
 ) -> list[EpisodeReference]:
     """The episodes whose bag is none of these; the names of the others go to `there`."""
     new = []

@@ -22,13 +22,13 @@ from std_msgs.msg import String
 from gr00t_ros.bags.bag import Bag, open_bag
 from gr00t_ros.bags.message_types import read_message
 from gr00t_ros.convert.commanded import Commanded, CommandedRow
-from gr00t_ros.convert.observations import BagInputs, KeptPictures, Taken, in_time
+from gr00t_ros.convert.observations import BagInputs, KeptPictures, RecordedPicture, in_time
 from gr00t_ros.convert.pictures import BagPictures
 from gr00t_ros.convert.predicted import Predicted
 from gr00t_ros.dataset.episode import HUMAN, SOURCES, Episode
-from gr00t_ros.dataset.staged import Bag as KnownBag
+from gr00t_ros.dataset.staged import BagIdentity
 from gr00t_ros.errors import BagError, ObservationError, RotationError, SettingsError
-from gr00t_ros.graph.limits import TOPIC as DESCRIPTION
+from gr00t_ros.graph.limits import DESCRIPTION
 from gr00t_ros.motion.chunk import to_reply
 from gr00t_ros.msg import PolicyStatus
 from gr00t_ros.observe.observation import Observation, ObservationSettings
@@ -102,7 +102,7 @@ class EpisodeReference:
         return self.path.name
 
     @property
-    def bag(self) -> KnownBag:
+    def bag(self) -> BagIdentity:
         """What tells its bag from every other one, wherever it lies; BagError without one."""
         files, looks = self._looks()
         content = hashlib.sha256()
@@ -114,7 +114,7 @@ class EpisodeReference:
             raise BagError(f"{self.path}: cannot be read: {error}") from error
         return {**looks, "sha256": content.hexdigest()}
 
-    def is_of(self, bags: Sequence[KnownBag]) -> bool:
+    def is_of(self, bags: Sequence[BagIdentity]) -> bool:
         """Whether its bag is one of these; BagError without one.
 
         Its content is read only where a bag looks the same: episodes in simulated time often do. A
@@ -125,7 +125,7 @@ class EpisodeReference:
         bag = self.bag if alike else {}
         return any(one.items() <= bag.items() for one in alike)
 
-    def _looks(self) -> tuple[tuple[Path, ...], KnownBag]:
+    def _looks(self) -> tuple[tuple[Path, ...], BagIdentity]:
         """Its files, and what can be said of them without their content."""
         with open_bag(self.path) as bag:
             size = sum(one.stat().st_size for one in bag.files)
@@ -419,9 +419,9 @@ def _date(time_ns: int) -> str:
     return f"{datetime.fromtimestamp(time_ns // 10**9, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _taken(one: Observation, key: str) -> Taken:
+def _taken(one: Observation, key: str) -> RecordedPicture:
     value = one.video[key][0].value
-    assert isinstance(value, Taken)
+    assert isinstance(value, RecordedPicture)
     return value
 
 

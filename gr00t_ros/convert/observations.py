@@ -23,7 +23,7 @@ from gr00t_ros.inputs.images import Frame
 from gr00t_ros.inputs.inputs import PULL_PERIOD_NS, RING_BYTES
 from gr00t_ros.inputs.readings import (
     READS,
-    TYPES,
+    TF_TYPES,
     PictureReader,
     Read,
     TransformSubscription,
@@ -43,7 +43,7 @@ LAG_NS: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class RecordedPicture:
     """A picture that the bag has: when it was taken (bag time), its stamp, and (height, width).
 
     frame: the picture as it was sent, None if it is not kept in memory.
@@ -55,8 +55,8 @@ class Taken:
     frame: Frame | None = None
 
 
-class _Waiting:
-    """A Subscription (inputs/source) with the one message that was put into it."""
+class _BagSubscription:
+    """A SourceSubscription with the one message that was put into it."""
 
     depth = 1
     number: int | None = None
@@ -80,7 +80,7 @@ class _Waiting:
         """Do nothing."""
 
 
-class _Transforms:
+class _BagTransforms:
     """tf2's buffer, filled from the bag's transforms."""
 
     def __init__(self, where: str) -> None:
@@ -93,7 +93,7 @@ class _Transforms:
                 f"({error}): install ros-<distro>-tf2-ros"
             ) from None
         self._tf2, self._buffer, self._now_ns = tf2, tf2.Buffer(), 0
-        self._class = message_class(TYPES[0])
+        self._class = message_class(TF_TYPES[0])
 
     def put(self, topic: str, time_ns: int, data: bytes) -> None:
         self._now_ns = time_ns
@@ -155,8 +155,8 @@ class BagInputs:
         self._settings = settings
         self._now_ns = 0
         self._sources: dict[str, Source] = {}
-        self._waiting: dict[str, _Waiting] = {}
-        self._transforms: _Transforms | None = None
+        self._waiting: dict[str, _BagSubscription] = {}
+        self._transforms: _BagTransforms | None = None
         by_topic: dict[str, list[Stream]] = {}
         for stream in self.embodiment.streams:
             for topic in stream.topics:
@@ -181,7 +181,7 @@ class BagInputs:
         self._sources[topic].pull(time_ns)
 
     def observe(self, now_ns: int) -> Observation | Gaps:
-        """What the node would have sent at that bag time; the pictures are Taken."""
+        """What the node would have sent at that bag time; the pictures are RecordedPicture."""
         self._pull_transforms(now_ns)
         buffers = {
             (stream.key, topic): self._sources[topic].buffer_of(stream)
@@ -204,7 +204,7 @@ class BagInputs:
         first = streams[0]
         if isinstance(first, StateStream) and first.source == "tf":
             if self._transforms is None:
-                self._transforms = _Transforms(f"{self.embodiment.source}: state.{first.key}")
+                self._transforms = _BagTransforms(f"{self.embodiment.source}: state.{first.key}")
             transform = TransformSubscription(
                 self._transforms,  # type: ignore[arg-type]  # it has what a subscription needs
                 topic,
@@ -213,7 +213,7 @@ class BagInputs:
             )
             return Source(transform, read_transform, self._history(streams), PULL_PERIOD_NS)
         message_type, read = READS[kind(first)]
-        waiting = self._waiting[topic] = _Waiting(topic, (type_name(message_type),))
+        waiting = self._waiting[topic] = _BagSubscription(topic, (type_name(message_type),))
         history = self._history(streams)
         cameras = [one for one in streams if isinstance(one, VideoStream)]
         if cameras:
@@ -228,9 +228,9 @@ class BagInputs:
         """Reads a picture's header as the node does, and notes where the picture is."""
         pictures = PictureReader(cameras)
 
-        def read(raw: Any) -> tuple[int, Taken]:
+        def read(raw: Any) -> tuple[int, RecordedPicture]:
             stamp_ns, frame = pictures(raw)
-            return stamp_ns, Taken(self._now_ns, stamp_ns, frame.size_px, frame)
+            return stamp_ns, RecordedPicture(self._now_ns, stamp_ns, frame.size_px, frame)
 
         return read
 
@@ -252,7 +252,7 @@ class KeptPictures:
     def take(self, observation: Observation) -> None:
         """Take the observation of the next row; its pictures may go, now or later."""
         for key, (sample,) in observation.video.items():
-            frame = sample.value.frame if isinstance(sample.value, Taken) else None
+            frame = sample.value.frame if isinstance(sample.value, RecordedPicture) else None
             if frame is not None and frame is not self._newest.get(key):
                 self._left -= frame.data.nbytes
             self._newest[key] = frame
@@ -265,7 +265,7 @@ class KeptPictures:
 
 def _drop_frames(observation: Observation) -> None:
     for key, (sample,) in observation.video.items():
-        assert isinstance(sample.value, Taken)
+        assert isinstance(sample.value, RecordedPicture)
         value = replace(sample.value, frame=None)
         observation.video[key] = (replace(sample, value=value),)
 
@@ -286,7 +286,7 @@ def _refuse_missing(bag: Bag, embodiment: Embodiment) -> None:
         for name in stream.topics:
             of_tf = kind(stream) == "tf"
             topic = has.get(TF[0] if of_tf else name) or (has.get(TF[1]) if of_tf else None)
-            expected = TYPES[0] if of_tf else type_name(READS[kind(stream)][0])
+            expected = TF_TYPES[0] if of_tf else type_name(READS[kind(stream)][0])
             if topic is None or not topic.count:
                 wrong.append(f"{name} of {stream.key} is missing")
             elif topic.problem:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.bags.bag import open_bag
-from gr00t_ros.convert.observations import LAG_NS, Taken
+from gr00t_ros.convert.observations import LAG_NS, RecordedPicture
 from gr00t_ros.errors import BagError, ObservationError
 from gr00t_ros.inputs import images
 from gr00t_ros.robot.streams import VideoStream
@@ -26,7 +26,11 @@ class BagPictures:
     """One picture a row, as the observation sends it; cheapest in ascending order of rows."""
 
     def __init__(
-        self, path: Path, stream: VideoStream, taken: Sequence[Taken], keep_size: bool = False
+        self,
+        path: Path,
+        stream: VideoStream,
+        taken: Sequence[RecordedPicture],
+        keep_size: bool = False,
     ) -> None:
         """`taken` has the picture of each row. keep_size: framed, but not resized."""
         self._path, self._taken = path, tuple(taken)

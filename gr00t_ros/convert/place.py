@@ -21,7 +21,7 @@ from gr00t_ros.errors import SettingsError
 from gr00t_ros.folder import Hold, write_whole
 from gr00t_ros.robot.data_file import read_json
 
-MARK: Final = "named.json"
+NAMED_FILE: Final = "named.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Place:
         """The dataset before it has its name."""
         self.before = self.output.with_name(f"{self.output.name}.before")
         """The dataset that is replaced, until it is removed."""
-        self._mark = self.partial / MARK
+        self._mark = self.partial / NAMED_FILE
         self._hold: Hold | None = None
         self._replaced: tuple[int, int] | None = None  # the dataset that is appended to
 

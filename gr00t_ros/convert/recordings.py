@@ -10,8 +10,8 @@ from pathlib import Path
 from gr00t_ros.convert.episodes import EpisodeReference
 from gr00t_ros.dataset.embodiment_file import difference
 from gr00t_ros.errors import BagError, SettingsError
-from gr00t_ros.record.facts import DISCARDED, FILE, read_facts
-from gr00t_ros.record.recording import EMBODIMENT, EPISODE, episode_folders
+from gr00t_ros.record.facts import DISCARDED, EPISODE_FILE, read_facts
+from gr00t_ros.record.recording import EMBODIMENT_FILE, EPISODE, episode_folders
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.ros.parameter_values import observation
@@ -84,7 +84,11 @@ def bag_folders(path: Path) -> list[Path]:
 def _is_unfinished(folder: Path) -> bool:
     """Whether it is an episode of a recording whose facts were not written."""
     named = EPISODE.fullmatch(folder.name) is not None
-    return named and not (folder / FILE).exists() and (folder.parent / EMBODIMENT).exists()
+    return (
+        named
+        and not (folder / EPISODE_FILE).exists()
+        and (folder.parent / EMBODIMENT_FILE).exists()
+    )
 
 
 def embodiment_of(name: str | None, bags: Sequence[Path]) -> Embodiment:
@@ -100,7 +104,9 @@ def embodiment_of(name: str | None, bags: Sequence[Path]) -> Embodiment:
     own = _own_file(bags[0]) if bags else None
     if own is not None:
         return load_embodiment(str(own))
-    where = f": {bags[0]} has no {EMBODIMENT}, as a recording of gr00t record has" if bags else ""
+    where = (
+        f": {bags[0]} has no {EMBODIMENT_FILE}, as a recording of gr00t record has" if bags else ""
+    )
     raise SettingsError(f"embodiment: got none, expected --embodiment NAME|FILE{where}")
 
 
@@ -128,5 +134,5 @@ def other_files(embodiment: Embodiment, name: str | None, bags: Sequence[Path]) 
 
 def _own_file(path: Path) -> Path | None:
     """The embodiment file of the recording that a bag belongs to."""
-    files = (folder / EMBODIMENT for folder in (path, path.absolute().parent))
+    files = (folder / EMBODIMENT_FILE for folder in (path, path.absolute().parent))
     return next((file for file in files if file.is_file()), None)

@@ -17,7 +17,7 @@ from gr00t_ros.dataset.staged import Staged, read_rows, read_staged, vectors
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot.embodiment import Embodiment
 
-Rows = NDArray[np.generic]
+ColumnArray = NDArray[np.generic]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ class Contents:
         }
 
 
-def arrays(table: Any) -> Iterator[tuple[str, Rows]]:
+def arrays(table: Any) -> Iterator[tuple[str, ColumnArray]]:
     """Each column of numbers of a table, (N,) or (N, D), in its own dtype."""
     import pyarrow
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gr00t_ros.dataset import schema
 from gr00t_ros.dataset.contents import Contents, PlacedEpisode, arrays
 from gr00t_ros.dataset.groot import link, write_json
-from gr00t_ros.dataset.staged import ROWS, parquet
+from gr00t_ros.dataset.staged import ROWS_FILE, parquet
 from gr00t_ros.dataset.stats import of_levels, statistics
 from gr00t_ros.dataset.video_encode import join
 
@@ -26,13 +26,13 @@ DATA_PATH: Final = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 VIDEO_PATH: Final = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
 EPISODES_PATH: Final = "meta/episodes/chunk-000/file-000.parquet"
 
-Row = dict[str, Any]
+EpisodeRow = dict[str, Any]
 
 
 def write(contents: Contents, folder: Path) -> None:
     """Write the dataset into a folder that is not there yet; raises OSError."""
     (folder / "meta").mkdir(parents=True)
-    rows: list[Row] = [_row(one) for one in contents.episodes]
+    rows: list[EpisodeRow] = [_row(one) for one in contents.episodes]
     columns = _write_data(contents, folder, rows)
     for camera in contents.schema.pictures:
         _write_videos(contents, folder, camera, rows)
@@ -56,7 +56,7 @@ def write(contents: Contents, folder: Path) -> None:
     _write_episodes(folder / EPISODES_PATH, rows)
 
 
-def _row(one: PlacedEpisode) -> Row:
+def _row(one: PlacedEpisode) -> EpisodeRow:
     return {
         "episode_index": one.index,
         "tasks": [one.facts.instruction],
@@ -69,11 +69,11 @@ def _row(one: PlacedEpisode) -> Row:
 
 
 def _write_data(
-    contents: Contents, folder: Path, rows: list[Row]
+    contents: Contents, folder: Path, rows: list[EpisodeRow]
 ) -> dict[str, list[NDArray[np.generic]]]:
     """Write all rows, and note in `rows` where they are; returns each column's rows."""
     columns: dict[str, list[NDArray[np.generic]]] = {}
-    sizes = [(one.folder / ROWS).stat().st_size for one in contents.episodes]
+    sizes = [(one.folder / ROWS_FILE).stat().st_size for one in contents.episodes]
     for number, group in enumerate(_groups(sizes, DATA_MB)):
         chunk, file = divmod(number, PER_CHUNK)
         path = folder / DATA_PATH.format(chunk_index=chunk, file_index=file)
@@ -93,7 +93,7 @@ def _write_data(
     return columns
 
 
-def _write_videos(contents: Contents, folder: Path, camera: str, rows: list[Row]) -> None:
+def _write_videos(contents: Contents, folder: Path, camera: str, rows: list[EpisodeRow]) -> None:
     """Write one camera's videos, and note in `rows` where each episode's frames are."""
     key, fps = schema.IMAGES + camera, contents.schema.fps
     sizes = [one.video(camera).stat().st_size for one in contents.episodes]
@@ -161,7 +161,7 @@ def _pandas(name: str, kind: str, numpy_kind: str) -> dict[str, Any]:
     }
 
 
-def _write_episodes(path: Path, rows: Sequence[Row]) -> None:
+def _write_episodes(path: Path, rows: Sequence[EpisodeRow]) -> None:
     import pyarrow
 
     path.parent.mkdir(parents=True)

@@ -32,7 +32,7 @@ TASK_INDEX: Final = "task_index"
 
 _RATE_TOLERANCE: Final = 1e-3  # of the rate; a replay at another rate would be another motion
 
-Floats = Mapping[str, NDArray[np.float32]]
+FloatArrays = Mapping[str, NDArray[np.float32]]
 
 
 class DatasetReader:
@@ -151,7 +151,9 @@ class DatasetReader:
             )
         return values.astype(np.int64)
 
-    def _predicted(self, index: int, keys: Mapping[str, Columns], has: Mapping[str, str]) -> Floats:
+    def _predicted(
+        self, index: int, keys: Mapping[str, Columns], has: Mapping[str, str]
+    ) -> FloatArrays:
         """Return what the policy predicted: laid out as the actions, NaN where nothing was."""
         if PREDICTED not in has or any(columns.name != ACTION for columns in keys.values()):
             return {}

@@ -24,9 +24,9 @@ from gr00t_ros.errors import SettingsError
 from gr00t_ros.folder import write_whole
 from gr00t_ros.robot.data_file import read_json
 
-ROWS: Final = "rows.parquet"
-FACTS: Final = "facts.json"
-Bag = dict[str, str | int]
+ROWS_FILE: Final = "rows.parquet"
+FACTS_FILE: Final = "facts.json"
+BagIdentity = dict[str, str | int]
 """What tells one bag from every other one: the name of its file, its start, size and SHA-256.
 
 An earlier version noted no SHA-256.
@@ -52,14 +52,14 @@ class Staged:
     codec: str
     predicted: bool
     levels: dict[str, list[list[int]]] = field(default_factory=dict)
-    bag: Bag = field(default_factory=dict)
+    bag: BagIdentity = field(default_factory=dict)
 
     def histogram(self, camera: str) -> NDArray[np.int64]:
         """(3, 256) counts of levels of one camera."""
         return np.array(self.levels[camera], np.int64)
 
 
-def stage(episode: Episode, folder: Path, codec: str, bag: Bag | None = None) -> Staged:
+def stage(episode: Episode, folder: Path, codec: str, bag: BagIdentity | None = None) -> Staged:
     """Write an episode of that bag into a folder that is not there yet; the last is facts.json.
 
     Raises SettingsError for a value that is not finite, for an episode without an instruction, and
@@ -77,7 +77,7 @@ def stage(episode: Episode, folder: Path, codec: str, bag: Bag | None = None) ->
                     f"{episode.name}: video.{camera} has {count} pictures for {len(episode)} rows"
                 )
             sizes[camera], counted[camera] = watched.size, watched.histogram.tolist()
-        _write_rows(folder / ROWS, episode)
+        _write_rows(folder / ROWS_FILE, episode)
         staged = Staged(
             episode.name,
             len(episode),
@@ -90,7 +90,7 @@ def stage(episode: Episode, folder: Path, codec: str, bag: Bag | None = None) ->
             counted,
             dict(bag or {}),
         )
-        write_whole(folder / FACTS, json.dumps(asdict(staged)) + "\n")
+        write_whole(folder / FACTS_FILE, json.dumps(asdict(staged)) + "\n")
     except OSError as error:
         raise SettingsError(f"{folder}: cannot be written: {error}") from error
     return staged
@@ -98,7 +98,7 @@ def stage(episode: Episode, folder: Path, codec: str, bag: Bag | None = None) ->
 
 def read_staged(folder: Path) -> Staged:
     """The facts of a staged episode; SettingsError if it was not finished, or they are others."""
-    path = folder / FACTS
+    path = folder / FACTS_FILE
     content = read_json(path)
     try:
         content["pictures"] = {key: tuple(size) for key, size in content["pictures"].items()}
@@ -112,7 +112,7 @@ def read_staged(folder: Path) -> Staged:
 
 def read_rows(folder: Path) -> Any:
     """The pyarrow Table of a staged episode's rows."""
-    return parquet().read_table(folder / ROWS)
+    return parquet().read_table(folder / ROWS_FILE)
 
 
 def told_apart(folder: Path) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from gr00t_ros.dataset import groot, lerobot3
 from gr00t_ros.dataset.contents import Contents, contents_of
 from gr00t_ros.dataset.embodiment_file import COPY, difference
 from gr00t_ros.dataset.schema import IMAGES, INDICES, PREDICTED, TIMESTAMP
-from gr00t_ros.dataset.staged import FACTS, ROWS, Bag, Staged, parquet
+from gr00t_ros.dataset.staged import FACTS_FILE, ROWS_FILE, BagIdentity, Staged, parquet
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.folder import write_whole
 from gr00t_ros.robot.data_file import read_json, read_json_lines
@@ -112,7 +112,7 @@ def staged_of(dataset: Path, folder: Path, form: str) -> Old:
         ) from error
 
 
-def _bag(row: Mapping[str, Any]) -> Bag:
+def _bag(row: Mapping[str, Any]) -> BagIdentity:
     bag = row.get("bag")
     return bag if isinstance(bag, dict) else {}
 
@@ -134,7 +134,7 @@ def _staged_again(
     for camera in cameras:
         path = str(info["video_path"]).format(video_key=IMAGES + camera, **place)
         groot.link(dataset / path, to / f"{camera}.mp4")
-    parquet().write_table(table.drop_columns([TIMESTAMP, *INDICES]), to / ROWS)
+    parquet().write_table(table.drop_columns([TIMESTAMP, *INDICES]), to / ROWS_FILE)
     shapes = {camera: features[IMAGES + camera]["shape"] for camera in cameras}
     codec = features[IMAGES + cameras[0]]["info"]["video.codec"] if cameras else ""
     facts = Staged(
@@ -148,5 +148,5 @@ def _staged_again(
         PREDICTED in table.column_names,
         bag=_bag(row),
     )
-    write_whole(to / FACTS, json.dumps(asdict(facts)) + "\n")
+    write_whole(to / FACTS_FILE, json.dumps(asdict(facts)) + "\n")
     return to

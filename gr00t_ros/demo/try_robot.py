@@ -16,11 +16,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn
 
 import rclpy
@@ -51,6 +49,7 @@ from gr00t_ros.robot.files import load_embodiment, shipped_embodiments
 from gr00t_ros.robot.questions import open_marks, settled_names
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.join import join_as_client
+from gr00t_ros.ros.process import StoppedBySignal, stop_on_signals
 from gr00t_ros.serve.wave import WavePolicy
 from gr00t_ros.sim.record import load_record
 from gr00t_ros.sim.stand_in.robot import NAME as ROBOT
@@ -75,10 +74,6 @@ _PATIENT = {
 """On a busy machine the stand-in robot may be late: the node then pauses, and does not fault."""
 
 
-class _Interrupted(Exception):
-    """SIGINT, SIGTERM or SIGHUP came."""
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Try a file; 0: it moved as it should, 1: it did not, 2: it could not be tried.
 
@@ -87,10 +82,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     folder = Path(tempfile.mkdtemp(prefix="gr00t_try_"))
     status = MISUSE
+    stop = stop_on_signals(signal.SIGHUP)  # so that all that was started is ended in order
     try:
-        with _signals() as stop:
-            status = _try(options, folder, stop)
-    except _Interrupted:
+        status = _try(options, folder, stop)
+    except StoppedBySignal:
         tell_progress("interrupted: everything is ended")
         status = INTERRUPTED
     except Gr00tError as error:
@@ -131,23 +126,6 @@ def _parser() -> CommandParser:
     add("--json", action="store_true", help=JSON_HELP)
     add("--keep", action="store_true", help="leave everything running until Ctrl-C")
     return parser
-
-
-@contextmanager
-def _signals() -> Iterator[threading.Event]:
-    """An event that SIGINT, SIGTERM and SIGHUP set, so that what was started is ended in order."""
-    stop = threading.Event()
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, on_signal) for number in numbers}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _try(options: argparse.Namespace, folder: Path, stop: threading.Event) -> int:
@@ -344,7 +322,7 @@ class TryRun:
 
     def _leave_if_asked(self) -> None:
         if self._stop.is_set():
-            raise _Interrupted
+            raise StoppedBySignal
 
     def _refuse_ended(self) -> None:
         """SidecarError with its log where a process ended by itself."""

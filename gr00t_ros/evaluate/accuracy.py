@@ -17,13 +17,13 @@ from gr00t_ros.evaluate.open_loop import run_ends
 
 Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]
-Rows = NDArray[np.int64]
+RowNumbers = NDArray[np.int64]
 
 BASELINES = ("hold", "repeat", "shifted")
 """Hold the state; repeat the last action; the recorded action, later by the latency."""
 
 
-def newest_chunk(rows: Rows, horizon: int, late: int, counted: Flags) -> Rows:
+def newest_chunk(rows: RowNumbers, horizon: int, late: int, counted: Flags) -> RowNumbers:
     """(N,) the chunk that is played in each row: the newest that has arrived; -1 where none is."""
     newest = np.full(len(counted), -1, np.int64)
     ends = run_ends(rows, counted).tolist()
@@ -32,7 +32,7 @@ def newest_chunk(rows: Rows, horizon: int, late: int, counted: Flags) -> Rows:
     return newest
 
 
-def executed(rows: Rows, chunks: Floats, late: int, counted: Flags) -> Floats:
+def executed(rows: RowNumbers, chunks: Floats, late: int, counted: Flags) -> Floats:
     """(N, C) what would be played in each row; NaN where no chunk reaches."""
     newest = newest_chunk(rows, chunks.shape[1], late, counted)
     played = np.full((len(counted), chunks.shape[2]), np.nan)
@@ -42,7 +42,7 @@ def executed(rows: Rows, chunks: Floats, late: int, counted: Flags) -> Floats:
 
 
 def held_since(
-    rows: Rows, values: Floats, horizon: int, late: int, back: int, counted: Flags
+    rows: RowNumbers, values: Floats, horizon: int, late: int, back: int, counted: Flags
 ) -> Floats:
     """(N, C) the value of `values` (N, C) `back` rows before the query, held for its chunk."""
     newest = newest_chunk(rows, horizon, late, counted)
@@ -70,7 +70,7 @@ def shifted(values: Floats, shift_rows: float) -> Floats:
 class Errors:
     """Mean errors of each component over `count` (C,) rows; NaN where no row counts."""
 
-    count: Rows
+    count: RowNumbers
     mse: Floats
     mae: Floats
 
@@ -95,7 +95,7 @@ def _mean_errors(apart: Floats, axis: int) -> Errors:
     return Errors(count.astype(np.int64), mse, mae)
 
 
-def by_step(rows: Rows, chunks: Floats, recorded: Floats, counted: Flags) -> Errors:
+def by_step(rows: RowNumbers, chunks: Floats, recorded: Floats, counted: Flags) -> Errors:
     """Errors of each step of the horizon, (H, C): step j of a chunk against row + j."""
     count, horizon = len(recorded), chunks.shape[1]
     at = rows[:, None] + np.arange(horizon)
@@ -105,7 +105,9 @@ def by_step(rows: Rows, chunks: Floats, recorded: Floats, counted: Flags) -> Err
     return _mean_errors(apart, axis=0)
 
 
-def by_latency(rows: Rows, chunks: Floats, recorded: Floats, counted: Flags, every: int) -> Floats:
+def by_latency(
+    rows: RowNumbers, chunks: Floats, recorded: Floats, counted: Flags, every: int
+) -> Floats:
     """(L, C) MSE of what is played if chunks arrive 0, 1, ... L - 1 rows after their observation.
 
     All latencies are compared on the rows that each of them reaches. L: as far as one chunk
@@ -126,7 +128,7 @@ class Seams:
     `played` rows: until the next chunk takes over. What is never played moves no arm.
     """
 
-    rows: Rows
+    rows: RowNumbers
     apart: Floats
     jump: Floats
     offset: Floats
@@ -147,7 +149,7 @@ def _rms(values: Floats) -> Floats:
     return np.where(count == 0, np.nan, np.sqrt(total / np.maximum(count, 1)))
 
 
-def seams(rows: Rows, chunks: Floats, late: int, every: int, counted: Flags) -> Seams:
+def seams(rows: RowNumbers, chunks: Floats, late: int, every: int, counted: Flags) -> Seams:
     """The seams between chunks that overlap after the later one has arrived, in one run of rows.
 
     rows: (K,) of the queries. chunks: (K, H, C), in each component's unit. counted: (N,) all rows.

@@ -47,7 +47,7 @@ from gr00t_ros.evaluate.workers import LOCAL, make_workers
 from gr00t_ros.session.schedule import SessionSettings
 from gr00t_ros.sidecar.target import add_connection, positive, questioning
 from gr00t_ros.text_table import printable_lines, table
-from gr00t_ros.wire.access import HOST, PORT, read_environment, read_token
+from gr00t_ros.wire.access import HOST_VARIABLE, PORT_VARIABLE, read_environment, read_token
 from gr00t_ros.wire.address import parse_place
 from gr00t_ros.wire.client import DEFAULT_TIMEOUT_MS
 from gr00t_ros.wire.curve import read_client_keys
@@ -154,8 +154,12 @@ def _parser() -> CommandParser:
 
 def _add_servers(parser: CommandParser) -> None:
     add = parser.add_argument
-    add("--host", help=f"of the policy server; else {HOST}, else {_DEFAULT_HOST}")
-    add("--port", type=positive, help=f"of the policy server; else {PORT}, else {_DEFAULT_PORT}")
+    add("--host", help=f"of the policy server; else {HOST_VARIABLE}, else {_DEFAULT_HOST}")
+    add(
+        "--port",
+        type=positive,
+        help=f"of the policy server; else {PORT_VARIABLE}, else {_DEFAULT_PORT}",
+    )
     add("--server", metavar="HOST:PORT,...", help="several servers, in place of --host and --port")
     add_connection(parser)
 

@@ -29,7 +29,7 @@ from gr00t_ros.collide.tool import ToolCheck
 from gr00t_ros.collide.window import WindowCheck, touching
 from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.graph.collision_model import SEMANTIC_TOPIC, CollisionModel, ModelMaker, StaticFrames
-from gr00t_ros.graph.limits import TOPIC
+from gr00t_ros.graph.limits import DESCRIPTION
 from gr00t_ros.graph.obstacles import ObstacleStream
 from gr00t_ros.motion.replay import Replay
 from gr00t_ros.robot.embodiment import Embodiment
@@ -44,7 +44,7 @@ Floats = NDArray[np.float64]
 # Room that a joint which is not commanded has around its position at the start, rad or m.
 _ROOM: float = default("largest move")
 
-Measured = Callable[[tuple[str, ...]], Floats | None]
+ReadMeasured = Callable[[tuple[str, ...]], Floats | None]
 """The measured positions of joints by name; None if one of them is not known or too old."""
 
 
@@ -65,7 +65,7 @@ class Collision:
         node: Node,
         robot: Embodiment,
         values: Parameters,
-        measured: Measured,
+        measured: ReadMeasured,
         awake_ns: AwakeTime = all_awake,
     ) -> None:
         """Read the scene, and subscribe to the description and to live obstacles.
@@ -80,7 +80,7 @@ class Collision:
         self._running: CollisionModel | None = None  # of the session
         self._start = np.zeros(0)  # its measured joints, when the session began or went on
         self._seen_ns = 0  # when they were known last
-        self._problem = f"collision: nothing received on {TOPIC}: start robot_state_publisher"
+        self._problem = f"collision: nothing received on {DESCRIPTION}: start robot_state_publisher"
         self._scene: Scene | None = None
         self._frames = StaticFrames(node)
         self._check: WindowCheck | None = None
@@ -95,7 +95,7 @@ class Collision:
         self._obstacles = ObstacleStream(node, values, self._obstacle_frame, carried, awake_ns)
         if not self.required:
             return
-        for topic, take in ((TOPIC, self.take_urdf), (SEMANTIC_TOPIC, self.take_srdf)):
+        for topic, take in ((DESCRIPTION, self.take_urdf), (SEMANTIC_TOPIC, self.take_srdf)):
             self._subscriptions.append(node.create_subscription(String, topic, take, qos.STATUS))
 
     def log(self) -> None:
@@ -195,9 +195,9 @@ class Collision:
         check = self.begin()
         tools = None if self._running is None else self._running.tools
         if check is None or tools is None:
-            replay.obstacles, replay.pose_obstacles = check, None
+            replay.motion_check, replay.pose_check = check, None
         else:
-            replay.obstacles, replay.pose_obstacles = None, ToolCheck(check, tools)
+            replay.motion_check, replay.pose_check = None, ToolCheck(check, tools)
 
     def begin(self) -> WindowCheck | None:
         """The check for a session that begins or continues; None if none is required.

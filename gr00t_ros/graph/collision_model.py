@@ -13,7 +13,7 @@ import numpy as np
 from rclpy.node import Node
 
 from gr00t_ros.collide.description import Description, Joint, disabled_pairs, read_description
-from gr00t_ros.collide.engine import ERROR_M, CollisionEngine, Held
+from gr00t_ros.collide.engine import ERROR_M, CollisionEngine, HeldJoint
 from gr00t_ros.collide.files import read_mesh
 from gr00t_ros.collide.obstacles import MOST_OBSTACLES, PlacedObstacles
 from gr00t_ros.collide.sampling import FINGER_M
@@ -21,7 +21,7 @@ from gr00t_ros.collide.scene import FramePose, Scene
 from gr00t_ros.collide.tool import ToolLink, Tools, tools_of
 from gr00t_ros.collide.window import Pairs
 from gr00t_ros.errors import EmbodimentError, ObservationError, RotationError, SettingsError
-from gr00t_ros.graph.limits import TOPIC
+from gr00t_ros.graph.limits import DESCRIPTION
 from gr00t_ros.inputs.readings import Transforms
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.rotation import matrix_from_quaternion
@@ -40,7 +40,7 @@ class CollisionModel:
     engine: CollisionEngine
     pairs: Pairs
     measured_names: tuple[str, ...]
-    fingers: dict[str, Held]
+    fingers: dict[str, HeldJoint]
     tools: Tools | None = None
     placed: PlacedObstacles = PlacedObstacles((), ())
     carried: frozenset[str] = frozenset()
@@ -118,7 +118,7 @@ class ModelMaker:
         self._stale = False
         if self._description is None:
             disabled = disabled_pairs(self._srdf, SEMANTIC_TOPIC) if self._srdf else None
-            self._description = read_description(self._urdf, TOPIC, read_mesh, disabled)
+            self._description = read_description(self._urdf, DESCRIPTION, read_mesh, disabled)
         description = self._description
         self._poses = self._scene_frames(description)
         for frame, pose in self._poses.items():
@@ -141,7 +141,7 @@ class ModelMaker:
         )
         tools.refuse_others(self._robot.joint_names)
         scene = None if self._scene is None else tools.scene(self._scene)
-        room: dict[str, Held] = dict(tools.room())
+        room: dict[str, HeldJoint] = dict(tools.room())
         engine = self._engine(tools.description, scene, tools.joint_names, room)
         return CollisionModel(engine, of_tools(engine, tools), (), room, tools)
 
@@ -150,7 +150,7 @@ class ModelMaker:
         description: Description,
         scene: Scene | None,
         names: tuple[str, ...],
-        held: Mapping[str, Held],
+        held: Mapping[str, HeldJoint],
     ) -> CollisionEngine:
         engine = CollisionEngine(
             description,
@@ -164,8 +164,8 @@ class ModelMaker:
         )
         if not engine.pairs:
             raise SettingsError(
-                f"{TOPIC}: got no link with a collision shape that the commanded joints move, so "
-                "nothing can be checked: expected collision elements in the URDF"
+                f"{DESCRIPTION}: got no link with a collision shape that the commanded joints "
+                "move, so nothing can be checked: expected collision elements in the URDF"
             )
         return engine
 

@@ -21,7 +21,7 @@ from std_msgs.msg import String
 from gr00t_ros.collide.dynamics import InverseDynamics
 from gr00t_ros.collide.model import engine_module
 from gr00t_ros.errors import ObservationError, SettingsError
-from gr00t_ros.graph.limits import TOPIC
+from gr00t_ros.graph.limits import DESCRIPTION
 from gr00t_ros.inputs.contact import MESSAGES, ContactReader, keys_of
 from gr00t_ros.inputs.stream_report import Graph
 from gr00t_ros.observe.joint_states import WHOLE, JointPublishers
@@ -94,7 +94,7 @@ class Contacts:
         self._dynamics: InverseDynamics | None = None
         self._no_dynamics = ""
         self._description = (
-            node.create_subscription(String, TOPIC, self._take_description, qos.STATUS)
+            node.create_subscription(String, DESCRIPTION, self._take_description, qos.STATUS)
             if efforts
             else None
         )
@@ -174,7 +174,7 @@ class Contacts:
 
     def _take_description(self, message: String) -> None:
         try:
-            dynamics, why = InverseDynamics(message.data, TOPIC), ""
+            dynamics, why = InverseDynamics(message.data, DESCRIPTION), ""
         except SettingsError as error:
             dynamics, why = None, str(error)
         with self._lock:

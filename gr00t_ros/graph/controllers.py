@@ -90,7 +90,7 @@ One is not enough: Fast DDS drops an answer to a client that the server has not 
 DISCOVERED_S = 2.0
 """This long after its command subscription appeared, all of a controller's services are known."""
 
-ACTIVE = "active"
+ACTIVE_STATE = "active"
 UNLOADED = "not loaded any more"
 
 
@@ -151,10 +151,10 @@ class ControllerManager:
             finding(
                 "controller_inactive",
                 f"controller {controller} of output {output} is {states[controller]} by "
-                f"{self._namespace}, expected {ACTIVE}",
+                f"{self._namespace}, expected {ACTIVE_STATE}",
             )
             for output, controller in self._controllers.items()
-            if states.get(controller, ACTIVE) != ACTIVE
+            if states.get(controller, ACTIVE_STATE) != ACTIVE_STATE
         )
 
     def destroy(self) -> None:

@@ -26,7 +26,7 @@ from gr00t_ros.robot.known import JointRange
 from gr00t_ros.robot.urdf.text import Element, urdf_root
 from gr00t_ros.ros import qos
 
-TOPIC = "/robot_description"
+DESCRIPTION = "/robot_description"
 _ROUNDING = 1e-3  # files and descriptions may have only three decimals
 _MOVING = ("revolute", "prismatic", "continuous")
 
@@ -37,7 +37,7 @@ def joint_ranges(urdf: str) -> dict[str, JointRange]:
     A velocity of 0 or less and an empty range are placeholders and count as not stated. Raises
     SettingsError if `urdf` cannot be read, is a xacro that was not expanded, or has a joint twice.
     """
-    return _ranges(urdf_root(urdf, TOPIC))
+    return _ranges(urdf_root(urdf, DESCRIPTION))
 
 
 def not_compared(why: str) -> str:
@@ -99,7 +99,7 @@ class DescribedLimits:
         """Movable joint -> its limits in the description; None if no description was received."""
         self.unreadable = ""
         """Why the newest description cannot be read; empty if it can, or if there is none."""
-        self._subscription = node.create_subscription(String, TOPIC, self._take, qos.STATUS)
+        self._subscription = node.create_subscription(String, DESCRIPTION, self._take, qos.STATUS)
 
     def problems(self) -> list[str]:
         """One text for each joint for which the file allows more than the description.
@@ -143,7 +143,7 @@ class DescribedLimits:
 
     def _take(self, message: String) -> None:
         try:
-            root = urdf_root(message.data, TOPIC)
+            root = urdf_root(message.data, DESCRIPTION)
         except SettingsError as error:
             self.ranges, self.unreadable = None, str(error)
             self._newest = unreadable(self._newest, str(error))
@@ -153,9 +153,9 @@ class DescribedLimits:
                 self._take_over(self._newest)
             return
         self.ranges, self.unreadable = _ranges(root), ""
-        self._newest, self.chain_problems = described(self._embodiment, root, TOPIC)
+        self._newest, self.chain_problems = described(self._embodiment, root, DESCRIPTION)
         newest = self._newest
-        self._take_over(while_active(self.robot, newest, TOPIC) if self._active else newest)
+        self._take_over(while_active(self.robot, newest, DESCRIPTION) if self._active else newest)
 
     def _take_over(self, robot: Embodiment) -> None:
         if robot is not self.robot:
@@ -171,7 +171,7 @@ def chain_problems(embodiment: Embodiment, urdf: str) -> list[str]:
     """
     robot, found = embodiment, unknown_chains(embodiment)
     if urdf:
-        robot, found = described(embodiment, urdf_root(urdf, TOPIC), TOPIC)
+        robot, found = described(embodiment, urdf_root(urdf, DESCRIPTION), DESCRIPTION)
     lines = [
         f"state.{one.key}: {one.chain_problem or not_described(one.frame or '', one.link)}"
         for one in robot.state
@@ -192,13 +192,13 @@ def described_problems(embodiment: Embodiment, ranges: Mapping[str, JointRange])
         if low < described.lower - _ROUNDING or high > described.upper + _ROUNDING:
             found.append(
                 f"limits.{name}.position: [{low:g}, {high:g}] in {embodiment.source} is "
-                f"more than {TOPIC} allows, [{described.lower:g}, {described.upper:g}]; is it "
-                "the file of this robot?"
+                f"more than {DESCRIPTION} allows, [{described.lower:g}, {described.upper:g}]; is "
+                "it the file of this robot?"
             )
         if limits.velocity[row] > described.velocity * (1.0 + _ROUNDING):
             found.append(
                 f"limits.{name}.velocity: {limits.velocity[row]:g} in "
-                f"{embodiment.source} is more than {TOPIC} allows, "
+                f"{embodiment.source} is more than {DESCRIPTION} allows, "
                 f"{described.velocity:g}; is it the file of this robot?"
             )
     return found

@@ -46,7 +46,7 @@ _GAP = 1000  # a sequence number further ahead belongs to another publisher
 
 
 @dataclass(slots=True)
-class Seen:
+class SeenTopic:
     """What came on one topic: number of messages, time of the first and last (s), the newest.
 
     joints: of joint states the newest value of each joint, which may be in different messages.
@@ -90,7 +90,7 @@ class Survey:
     def __init__(self, node: Node) -> None:
         """Use `node`; nothing is subscribed before the first `look`."""
         self._node = node
-        self.seen: dict[str, Seen] = {}
+        self.seen: dict[str, SeenTopic] = {}
         self._kinds = {type_name(k): k for k in (Image, CompressedImage, JointState, *STATE_TYPES)}
         self._several: dict[str, str] = {}  # topics that have several types -> what to do
 
@@ -139,7 +139,7 @@ class Survey:
     def _subscribe(self, topic: str, kind: Any, profile: Any) -> None:
         if topic in self.seen:
             return
-        seen = self.seen[topic] = Seen(kind)
+        seen = self.seen[topic] = SeenTopic(kind)
         self._node.create_subscription(
             kind, topic, lambda message: seen.take(message, time.monotonic_ns()), profile
         )
@@ -176,7 +176,7 @@ def type_name(kind: Any) -> str:
     return f"{package}/{folder}/{name}"
 
 
-def _camera(topic: str, seen: Seen) -> KnownCamera | None:
+def _camera(topic: str, seen: SeenTopic) -> KnownCamera | None:
     if seen.kind is Image:
         return KnownCamera(topic, seen.message.height, seen.message.width, "raw", seen.rate_hz)
     if seen.kind is not CompressedImage:
@@ -189,7 +189,7 @@ def _camera(topic: str, seen: Seen) -> KnownCamera | None:
     return KnownCamera(topic, height_px, width_px, "compressed", seen.rate_hz)
 
 
-def _controller(topic: str, seen: Seen) -> KnownController:
+def _controller(topic: str, seen: SeenTopic) -> KnownController:
     """The controller that publishes a state topic; its command topic is in the same namespace."""
     base = topic
     for suffix in _STATE_SUFFIXES:

@@ -21,11 +21,11 @@ from std_msgs.msg import Bool, Float64MultiArray
 from gr00t_ros.collide.dynamics import InverseDynamics
 from gr00t_ros.errors import ObservationError
 from gr00t_ros.observe.joint_states import WHOLE
-from gr00t_ros.robot.contact.sources import ContactSource, Kind
+from gr00t_ros.robot.contact.sources import ContactSource, SourceKind
 
 Floats = NDArray[np.float64]
 
-MESSAGES: Final[Mapping[Kind, tuple[type, ...]]] = {
+MESSAGES: Final[Mapping[SourceKind, tuple[type, ...]]] = {
     "external_torques": (JointState, Float64MultiArray),
     "wrench": (WrenchStamped,),
     "flag": (Bool,),

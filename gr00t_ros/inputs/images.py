@@ -174,7 +174,7 @@ _COLOUR = {
     "bayer_grbg": _bayer(cv2.COLOR_BayerGB2RGB),
 }
 
-ENCODINGS: Mapping[str, _Encoding] = {
+IMAGE_ENCODINGS: Mapping[str, _Encoding] = {
     **{f"{name}8": encoding for name, encoding in _COLOUR.items()},
     **{f"{name}16": _deep(encoding) for name, encoding in _COLOUR.items()},
     "8UC1": _MONO,
@@ -240,8 +240,8 @@ def read(raw: bytes, transport: str) -> Frame:
         return Frame(packed, compressed.size(packed))
     view = cdr.image(raw)
     size_px = view.height_px, view.width_px
-    if view.encoding in ENCODINGS:
-        return Frame(view, size_px, _pixels(view, ENCODINGS[view.encoding]))
+    if view.encoding in IMAGE_ENCODINGS:
+        return Frame(view, size_px, _pixels(view, IMAGE_ENCODINGS[view.encoding]))
     _check_foreign(view)
     return Frame(view, size_px)
 
@@ -257,7 +257,7 @@ def level(frame: Frame) -> float | None:
         return compressed.level(view)
     if pixels is None:
         return None
-    encoding = ENCODINGS[view.encoding]
+    encoding = IMAGE_ENCODINGS[view.encoding]
     every = max(1, round(pixels.shape[0] * pixels.shape[1] / _LEVEL_PIXELS))
     sample = pixels[::every]  # whole rows: sampling columns as well would cost more
     first, end = encoding.light
@@ -308,7 +308,7 @@ def _picture(frame: Frame) -> tuple[NDArray[np.uint8], int | None, bool]:
         return *compressed.decode(view, frame.size_px), True
     if pixels is None:
         return _foreign(view), None, True
-    encoding = ENCODINGS[view.encoding]
+    encoding = IMAGE_ENCODINGS[view.encoding]
     if encoding.chroma_rows:
         return _from_planes(view, encoding), None, True
     if encoding.deep:  # a view of every second byte, which OpenCV cannot read
@@ -370,7 +370,7 @@ def _check_foreign(view: cdr.ImageView) -> None:
     except Exception:  # CvBridgeError, which only cv_bridge defines
         beyond = "" if bridge is None else ", nor one that cv_bridge knows"
         raise ObservationError(
-            f"Image encoding {view.encoding!r} is not one of {', '.join(ENCODINGS)}{beyond}: "
+            f"Image encoding {view.encoding!r} is not one of {', '.join(IMAGE_ENCODINGS)}{beyond}: "
             "set the driver's output to rgb8"
         ) from None
     _check_size(view, _Encoding(1, None))

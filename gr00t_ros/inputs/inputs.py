@@ -30,7 +30,7 @@ from gr00t_ros.inputs.readings import (
     kind,
     read_transform,
 )
-from gr00t_ros.inputs.source import CameraWatch, History, JointSource, Source, Taken
+from gr00t_ros.inputs.source import CameraWatch, History, JointSource, Source, StampedValue
 from gr00t_ros.inputs.stream_report import Graph, StreamReport, report
 from gr00t_ros.motion.clocks import Awake
 from gr00t_ros.observe.buffer import CONTROLLER_MAX_AGE_NS, Sample
@@ -401,6 +401,6 @@ def _spread(every: Sequence[JointStates], names: Sequence[str]) -> Sample | None
     return Sample(stamp_ns, received_ns, JointReading(tuple(names), position))
 
 
-def _show(source: Source, taken: Taken | None) -> None:
+def _show(source: Source, taken: StampedValue | None) -> None:
     if taken is not None and source.camera is not None:
         source.camera.see(*taken)

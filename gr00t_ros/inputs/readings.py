@@ -181,7 +181,7 @@ def _reading(names: list[str], point: Any, field: str) -> JointReading:
     return JointReading(tuple(names), position, velocity if len(velocity) == len(names) else None)
 
 
-TYPES = ("tf2_msgs/msg/TFMessage",)
+TF_TYPES = ("tf2_msgs/msg/TFMessage",)
 
 
 class Transforms:
@@ -245,9 +245,9 @@ def _is_static(found: Any) -> bool:
 
 
 class TransformSubscription:
-    """A Subscription (inputs/source) that takes new transforms from tf2."""
+    """A SourceSubscription that takes new transforms from tf2."""
 
-    type_names = TYPES
+    type_names = TF_TYPES
     depth = 1
     number: int | None = None  # tf2 merges the transforms of any number of publishers
     sent_ns = received_ns = 0  # nor does it tell when one was sent or arrived

@@ -14,7 +14,7 @@ from gr00t_ros.motion.clocks import Latencies
 from gr00t_ros.motion.plan import Course, moved
 from gr00t_ros.observe.modality import ModalityConfig
 from gr00t_ros.observe.observation import Observation
-from gr00t_ros.observe.rolled import NAME, StateRoll
+from gr00t_ros.observe.rolled import ROLL_STATE, StateRoll
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.session.schedule import LATENCY_MEMORY
 
@@ -37,11 +37,13 @@ class Rolling:
         another program moves the arm, and with RTC, whose steps count from the observation.
         """
         if shadow:
-            raise SettingsError(f"{NAME}: in shadow the plan does not move the arm; expected false")
+            raise SettingsError(
+                f"{ROLL_STATE}: in shadow the plan does not move the arm; expected false"
+            )
         if rtc:
             raise SettingsError(
-                f"{NAME}: rtc counts steps from the observation's time, not from the time to which "
-                f"the state is rolled: set rtc off, or {NAME} false"
+                f"{ROLL_STATE}: rtc counts steps from the observation's time, not from the time to "
+                f"which the state is rolled: set rtc off, or {ROLL_STATE} false"
             )
         StateRoll(robot())
         self._robot, self._sent, self._offset_ns = robot, sent, offset_ns

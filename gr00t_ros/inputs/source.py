@@ -102,11 +102,11 @@ NO_STAMP = (
     "header stamp is zero: the publisher must stamp its messages with the time of measurement, "
     "the time of arrival is no substitute"
 )
-Taken = tuple[int, Any]
+StampedValue = tuple[int, Any]
 """A message's stamp in ns, and what was read from it."""
 
 
-class Subscription(Protocol):
+class SourceSubscription(Protocol):
     """The interface of PulledSubscription (a topic) and TransformSubscription (tf2)."""
 
     topic: str
@@ -147,7 +147,7 @@ class Source:
 
     def __init__(
         self,
-        subscription: Subscription,
+        subscription: SourceSubscription,
         read: Read,
         history: History,
         period_ns: int,
@@ -211,7 +211,7 @@ class Source:
         """
         self._due_ns = now_ns + self._period_ns + self._period_ns // 4
 
-    def pull(self, now_ns: int) -> Taken | None:
+    def pull(self, now_ns: int) -> StampedValue | None:
         """Take all waiting messages and store the newest one.
 
         Returns its stamp and content if both can be read, even if it was not stored.
@@ -250,7 +250,7 @@ class Source:
             arrived_ns = newest.received_ns  # not known, or the system clock was set since
         return CameraTiming(arrived_ns, self._pace.period_ns)
 
-    def _push(self, message: Any, now_ns: int, arrived_ns: int) -> Taken | None:
+    def _push(self, message: Any, now_ns: int, arrived_ns: int) -> StampedValue | None:
         stamp_ns, value = self._read(message)
         if stamp_ns <= 0:
             self._refuse(NO_STAMP)
@@ -321,7 +321,7 @@ class JointSource(Source):
 
     def __init__(
         self,
-        subscription: Subscription,
+        subscription: SourceSubscription,
         streams: Iterable[Stream],
         commanded: Iterable[str],
         history: History,

@@ -10,7 +10,7 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from gr00t_ros.errors import ObservationError
 from gr00t_ros.inputs.readings import CONTROL_MSGS_STATE, OWN_STATE, ControllerReading
-from gr00t_ros.inputs.source import JointSource, Source, Subscription
+from gr00t_ros.inputs.source import JointSource, Source, SourceSubscription
 from gr00t_ros.observe.buffer import CONTROLLER_MAX_AGE_NS, Age, Sample
 from gr00t_ros.observe.observation import ObservationSettings, content
 from gr00t_ros.observe.readings import refuse_unusable, select
@@ -76,8 +76,8 @@ def report(
     unusable = ""
     ahead = [age for age in ages if age is not None and age.future(settings.future_ns)]
     if ahead:
-        ahead_s = max(-age.stamp_ns for age in ahead) / 1e9
-        unusable = f"stamp is {ahead_s:.3f} s in the future: clocks disagree; {SYNCHRONISE}"
+        furthest = min(ahead, key=lambda age: age.stamp_ns)
+        unusable = f"{furthest.in_future}: clocks disagree; {SYNCHRONISE}"
     elif len(newest) == len(sources):
         unusable = _unusable(stream, newest)
     max_age_ns = (
@@ -151,7 +151,7 @@ class Graph:
         self._names: dict[str, tuple[str, ...]] = {}
 
     def look(
-        self, subscription: Subscription, now_ns: int, mixed: bool = False
+        self, subscription: SourceSubscription, now_ns: int, mixed: bool = False
     ) -> Sequence[TopicEndpointInfo] | None:
         """The publishers of a topic, asked once a second; called by the pull thread.
 
@@ -164,7 +164,7 @@ class Graph:
         self._looked_ns[name] = now_ns
         return self.ask(subscription)
 
-    def ask(self, subscription: Subscription) -> Sequence[TopicEndpointInfo] | None:
+    def ask(self, subscription: SourceSubscription) -> Sequence[TopicEndpointInfo] | None:
         """The publishers of a topic, asked now; None if the node was destroyed."""
         name = subscription.topic
         topic = name.split(" ")[0]  # a transform is called "/tf FRAME -> LINK"

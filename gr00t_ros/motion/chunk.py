@@ -33,7 +33,8 @@ class ActionChunk:
     (plan clock). raw: key -> (T, D) float32 as the server sent it. commands: (T, C) float64
     velocities and levels, in the order of command_limits. poses: output name -> its poses.
     rolled_ns: how far the state of its observation was rolled forward, and the stamp with it.
-    asked_ns: when its query left, plan clock; 0 where that is not known.
+    asked_ns: when its query left, plan clock; 0 where that is not known. The node publishes
+    it as the message of this name (gr00t_ros.msg).
     """
 
     sequence: int

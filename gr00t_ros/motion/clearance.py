@@ -50,8 +50,8 @@ class Ahead:
         return not self.why
 
 
-class Obstacles(Protocol):
-    """The check of motions against everything that must not be touched.
+class MotionCheck(Protocol):
+    """Checks motions of joints against everything that must not be touched.
 
     scene: a number that changes whenever what a check proved may no longer hold.
     """
@@ -68,8 +68,8 @@ class Obstacles(Protocol):
         """
 
 
-class PoseObstacles(Protocol):
-    """As `Obstacles`, for end effectors that are commanded by poses."""
+class PoseMotionCheck(Protocol):
+    """A `MotionCheck` for end effectors that are commanded by poses."""
 
     @property
     def scene(self) -> int:
@@ -83,7 +83,7 @@ class PoseObstacles(Protocol):
     ) -> Ahead:
         """Whether all ways are clear, which begin together; knot_s: time between poses.
 
-        reserve: as in `Obstacles.look`.
+        reserve: as in `MotionCheck.look`.
         """
 
 
@@ -126,19 +126,19 @@ class FollowRate:
         return 0 if since_ns is None else now_ns - since_ns
 
 
-_Check = TypeVar("_Check", Obstacles, PoseObstacles)
+_AnyCheck = TypeVar("_AnyCheck", MotionCheck, PoseMotionCheck)
 
 
-class Clearance(Generic[_Check]):
+class Clearance(Generic[_AnyCheck]):
     """Whether what was sent is proven clear, and what the check found last.
 
-    obstacles: the check; None: nothing is checked. ahead: what was found on the way that was looked
-    at last. rate: how fast the reference is followed, and what is in its way.
+    check: the check of motions; None: nothing is checked. ahead: what was found on the way that
+    was looked at last. rate: how fast the reference is followed, and what is in its way.
     """
 
-    def __init__(self, obstacles: _Check | None = None) -> None:
+    def __init__(self, check: _AnyCheck | None = None) -> None:
         """Nothing was sent yet."""
-        self.obstacles: _Check | None = obstacles
+        self.check: _AnyCheck | None = check
         self.ahead = Ahead("")
         self.rate = FollowRate()
         self.over_budget = 0
@@ -151,12 +151,12 @@ class Clearance(Generic[_Check]):
     @property
     def stands(self) -> bool:
         """Whether what was sent was proven clear in the scene as it is."""
-        return self.obstacles is not None and self.sent_in == self.obstacles.scene
+        return self.check is not None and self.sent_in == self.check.scene
 
     @property
     def scene(self) -> int | None:
         """The scene in which what was made in this tick is proven; None if it is not proven."""
-        return None if self.obstacles is None or self._stops_unproven else self.obstacles.scene
+        return None if self.check is None or self._stops_unproven else self.check.scene
 
     def found(self, ahead: Ahead) -> bool:
         """Record what a look at a way found; whether it is clear."""

@@ -62,7 +62,7 @@ def _move_ns(away_ns: int) -> int:
     return min(max(away_ns, -CREEP_NS), CREEP_NS)
 
 
-Span = tuple[int, int]
+SleepSpan = tuple[int, int]
 """Begin and end of a sleep, steady time, ns."""
 
 _KEPT = 64
@@ -76,7 +76,7 @@ class Awake:
         """allowed_ns: the longest gap between two notes that does not count as sleep."""
         self.allowed_ns = allowed_ns
         self._ran_ns: int | None = None
-        self._sleeps: tuple[Span, ...] = ()
+        self._sleeps: tuple[SleepSpan, ...] = ()
 
     def ran(self, now_ns: int) -> int:
         """Note that the thread runs; return how long it slept before, ns, 0 if it did not."""
@@ -86,7 +86,7 @@ class Awake:
         self._sleeps = (*self._sleeps[1 - _KEPT :], (last_ns, now_ns))
         return now_ns - last_ns
 
-    def sleeps(self, now_ns: int) -> tuple[Span, ...]:
+    def sleeps(self, now_ns: int) -> tuple[SleepSpan, ...]:
         """The sleeps so far, including one that still lasts at `now_ns`."""
         last_ns, sleeps = self._ran_ns, self._sleeps
         if last_ns is None or now_ns - last_ns <= self.allowed_ns:
@@ -94,7 +94,7 @@ class Awake:
         return (*sleeps, (last_ns, now_ns))
 
 
-def awake_ns(since_ns: int, now_ns: int, sleeps: Iterable[Span]) -> int:
+def awake_ns(since_ns: int, now_ns: int, sleeps: Iterable[SleepSpan]) -> int:
     """The part of [since_ns, now_ns] outside all `sleeps`, ns; the sleeps may overlap."""
     left_ns, at_ns = max(0, now_ns - since_ns), since_ns
     for begin_ns, end_ns in sorted(sleeps):

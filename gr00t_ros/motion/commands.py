@@ -23,7 +23,7 @@ from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.reference import (
     ENSEMBLE_CHUNKS,
     Merge,
-    Sampled,
+    SampledChunk,
     fading,
     first_with_weight,
     merged,
@@ -237,7 +237,7 @@ class CommandReference:
         moving = (times_ns < self.over_ns)[:, None]
         return np.where(self._velocity & ~moving, 0.0, value)
 
-    def _sampled(self, times_ns: Times) -> Iterator[Sampled]:
+    def _sampled(self, times_ns: Times) -> Iterator[SampledChunk]:
         for piece in self._pieces:
             left = fading(times_ns, piece.splice_ns, self._fade_ns)
             value = piece.sample(times_ns, self._velocity) + left * piece.jump

@@ -14,7 +14,7 @@ from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.robot.limits import POSITION_UNIT, ROUNDING, CommandLimits, JointLimits, Workspace
 
 Floats = NDArray[np.float64]
-Kind = Literal[
+VerdictKind = Literal[
     "",
     "finite",
     "shape",
@@ -43,7 +43,7 @@ class Verdict:
 
     accepted: bool
     clamped: bool
-    kind: Kind
+    kind: VerdictKind
     reason: str
     first_step: int
     joints: Floats | None
@@ -198,5 +198,5 @@ def _place(limits: JointLimits, joint: int, step: int) -> str:
     return f"{limits.names[joint]}, step {step}: "
 
 
-def _refused(kind: Kind, reason: str, first: int) -> Verdict:
+def _refused(kind: VerdictKind, reason: str, first: int) -> Verdict:
     return Verdict(False, False, kind, reason, first, None)

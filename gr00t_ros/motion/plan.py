@@ -32,7 +32,7 @@ _SENT_KEPT = 256  # windows of five seconds, after which an unconfirmed plan was
 
 
 @dataclass(slots=True)
-class _Sent:
+class _SentWindow:
     """One sent window. in_gap: it was on its way while no state came, so it may be lost."""
 
     at_ns: int
@@ -59,7 +59,7 @@ class Arrival:
         self._received_ns: int | None = None
         self._stamp_ns = 0
         self._periods_ns: deque[int] = deque(maxlen=_PERIODS_KEPT)
-        self._sent: deque[_Sent] = deque(maxlen=_SENT_KEPT)
+        self._sent: deque[_SentWindow] = deque(maxlen=_SENT_KEPT)
 
     def clear(self) -> None:
         """Forget the windows of the plan before: another plan begins."""
@@ -74,7 +74,7 @@ class Arrival:
     def sent(self, now_ns: int, same_until_ns: int) -> None:
         """Record that a window was sent that repeats the one before up to `same_until_ns`."""
         if self._received_ns is not None:
-            self._sent.append(_Sent(now_ns, same_until_ns))
+            self._sent.append(_SentWindow(now_ns, same_until_ns))
 
     def received(self, at_ns: int, slept: bool = False, stamp_ns: int = 0) -> None:
         """Record a new state at `at_ns`, of the controller whose newest state is the oldest.

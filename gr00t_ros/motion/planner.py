@@ -5,7 +5,7 @@ plan once it was sent. If a window was not sent, or `propose` raised, the plan s
 and its stop ramp plays. If the velocity limit is lowered in motion, a ramp leads the motion to the
 new limit, which is enforced once the arm is slower.
 
-With `obstacles`, each window is proven clear to its last point before it is proposed. If none is,
+With a `check`, each window is proven clear to its last point before it is proposed. If none is,
 what was sent before stays: it was proven too, and ends at rest.
 """
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from gr00t_ros.errors import PlanError
 from gr00t_ros.motion import plan
 from gr00t_ros.motion.chunk import ActionChunk
-from gr00t_ros.motion.clearance import Ahead, Clearance, Obstacles
+from gr00t_ros.motion.clearance import Ahead, Clearance, MotionCheck
 from gr00t_ros.motion.commit_time import CommitTime
 from gr00t_ros.motion.plan import Arrival, Course, Window
 from gr00t_ros.motion.reference import Reference, slowing_per_s, time_scaled
@@ -64,14 +64,14 @@ class Planner:
     """The course of all joints and the reference that it follows."""
 
     def __init__(
-        self, limits: JointLimits, settings: ReplaySettings, obstacles: Obstacles | None = None
+        self, limits: JointLimits, settings: ReplaySettings, check: MotionCheck | None = None
     ) -> None:
         self.reference = Reference(settings.merge, settings.fade_ns)
         self.held_joints = 0
         self.rebases = 0
         self.stop_due = False
         self._soon = False  # the stop that is due begins inside the committed part
-        self.clearance = Clearance(obstacles)
+        self.clearance = Clearance(check)
         self._limits, self._jump = limits, limits.jump
         self._settings = settings
         self._knot_s = settings.knot_ns * 1e-9
@@ -260,10 +260,10 @@ class Planner:
             return None
         self._slow_down(course, branch)
         self._proposed = proposed = self._proposal(now_ns)
-        obstacles = self.clearance.obstacles
-        if obstacles is not None:
-            obstacles.begin(course.state(now_ns // self._settings.knot_ns).position)
-            self._prove_again(obstacles, now_ns)
+        check = self.clearance.check
+        if check is not None:
+            check.begin(course.state(now_ns // self._settings.knot_ns).position)
+            self._prove_again(check, now_ns)
         changed: int | None = branch
         if self.stop_due:
             course, changed = self._clear_stop(course, branch, now_ns)
@@ -460,26 +460,26 @@ class Planner:
         self.clearance.stops_unproven()
         return self._stopping(course, branch, now_ns), branch
 
-    def _prove_again(self, obstacles: Obstacles, now_ns: int) -> None:
+    def _prove_again(self, check: MotionCheck, now_ns: int) -> None:
         """Prove what was sent in a scene that has changed, before other ways use up the tick."""
         if self.clearance.sent_in is None or self.clearance.stands:
             return
         sent = self.course.since(self._first_knot(now_ns))
         clear = self._is_clear(sent, now_ns, reserve=True)
-        self.clearance.sent_in = obstacles.scene if clear else None
+        self.clearance.sent_in = check.scene if clear else None
 
     def _is_clear(self, course: Course, now_ns: int, reserve: bool = False) -> bool:
         """Whether the whole rest of the course is proven clear, from now to its stop ramp's end.
 
         An arm at rest stays where it is, whatever comes near it.
         """
-        now_knot, obstacles = now_ns // self._settings.knot_ns, self.clearance.obstacles
-        if obstacles is None or course.last_knot <= now_knot:
+        now_knot, check = now_ns // self._settings.knot_ns, self.clearance.check
+        if check is None or course.last_knot <= now_knot:
             return True
         rows = course.rows_between(now_knot, course.last_knot)
         if not np.any(rows.velocity) and not np.any(rows.acceleration):
             return True
-        return self.clearance.found(obstacles.look(rows, self._knot_s, reserve))
+        return self.clearance.found(check.look(rows, self._knot_s, reserve))
 
     def _following(self, course: Course, branch: int, now_ns: int, share: float) -> Course:
         """The course up to the new horizon, computed again from the branch knot on.

@@ -34,11 +34,11 @@ def fading(times_ns: NDArray[np.int64], splice_ns: int, fade_ns: int) -> Floats:
     return left
 
 
-Sampled = tuple[Floats, Floats, NDArray[np.bool_]]
+SampledChunk = tuple[Floats, Floats, NDArray[np.bool_]]
 """One chunk at N times: values (N, D), what is left of its fade (N, 1), whether it reaches them."""
 
 
-def merged(merge: Merge, chunks: Sequence[Sampled]) -> Floats:
+def merged(merge: Merge, chunks: Sequence[SampledChunk]) -> Floats:
     """(N, D) of all chunks, the oldest first.
 
     An ensemble is the weighted mean of the chunks that reach a time; after all of them, the newest
@@ -52,7 +52,7 @@ def merged(merge: Merge, chunks: Sequence[Sampled]) -> Floats:
     return value
 
 
-def _weighted_mean(chunks: Sequence[Sampled]) -> Floats:
+def _weighted_mean(chunks: Sequence[SampledChunk]) -> Floats:
     total, weights = np.zeros(1), np.zeros(1)
     for age, (value, _, reaches) in enumerate(chunks):
         weight = np.exp(-ENSEMBLE_RATE * age) * (reaches[:, None] | (age == len(chunks) - 1))
@@ -149,7 +149,7 @@ class Reference:
         """(N, J) float64 rad at plan times (N,) int64 that are not before the last splice."""
         return merged(self._merge, list(self._sampled(times_ns)))
 
-    def _sampled(self, times_ns: NDArray[np.int64]) -> Iterator[Sampled]:
+    def _sampled(self, times_ns: NDArray[np.int64]) -> Iterator[SampledChunk]:
         for piece in self._pieces:
             left = fading(times_ns, piece.splice_ns, self._fade_ns)
             yield piece.sample(times_ns) + left * piece.jump, left, times_ns <= piece.end_ns

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.motion.chunk import ActionChunk
-from gr00t_ros.motion.clearance import Ahead, Obstacles, PoseObstacles
+from gr00t_ros.motion.clearance import Ahead, MotionCheck, PoseMotionCheck
 from gr00t_ros.motion.commands import Commands, CommandWindow
 from gr00t_ros.motion.commit_time import CommitTime
 from gr00t_ros.motion.guard import Verdict, check, clamp_commands
@@ -33,7 +33,7 @@ ANSWER_SPARE_NS = 20_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sent:
+class SentParts:
     """Which parts of the windows made last were sent.
 
     joints: (J,) bool; commands: (C,) bool, in the order of the limits; poses: names of outputs.
@@ -76,9 +76,9 @@ class Replay:
         workspace: Workspace | None = None,
         command_limits: CommandLimits = NO_COMMANDS,
         poses: Sequence[PoseOutput] = (),
-        obstacles: Obstacles | None = None,
+        motion_check: MotionCheck | None = None,
     ) -> None:
-        """obstacles: the check that each window of joints must pass; None: no check.
+        """motion_check: what each window of joints must pass; None: no check.
 
         Raises SettingsError for settings that contradict each other.
         """
@@ -87,7 +87,7 @@ class Replay:
         """May be replaced before a session: its chain comes from the robot's description."""
         self._command_limits = command_limits
         self._settings = settings.check()
-        self._planner = Planner(limits, settings, obstacles)
+        self._planner = Planner(limits, settings, motion_check)
         self._commands = Commands(
             command_limits,
             settings.knot_ns,
@@ -226,7 +226,7 @@ class Replay:
         """
         return self._planner.proposed_from_ns
 
-    def keep(self, sent: Sent | None = None) -> None:
+    def keep(self, sent: SentParts | None = None) -> None:
         """Record that the windows made last were sent: all of them, or the parts in `sent`."""
         made = self._planner.proposed
         self._planner.keep(None if sent is None else sent.joints)
@@ -361,29 +361,29 @@ class Replay:
     # What is in the way.
 
     @property
-    def obstacles(self) -> Obstacles | None:
+    def motion_check(self) -> MotionCheck | None:
         """The check that each window of joints must pass. It may be replaced before a session."""
-        return self._planner.clearance.obstacles
+        return self._planner.clearance.check
 
-    @obstacles.setter
-    def obstacles(self, obstacles: Obstacles | None) -> None:
-        self._planner.clearance.obstacles = obstacles
+    @motion_check.setter
+    def motion_check(self, check: MotionCheck | None) -> None:
+        self._planner.clearance.check = check
 
     @property
-    def pose_obstacles(self) -> PoseObstacles | None:
+    def pose_check(self) -> PoseMotionCheck | None:
         """The check that all windows of poses must pass. It may be replaced before a session."""
-        return self._poses.clearance.obstacles
+        return self._poses.clearance.check
 
-    @pose_obstacles.setter
-    def pose_obstacles(self, obstacles: PoseObstacles | None) -> None:
-        self._poses.clearance.obstacles = obstacles
+    @pose_check.setter
+    def pose_check(self, check: PoseMotionCheck | None) -> None:
+        self._poses.clearance.check = check
 
     @property
     def ahead(self) -> Ahead:
         """What was found on the way of the window made last, or of the last one tried."""
         return (
             self._planner.clearance.ahead
-            if self.pose_obstacles is None
+            if self.pose_check is None
             else self._poses.clearance.ahead
         )
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gr00t_ros.errors import PlanError
 
 Floats = NDArray[np.float64]
-Motion = tuple[Floats, Floats, Floats]
+JointMotion = tuple[Floats, Floats, Floats]
 
 # The controller's own limit for the velocity of the last point, rad/s: FLT_EPSILON.
 REST_VELOCITY = float(np.finfo(np.float32).eps)
@@ -70,10 +70,10 @@ class JtcSampler:
         self.allow_nonzero_velocity_at_trajectory_end = allow_nonzero_velocity_at_trajectory_end
         self._period_ns = period_ns
         self._interpolate = interpolate
-        self._commanded: Motion | None = None
+        self._commanded: JointMotion | None = None
         self._commanded_ns = 0
         self._segments: _Segments | None = None
-        self._pending: tuple[Trajectory, Motion] | None = None
+        self._pending: tuple[Trajectory, JointMotion] | None = None
 
     def hold(self, position: Floats) -> None:
         """Hold `position` (J,) at once, as the controller does when it is activated."""
@@ -98,7 +98,7 @@ class JtcSampler:
             self._pending = (trajectory, _motion(measured, measured_velocity))
         return reason
 
-    def sample(self, now_ns: int) -> Motion:
+    def sample(self, now_ns: int) -> JointMotion:
         """Position, velocity and acceleration commanded at now_ns, each (J,) float64.
 
         Raises PlanError before the first `hold` or `accept`.
@@ -126,7 +126,7 @@ class JtcSampler:
             stamp_ns = trajectory.stamp_ns and trajectory.stamp_ns + by_ns
             self._pending = replace(trajectory, stamp_ns=stamp_ns), measured
 
-    def _start(self, trajectory: Trajectory, measured: Motion, now_ns: int) -> None:
+    def _start(self, trajectory: Trajectory, measured: JointMotion, now_ns: int) -> None:
         start, before_ns = measured, now_ns
         if self._from_desired and self._commanded is not None:
             start, before_ns = self._commanded, self._commanded_ns
@@ -161,7 +161,7 @@ def _field_mismatch(trajectory: Trajectory, count: int) -> str | None:
     return None
 
 
-def _motion(position: Floats, velocity: Floats | None) -> Motion:
+def _motion(position: Floats, velocity: Floats | None) -> JointMotion:
     at = np.array(position, dtype=np.float64)
     moving = np.zeros_like(at) if velocity is None else np.array(velocity, dtype=np.float64)
     return at, moving, np.zeros_like(at)
@@ -192,7 +192,7 @@ class _Segments:
         self,
         trajectory: Trajectory,
         stamp_ns: int,
-        start: Motion,
+        start: JointMotion,
         before_ns: int,
         interpolate: bool,
     ) -> None:
@@ -216,7 +216,7 @@ class _Segments:
         other._times_ns = self._times_ns + by_ns
         return other
 
-    def sample(self, at_ns: int) -> Motion:
+    def sample(self, at_ns: int) -> JointMotion:
         index = max(int(np.searchsorted(self._times_ns, at_ns, side="right")) - 1, 0)
         if index >= len(self._times_ns) - 1:
             return self._point(-1)
@@ -230,7 +230,7 @@ class _Segments:
             ((20 * c[5] * t + 12 * c[4]) * t + 6 * c[3]) * t + 2 * c[2],
         )
 
-    def _point(self, index: int) -> Motion:
+    def _point(self, index: int) -> JointMotion:
         position, velocity, acceleration = (rows[index] for rows in self._points)
         return position, velocity, acceleration
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["publishes", "subscribes", "serves"]
+EntityKind = Literal["publishes", "subscribes", "serves"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Interface:
     it is there.
     """
 
-    kind: Kind
+    kind: EntityKind
     name: str
     types: str
     qos: str

@@ -33,7 +33,7 @@ from gr00t_ros.node.wiring import Configured
 from gr00t_ros.robot.files import find_embodiment
 from gr00t_ros.ros import parameter_values
 from gr00t_ros.ros.node_help import NodeHelp
-from gr00t_ros.ros.parameters import TABLE
+from gr00t_ros.ros.parameters import PARAMETERS
 from gr00t_ros.ros.periodic import SWITCH_S
 from gr00t_ros.ros.process import run_node
 from gr00t_ros.ros.transports import ImageNode
@@ -348,12 +348,12 @@ HELP = NodeHelp(
     "`gr00t autostart` or a lifecycle manager, which configures and activates it. It moves the "
     "robot; `gr00t doctor` with the same arguments does not.",
     (
-        ("embodiment", None, TABLE["embodiment"].description),
-        *((name, row.default, row.text) for name, row in TABLE.items() if name in _SHOWN),
+        ("embodiment", None, PARAMETERS["embodiment"].description),
+        *((name, row.default, row.text) for name, row in PARAMETERS.items() if name in _SHOWN),
     ),
     "gr00t policy --embodiment franka_droid --server gpu:5555 "
     "--ros-args -p 'instruction:=pick up the cube'",
-    TABLE,
+    PARAMETERS,
 )
 
 

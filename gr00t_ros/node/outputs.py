@@ -24,7 +24,7 @@ from gr00t_ros.errors import SendError
 from gr00t_ros.motion.commands import CommandWindow
 from gr00t_ros.motion.plan import Window
 from gr00t_ros.motion.pose.course import PoseWindow
-from gr00t_ros.motion.replay import Sent
+from gr00t_ros.motion.replay import SentParts
 from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.outputs import OUTPUT_TYPES, CommandOutput, PoseOutput
@@ -35,7 +35,7 @@ from gr00t_ros.ros.windows import POSE_NAMES, command_stamp, window_topic
 _NS = 1_000_000_000
 
 
-AnyOutput = TypeVar("AnyOutput", Output, CommandOutput)
+OutputT = TypeVar("AnyOutput", Output, CommandOutput)
 
 InTime = Callable[[int | None], bool]
 """Whether a message may still be sent; its argument is the plan time, ns, up to which the message
@@ -88,7 +88,7 @@ class Outputs:
         commands: CommandWindow | None = None,
         poses: Mapping[str, PoseWindow] | None = None,
         in_time: InTime = _always,
-    ) -> Sent:
+    ) -> SentParts:
         """Send all windows to their outputs with one stamp; `offset_ns`: ROS time minus plan time.
 
         All messages are made before the first is sent. `in_time` is called directly before each
@@ -110,7 +110,7 @@ class Outputs:
             left.add(message.name)
         return self._sent(left, window is not None, commands)
 
-    def _sent(self, left: set[str], joints: bool, commands: CommandWindow | None) -> Sent:
+    def _sent(self, left: set[str], joints: bool, commands: CommandWindow | None) -> SentParts:
         """What was sent, by columns; a command without values to send counts as sent."""
         joint_columns = np.zeros(self._counts[0], dtype=np.bool_)
         for output, columns in self._joints:
@@ -119,7 +119,7 @@ class Outputs:
         for output, columns in self._commands:
             nothing = commands is not None and bool(np.isnan(commands.values[:, columns]).any())
             commanded[columns] = output.name in left or nothing
-        return Sent(joint_columns, commanded, frozenset(left))
+        return SentParts(joint_columns, commanded, frozenset(left))
 
     def _messages(
         self,
@@ -199,8 +199,8 @@ def _question(output: Output | CommandOutput | PoseOutput) -> str:
 
 
 def _with_columns(
-    outputs: Sequence[AnyOutput], names: Sequence[str]
-) -> Iterator[tuple[AnyOutput, list[int]]]:
+    outputs: Sequence[OutputT], names: Sequence[str]
+) -> Iterator[tuple[OutputT, list[int]]]:
     """Each output with the columns of its names."""
     order = {name: column for column, name in enumerate(names)}
     return ((output, [order[name] for name in output.names]) for output in outputs)

@@ -33,7 +33,7 @@ from gr00t_ros.watch.inputs import stream_age
 from gr00t_ros.watch.table import reasoned
 
 Positions = NDArray[np.float64]
-Readings = tuple[tuple[Output, ControllerReading | None], ...]
+ControllerReadings = tuple[tuple[Output, ControllerReading | None], ...]
 
 # A joint state older than this many times the age that pauses is not used as a measurement.
 _STALE_AGES = 2
@@ -135,11 +135,13 @@ class RobotState:
         """Take all waiting messages of joint states and controllers."""
         self._inputs.pull_robot()
 
-    def controllers(self) -> Readings:
+    def controllers(self) -> ControllerReadings:
         """Each output with its controller's newest state; None if it is missing or too old."""
         return tuple((output, self._controller(output)) for output in self._embodiment.outputs)
 
-    def played_and_measured(self, readings: Readings) -> tuple[Positions, Positions] | None:
+    def played_and_measured(
+        self, readings: ControllerReadings
+    ) -> tuple[Positions, Positions] | None:
         """(J,) reference and (J,) feedback of the same messages; None if a controller is silent.
 
         Raises ObservationError for a state that is not finite or misses joints of the output.

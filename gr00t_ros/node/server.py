@@ -24,7 +24,7 @@ from gr00t_ros.observe.modality import FITS, MATCHES, ModalityRow, cells, fit_ta
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import TAG
 from gr00t_ros.ros.diagnostics import entry
-from gr00t_ros.ros.parameters import AUTO, TABLE, Parameters
+from gr00t_ros.ros.parameters import AUTO, PARAMETERS, Parameters
 from gr00t_ros.watch.finding import Finding
 from gr00t_ros.watch.table import reasoned
 from gr00t_ros.wire import access as names
@@ -35,11 +35,11 @@ from gr00t_ros.wire.link import CheckResult, PolicyLink
 from gr00t_ros.wire.robot_id import checked_id
 
 _VARIABLES: Final = {
-    "host": names.HOST,
-    "port": names.PORT,
-    "timeout_ms": names.TIMEOUT_MS,
-    "strict": names.STRICT,
-    "embodiment": names.EMBODIMENT_TAG,
+    "host": names.HOST_VARIABLE,
+    "port": names.PORT_VARIABLE,
+    "timeout_ms": names.TIMEOUT_VARIABLE,
+    "strict": names.STRICT_VARIABLE,
+    "embodiment": names.TAG_VARIABLE,
 }
 
 
@@ -121,7 +121,7 @@ def _origins(values: Parameters, environment: Mapping[str, Any]) -> Iterator[str
         if name in environment:
             origin = variable if value == environment[name] else f"parameter, wins over {variable}"
         else:
-            origin = "default" if value == TABLE[name].default else "parameter"
+            origin = "default" if value == PARAMETERS[name].default else "parameter"
         shown = str(value).lower() if isinstance(value, bool) else value
         yield f"{name} {shown} ({origin})"
 
@@ -131,9 +131,8 @@ def _token_origin(values: Parameters, token: Token | None, variables: Mapping[st
         return "none"
     if values.api_token_file:
         return f"from file {values.api_token_file}"
-    return (
-        f"from {ENVIRONMENT_VARIABLE if variables.get(ENVIRONMENT_VARIABLE) else names.API_TOKEN}"
-    )
+    own = variables.get(ENVIRONMENT_VARIABLE)
+    return f"from {ENVIRONMENT_VARIABLE if own else names.TOKEN_VARIABLE}"
 
 
 class ServerReport:

@@ -15,7 +15,7 @@ from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.ros.diagnostics import entry
 from gr00t_ros.ros.parameters import LOCAL, Parameters
 from gr00t_ros.supervise.profile import Overrides, load_profile
-from gr00t_ros.supervise.supervisor import Log, Phase, Severity, SidecarState, Supervisor
+from gr00t_ros.supervise.supervisor import Phase, Severity, SidecarState, Supervisor, WriteLog
 
 _LEVELS = {Phase.READY: DiagnosticStatus.OK, Phase.FAILED: DiagnosticStatus.ERROR}
 
@@ -110,7 +110,7 @@ def _overrides(values: Parameters) -> Overrides:
     )
 
 
-def _log_to(logger: Any) -> Log:
+def _log_to(logger: Any) -> WriteLog:
     """A log function with one source line per severity: rclpy rejects two from one line."""
 
     def log(severity: Severity, text: str) -> None:

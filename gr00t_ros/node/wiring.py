@@ -62,13 +62,13 @@ from gr00t_ros.ros.parameters import OFF, Parameters
 from gr00t_ros.ros.periodic import PeriodicThread
 from gr00t_ros.session.mode import FAULTED, MOVING
 from gr00t_ros.session.session import Session
-from gr00t_ros.session.settling import Held
+from gr00t_ros.session.settling import HeldPositions
 from gr00t_ros.trace.flow import Flow
 from gr00t_ros.watch.finding import RESET, Finding
 from gr00t_ros.wire.address import shown
 from gr00t_ros.wire.link import CheckResult, Exchanged
 
-Leave = Callable[[Session, int, Held, Sequence[Finding]], str]
+Leave = Callable[[Session, int, HeldPositions, Sequence[Finding]], str]
 """The call by which a session leaves a pause or a fault: Session.resume or Session.reset."""
 
 

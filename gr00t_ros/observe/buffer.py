@@ -61,6 +61,11 @@ class Age:
         """Whether the stamp is more than `tolerance_ns` ahead of ROS time."""
         return -self.stamp_ns > tolerance_ns
 
+    @property
+    def in_future(self) -> str:
+        """How far the stamp is in the future, as a text: to the ms, as the tolerance is."""
+        return f"stamp is {-self.stamp_ns / 1e9:.3f} s in the future"
+
 
 class StampedBuffer:
     """The newest samples of one stream, at most `span_ns` and `capacity` of them.

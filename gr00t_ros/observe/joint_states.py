@@ -28,8 +28,8 @@ REMEMBERED_NS = 10_000_000_000
 
 _MOST_SETS = 256  # of names on one topic; more sets than this are a faulty publisher
 
-Keys = frozenset[str]
-WHOLE: Keys = frozenset({""})
+JointKeys = frozenset[str]
+WHOLE: JointKeys = frozenset({""})
 """The key of a topic whose messages have no joints."""
 
 
@@ -90,10 +90,10 @@ class JointPublishers:
         The attribute may be changed at any time.
         """
         self.handover_ns = handover_ns
-        self._tracks: dict[Keys, list[_Track]] = {}
+        self._tracks: dict[JointKeys, list[_Track]] = {}
         self._where: dict[str, _Track] = {}
-        self._unnumbered: dict[Keys, int] = {}
-        self._unnumbered_since: dict[Keys, int] = {}  # since the number of publishers changed
+        self._unnumbered: dict[JointKeys, int] = {}
+        self._unnumbered_since: dict[JointKeys, int] = {}  # since the number of publishers changed
         self._publishers = 1
 
     def see(self, keys: Set[str], number: int | None, now_ns: int) -> bool:
@@ -142,7 +142,7 @@ class JointPublishers:
         sets = (first for one, first in self._unnumbered_since.items() if key in one)
         return max((*numbered, *sets), default=None)
 
-    def _divide(self, keys: Keys, number: int, now_ns: int) -> list[_Track]:
+    def _divide(self, keys: JointKeys, number: int, now_ns: int) -> list[_Track]:
         """The tracks of a new set of keys; a track that has only some of them is divided in two."""
         if len(self._tracks) >= _MOST_SETS:
             self._tracks.clear()

@@ -187,7 +187,7 @@ def _late(
     if sample.stamp_ns == 0:
         reason = "stamp is zero, expected the time of measurement"
     elif age.future(tolerances.future_ns):
-        reason = f"stamp is {_s(-age.stamp_ns)} in the future, limit {_s(tolerances.future_ns)}"
+        reason = f"{age.in_future}, limit {_s(tolerances.future_ns)}"
     elif not age.late(limit_ns):
         return None
     elif age.silent_ns > limit_ns:

@@ -22,7 +22,7 @@ from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.streams import StateStream
 
 Floats = NDArray[np.float64]
-NAME: Final = "roll_state"  # the parameter
+ROLL_STATE: Final = "roll_state"  # the parameter
 
 
 class StateRoll:
@@ -43,7 +43,9 @@ class StateRoll:
         ]
         refused = self._problem()
         if refused:
-            raise SettingsError(f"{NAME}: {refused}; expected {NAME} false for this robot")
+            raise SettingsError(
+                f"{ROLL_STATE}: {refused}; expected {ROLL_STATE} false for this robot"
+            )
 
     def refuse_relative(self, config: ModalityConfig) -> None:
         """Raise SettingsError if the server makes actions relative to a state that is not rolled.
@@ -55,8 +57,9 @@ class StateRoll:
             left = [name for name in action.names if name not in self._columns]
             if action.output is not None and action.key in relative and left:
                 raise SettingsError(
-                    f"{NAME}: the server's action {action.key} is relative, and {', '.join(left)} "
-                    f"cannot be rolled; expected {NAME} false for this robot"
+                    f"{ROLL_STATE}: the server's action {action.key} is relative, and "
+                    f"{', '.join(left)} cannot be rolled; expected {ROLL_STATE} false for this "
+                    "robot"
                 )
 
     def roll(self, observation: Observation, by_ns: int, moved: Floats) -> Observation:

@@ -32,7 +32,7 @@ _JOIN_S: Final = 5.0
 _STORE_BYTES: Final = 1 << 30  # of a local Ray, which would take 30 % of the memory
 _CALLS: Final = 64  # bytes read from the bell at once
 
-Outcome = tuple[int, Answered | str]
+JobOutcome = tuple[int, Answered | str]
 """A job's number, and its answer or why its replica was lost."""
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Cluster:
         except ImportError as error:
             raise SettingsError(f"ray: {error}; install it with: {INSTALL}") from error
         self._ray, self._serve, self._name = ray, serve, name
-        self._done: deque[Outcome] = deque()
+        self._done: deque[JobOutcome] = deque()
         self.bell, self._ring = socket.socketpair()
         self.bell.setblocking(False)
         self._ring.setblocking(False)
@@ -83,7 +83,7 @@ class Cluster:
         asking = self._ask(number, bytes(job.frame), job.client)
         asyncio.run_coroutine_threadsafe(asking, self._loop)
 
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> list[JobOutcome]:
         """Return what has come since the last call, and silence the bell."""
         with contextlib.suppress(BlockingIOError):
             while self.bell.recv(_CALLS):

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 import zmq
 
-from gr00t_ros.pool.cluster import Outcome
+from gr00t_ros.pool.cluster import JobOutcome
 from gr00t_ros.pool.core import PoolCore, PoolLimits, ReplicaJob
 from gr00t_ros.proxy.core import ProxyReply
 from gr00t_ros.serve.front import DEFAULT_GONE_MS, LOOK_MS, SLACK_BYTES, Front, Wake
@@ -37,7 +37,7 @@ class Replicas(Protocol):
     def send(self, number: int, job: ReplicaJob) -> None:
         """Give a job to a replica."""
 
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> list[JobOutcome]:
         """Return what has come since the last call."""
 
 

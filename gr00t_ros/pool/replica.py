@@ -34,7 +34,7 @@ from gr00t_ros.pool.scaling import BATCHES
 from gr00t_ros.pool.served_policy import ServedPolicy
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.serve.endpoints import DIALECTS, Endpoints, Terms
-from gr00t_ros.serve.policies import Action, Observation, Policy, make_policy, state_widths
+from gr00t_ros.serve.policies import Action, Policy, PolicyObservation, make_policy, state_widths
 from gr00t_ros.supervise.profile import Overrides, Profile
 from gr00t_ros.supervise.supervisor import Severity
 from gr00t_ros.wire.messages import Generation
@@ -200,7 +200,7 @@ class ClientsPolicy:
         return self.batcher.modality
 
     def __call__(
-        self, observation: Observation, options: Mapping[str, Any] | None
+        self, observation: PolicyObservation, options: Mapping[str, Any] | None
     ) -> tuple[Action, Mapping[str, Any]]:
         """Return this client's reply from a batch; raise what the policy raised for it."""
         return self.batcher(Row(self.client, observation, without_rtc(options)))

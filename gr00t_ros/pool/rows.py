@@ -15,7 +15,7 @@ import numpy as np
 from gr00t_ros.errors import ChunkError, ObservationError
 from gr00t_ros.proxy.acceptance import SentAlone
 from gr00t_ros.proxy.batch import own_info
-from gr00t_ros.serve.policies import Action, Observation, Policy
+from gr00t_ros.serve.policies import Action, Policy, PolicyObservation
 from gr00t_ros.wire import codec
 
 Reply = tuple[Action, Mapping[str, Any]]
@@ -30,7 +30,7 @@ class Row:
     """One request of a client. observation: as `serve.policies.Policy` takes it."""
 
     client: Hashable
-    observation: Observation = field(repr=False)
+    observation: PolicyObservation = field(repr=False)
     options: Mapping[str, Any] | None = None
 
 
@@ -68,7 +68,7 @@ def sizes_of(rows: Sequence[Row]) -> list[int]:
     return [len(next(iter(row.observation["video"].values()))) for row in rows]
 
 
-def stack(rows: Sequence[Row]) -> tuple[Observation, Mapping[str, Any] | None]:
+def stack(rows: Sequence[Row]) -> tuple[PolicyObservation, Mapping[str, Any] | None]:
     """Return the observation and the options of rows of one `batch_key`."""
     observations = [row.observation for row in rows]
     first = observations[0]

@@ -15,9 +15,9 @@ import zmq
 
 from gr00t_ros.errors import LaunchError, RemoteError, SidecarError, WireError
 from gr00t_ros.observe.modality import ModalityConfig
-from gr00t_ros.serve.policies import Action, Observation
+from gr00t_ros.serve.policies import Action, PolicyObservation
 from gr00t_ros.supervise.profile import Overrides, Profile
-from gr00t_ros.supervise.supervisor import Log, Phase, Restarts, Supervisor
+from gr00t_ros.supervise.supervisor import Phase, Restarts, Supervisor, WriteLog
 from gr00t_ros.wire import messages
 from gr00t_ros.wire.client import Connection, PolicyServerClient
 from gr00t_ros.wire.codec import MAX_BYTES, encode
@@ -41,7 +41,7 @@ class ServedPolicy:
         overrides: Overrides,
         flat: bool,
         timeout_ms: int,
-        log: Log,
+        log: WriteLog,
         accept_noncommercial: bool,
     ) -> None:
         """Start it and wait until it answers. flat: it has flat keys. timeout_ms: of one call."""
@@ -63,7 +63,7 @@ class ServedPolicy:
             raise
 
     def __call__(
-        self, observation: Observation, options: Mapping[str, Any] | None
+        self, observation: PolicyObservation, options: Mapping[str, Any] | None
     ) -> tuple[Action, Mapping[str, Any]]:
         """Return the server's answer; raises what the client raises."""
         data = _flat(observation) if self._flat else dict(observation)
@@ -131,7 +131,7 @@ class ServedPolicy:
         return messages.expect_map(reply[0], messages.GET_ACTION), reply[1]
 
 
-def _flat(observation: Observation) -> dict[str, Any]:
+def _flat(observation: PolicyObservation) -> dict[str, Any]:
     """Return the flat form: video.KEY, state.KEY, and language as a list of B texts."""
     flat: dict[str, Any] = {
         f"{name}.{key}": value

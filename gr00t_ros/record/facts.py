@@ -15,7 +15,7 @@ from gr00t_ros.folder import write_whole
 from gr00t_ros.robot.data_file import read_json
 from gr00t_ros.text_table import one_line
 
-FILE: Final = "episode.json"
+EPISODE_FILE: Final = "episode.json"
 KEPT: Final = "kept"
 DISCARDED: Final = "discarded"
 EMPTY: Final = "recovered: its bag holds no message"
@@ -62,7 +62,7 @@ def write_facts(folder: Path, facts: EpisodeFacts) -> None:
     content = asdict(facts)
     if not facts.problem:
         del content["problem"]
-    write_whole(folder / FILE, json.dumps(content, indent=1) + "\n")
+    write_whole(folder / EPISODE_FILE, json.dumps(content, indent=1) + "\n")
 
 
 def read_facts(folder: Path) -> EpisodeFacts | None:
@@ -70,7 +70,7 @@ def read_facts(folder: Path) -> EpisodeFacts | None:
 
     Raises BagError that names what is wrong in the file.
     """
-    path = folder / FILE
+    path = folder / EPISODE_FILE
     try:
         content = read_json(path, BagError)
     except BagError as error:

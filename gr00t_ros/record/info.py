@@ -12,7 +12,7 @@ from gr00t_ros.errors import BagError, EmbodimentError
 from gr00t_ros.record.episode_bag import bag_file
 from gr00t_ros.record.facts import EMPTY, KEPT, EpisodeFacts, read_facts
 from gr00t_ros.record.mcap_repair import is_closed
-from gr00t_ros.record.recording import EMBODIMENT, episode_folders
+from gr00t_ros.record.recording import EMBODIMENT_FILE, episode_folders
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.text_table import printable, table
 
@@ -56,7 +56,7 @@ def _read(folder: Path) -> EpisodeFacts | BagError | None:
 def _robot(folder: Path) -> tuple[str, str]:
     """The robot of a recording, and why that is unknown."""
     try:
-        return load_embodiment(str(folder / EMBODIMENT)).robot, ""
+        return load_embodiment(str(folder / EMBODIMENT_FILE)).robot, ""
     except EmbodimentError as error:
         return "", str(error)
 

@@ -11,10 +11,10 @@ from typing import Final
 
 from gr00t_ros.errors import BagError, EmbodimentError
 from gr00t_ros.folder import Hold, write_whole
-from gr00t_ros.record.facts import FILE
+from gr00t_ros.record.facts import EPISODE_FILE
 from gr00t_ros.robot.files import find_embodiment, load_embodiment
 
-EMBODIMENT: Final = "embodiment.yaml"
+EMBODIMENT_FILE: Final = "embodiment.yaml"
 EPISODE: Final = re.compile(r"episode_(\d{6,})")
 RESERVE_BYTES: Final = 8 * 2**20
 """Room that is kept on the disk for the index and the facts of an episode that filled it."""
@@ -34,7 +34,7 @@ def episode_folders(folder: Path) -> list[Path]:
 
 def unfinished(folder: Path) -> list[Path]:
     """The folders of episodes that are still recorded, or whose recorder was killed."""
-    return [one for one in episode_folders(folder) if not (one / FILE).exists()]
+    return [one for one in episode_folders(folder) if not (one / EPISODE_FILE).exists()]
 
 
 class Recording:
@@ -119,7 +119,7 @@ class Recording:
             os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
 
     def _keep_embodiment(self, source: Path) -> None:
-        kept = self.folder / EMBODIMENT
+        kept = self.folder / EMBODIMENT_FILE
         if not kept.exists():
             write_whole(kept, source.read_bytes())
             self._check_copy(source, kept)

@@ -16,14 +16,14 @@ from gr00t_ros.record.episode_bag import bag_file, write_metadata
 from gr00t_ros.record.facts import (
     DISCARDED,
     EMPTY,
-    FILE,
+    EPISODE_FILE,
     EpisodeFacts,
     is_right,
     read_facts,
     write_facts,
 )
 from gr00t_ros.record.mcap_repair import Repaired, is_closed, repair
-from gr00t_ros.record.recording import EMBODIMENT, EPISODE, episode_folders
+from gr00t_ros.record.recording import EMBODIMENT_FILE, EPISODE, episode_folders
 from gr00t_ros.record.session import ENDS, INTERVENE, PROBLEM, RESUME, SOURCE, START, label
 from gr00t_ros.robot.data_file import read_json
 from gr00t_ros.robot.files import load_embodiment
@@ -64,11 +64,11 @@ def recover(folder: Path) -> Iterator[str]:
 
     Raises BagError at the end, with those that cannot be repaired.
     """
-    one = EPISODE.fullmatch(folder.name) and (folder.parent / EMBODIMENT).exists()
+    one = EPISODE.fullmatch(folder.name) and (folder.parent / EMBODIMENT_FILE).exists()
     recording = folder.parent if one else folder
     failed, robot = [], ""
     try:
-        robot = load_embodiment(str(recording / EMBODIMENT)).tag
+        robot = load_embodiment(str(recording / EMBODIMENT_FILE)).tag
     except EmbodimentError as error:
         failed.append(f"{error}; its episodes do not need it to be repaired: put the file there")
     for episode in [folder] if one else episode_folders(recording):
@@ -145,9 +145,9 @@ def _rebuilt(episode: Path, robot: str, broken: str) -> str:
     facts = EpisodeFacts(index, "", robot, "", 0, problem=REBUILT if broken else KILLED)
     path = bag_file(episode)
     found = None if path is None else repair(path)
-    beside, labels, said = episode / f"{FILE}.broken", dict[str, Any](), ""
+    beside, labels, said = episode / f"{EPISODE_FILE}.broken", dict[str, Any](), ""
     if broken:
-        (episode / FILE).replace(beside)
+        (episode / EPISODE_FILE).replace(beside)
         labels, said = _labels(beside), f"; {beside.name} is kept: {printable(broken)}"
     if found is None:
         facts.outcome, facts.problem = DISCARDED, EMPTY

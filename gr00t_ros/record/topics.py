@@ -11,7 +11,7 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from gr00t_ros.bags.message_types import message_class
 from gr00t_ros.errors import BagError
-from gr00t_ros.graph.limits import TOPIC as DESCRIPTION
+from gr00t_ros.graph.limits import DESCRIPTION
 from gr00t_ros.record.episode_bag import channel_of
 from gr00t_ros.record.mcap_file import Channel
 from gr00t_ros.record.preroll import TF_STATIC

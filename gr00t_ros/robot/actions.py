@@ -61,16 +61,16 @@ AnyOutput = Output | CommandOutput | PoseOutput
 
 
 def read_outputs(
-    places: Mapping[str, Field], state: Sequence[StateStream]
+    fields: Mapping[str, Field], state: Sequence[StateStream]
 ) -> tuple[tuple[Output, ...], tuple[CommandOutput, ...], tuple[PoseOutput, ...]]:
     """The outputs of the file: of joints, of commands, of poses. Each name is in one output."""
     owner: dict[str, str] = {}
     outputs: list[AnyOutput] = []
-    for name, place in places.items():
-        output = _read(name, place, state)
+    for name, field in fields.items():
+        output = _read(name, field, state)
         for joint in output.names:
             if joint in owner:
-                raise place.entries()["names"].problem(
+                raise field.entries()["names"].problem(
                     f"{joint} belongs to output {owner[joint]!r} too, expected one output a joint"
                 )
             owner[joint] = name
@@ -82,15 +82,15 @@ def read_outputs(
     )
 
 
-def _read(name: str, place: Field, state: Sequence[StateStream]) -> AnyOutput:
-    carries = OUTPUT_TYPES[_type(name, place)].carries
+def _read(name: str, field: Field, state: Sequence[StateStream]) -> AnyOutput:
+    carries = OUTPUT_TYPES[_type(name, field)].carries
     if carries == "poses":
-        return read_pose(name, place, state)
-    return _output(name, place) if carries == "joints" else read_command(name, place)
+        return read_pose(name, field, state)
+    return _output(name, field) if carries == "joints" else read_command(name, field)
 
 
-def _output(name: str, place: Field) -> Output:
-    at = place.keys(JOINT_OUTPUT)
+def _output(name: str, field: Field) -> Output:
+    at = field.keys(JOINT_OUTPUT)
     return Output(
         name=name,
         type=at["type"].text(),
@@ -100,37 +100,37 @@ def _output(name: str, place: Field) -> Output:
     )
 
 
-def _type(name: str, place: Field) -> str:
-    at = place.entries().get("type")
+def _type(name: str, field: Field) -> str:
+    at = field.entries().get("type")
     if at is None:
-        raise place.problem("missing type")
+        raise field.problem("missing type")
     kind = at.choice(*OUTPUT_TYPES)
     if OUTPUT_TYPES[kind].sender and not _TOKEN.fullmatch(name):
-        raise place.problem(f"{name!r} becomes part of a topic, expected letters, digits and _")
+        raise field.problem(f"{name!r} becomes part of a topic, expected letters, digits and _")
     return kind
 
 
-def read_action(places: Mapping[str, Field], outputs: Sequence[AnyOutput]) -> tuple[ActionKey, ...]:
+def read_action(fields: Mapping[str, Field], outputs: Sequence[AnyOutput]) -> tuple[ActionKey, ...]:
     """The action keys of the file; exactly one of them commands each name of each output."""
     by_name = {output.name: output for output in outputs}
     commanded: dict[str, str] = {}
     keys = []
-    for key, place in places.items():
+    for key, field in fields.items():
         action = (
-            _ignored(key, place) if "ignored" in place.entries() else _mapped(key, place, by_name)
+            _ignored(key, field) if "ignored" in field.entries() else _mapped(key, field, by_name)
         )
         for joint in action.names if action.output is not None else ():
             if joint in commanded:
-                raise place.problem(f"{joint} is commanded by {commanded[joint]!r} too")
+                raise field.problem(f"{joint} is commanded by {commanded[joint]!r} too")
             commanded[joint] = key
         keys.append(action)
-    _refuse_uncommanded(places, outputs, commanded)
-    _refuse_mixed(places, outputs, keys)
+    _refuse_uncommanded(fields, outputs, commanded)
+    _refuse_mixed(fields, outputs, keys)
     return tuple(keys)
 
 
-def _ignored(key: str, place: Field) -> ActionKey:
-    at = place.keys(IGNORED)
+def _ignored(key: str, field: Field) -> ActionKey:
+    at = field.keys(IGNORED)
     if at["ignored"].value is not True:
         raise at["ignored"].error("true (or an output in its place)")
     names = at["names"].names()
@@ -146,8 +146,8 @@ def _ignored(key: str, place: Field) -> ActionKey:
     )
 
 
-def _mapped(key: str, place: Field, outputs: Mapping[str, AnyOutput]) -> ActionKey:
-    at = place.keys(COMMANDED)
+def _mapped(key: str, field: Field, outputs: Mapping[str, AnyOutput]) -> ActionKey:
+    at = field.keys(COMMANDED)
     name = at["output"].text()
     if name not in outputs:
         raise at["output"].error(f"one of the outputs: {', '.join(outputs)}")
@@ -198,27 +198,27 @@ def _unit(at: Mapping[str, Field], default: str) -> str:
 
 
 def _refuse_uncommanded(
-    places: Mapping[str, Field],
+    fields: Mapping[str, Field],
     outputs: Sequence[AnyOutput],
     commanded: Mapping[str, str],
 ) -> None:
     for output in outputs:
         idle = [joint for joint in output.names if joint not in commanded]
         if idle:
-            raise next(iter(places.values())).problem(
+            raise next(iter(fields.values())).problem(
                 f"no action key commands {', '.join(idle)} of output {output.name!r}"
             )
 
 
 def _refuse_mixed(
-    places: Mapping[str, Field], outputs: Sequence[AnyOutput], keys: Sequence[ActionKey]
+    fields: Mapping[str, Field], outputs: Sequence[AnyOutput], keys: Sequence[ActionKey]
 ) -> None:
     """Refuse a pose output that gets absolute values from one key and deltas from another."""
     for output in outputs:
         if isinstance(output, PoseOutput):
             of_it = {key.representation: key.key for key in keys if key.output == output.name}
             if len(of_it) > 1:
-                raise places[of_it["delta"]].problem(
+                raise fields[of_it["delta"]].problem(
                     f"output {output.name!r} gets deltas here and absolute values from "
                     f"{of_it['absolute']!r}, expected one of the two"
                 )

@@ -5,8 +5,9 @@ Does not open files or parse YAML: the caller passes the mapping and the name of
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from gr00t_ros.errors import EmbodimentError
 from gr00t_ros.robot.actions import ActionKey, Output, read_action, read_outputs
@@ -23,7 +24,7 @@ from gr00t_ros.robot.limits import (
 from gr00t_ros.robot.outputs import CommandOutput, PoseOutput, read_command_limits
 from gr00t_ros.robot.questions import Unsettled, read_marks
 from gr00t_ros.robot.streams import (
-    RATE_HZ,
+    RATE_RANGE_HZ,
     ReadUrdf,
     StateStream,
     Stream,
@@ -83,7 +84,7 @@ class Embodiment:
     workspace: Workspace | None = None
     unsettled: tuple[Unsettled, ...] = ()
     poses: tuple[PoseOutput, ...] = ()
-    server_tags: Mapping[str, str] = field(default_factory=dict)
+    server_tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
     contacts: tuple[ContactSource, ...] = ()
 
     @property
@@ -112,8 +113,8 @@ class Embodiment:
         return tuple(name for output in self.outputs for name in output.names)
 
 
-def _no_file(place: Field) -> str:
-    raise place.problem("a URDF file can only be named in an embodiment file that is read by path")
+def _no_file(field: Field) -> str:
+    raise field.problem("a URDF file can only be named in an embodiment file that is read by path")
 
 
 def parse(mapping: Mapping[str, object], where: str, read_urdf: ReadUrdf = _no_file) -> Embodiment:
@@ -130,9 +131,9 @@ def parse(mapping: Mapping[str, object], where: str, read_urdf: ReadUrdf = _no_f
     if unfilled:
         places = "".join(f"\n- {path}" for path in unfilled)
         raise EmbodimentError(f"{where}: {len(unfilled)} still to be filled in:{places}")
-    place, unsettled = read_marks(Field(mapping, where))
-    at = place.keys(FILE)
-    rate_hz = at["rate_hz"].number(*RATE_HZ)
+    field, unsettled = read_marks(Field(mapping, where))
+    at = field.keys(FILE)
+    rate_hz = at["rate_hz"].number(*RATE_RANGE_HZ)
     state = read_state(at["state"].entries(), rate_hz, read_urdf)
     outputs, commands, poses = read_outputs(at["outputs"].entries(), state)
     joint_names = tuple(name for output in outputs for name in output.names)
@@ -175,18 +176,18 @@ def parse(mapping: Mapping[str, object], where: str, read_urdf: ReadUrdf = _no_f
     )
 
 
-def _language_keys(place: Field) -> tuple[str, ...]:
+def _language_keys(field: Field) -> tuple[str, ...]:
     """One key, or a list of several."""
-    return place.names() if isinstance(place.value, (list, tuple)) else (place.text(),)
+    return field.names() if isinstance(field.value, (list, tuple)) else (field.text(),)
 
 
-def _server_tags(place: Field) -> Mapping[str, str]:
+def _server_tags(field: Field) -> Mapping[str, str]:
     """One text for each model version that is named."""
-    return {version: item.text() for version, item in place.fields((), MODEL_VERSIONS).items()}
+    return {version: item.text() for version, item in field.fields((), MODEL_VERSIONS).items()}
 
 
 def _refuse_ends_out_of_reach(
-    places: Mapping[str, Field], action: tuple[ActionKey, ...], limits: JointLimits
+    fields: Mapping[str, Field], action: tuple[ActionKey, ...], limits: JointLimits
 ) -> None:
     """A threshold produces two values; both must be inside the joint's limits."""
     for key in action:
@@ -196,7 +197,7 @@ def _refuse_ends_out_of_reach(
             problem = next((p for end in ends for p in limits.outside({name: end})), None)
             if problem is not None:
                 low, high = ends
-                raise places[key.key].problem(
+                raise fields[key.key].problem(
                     f"its threshold makes {low:g} or {high:g} of every value of {name}, and "
                     f"{problem.replace('it is at', 'got')}: no end may lie outside, so set its "
                     "margin to 0.0, or scale to ends that the joint reaches"

@@ -30,7 +30,7 @@ REST_S = 2.0
 LARGEST = 1e12
 """Upper bound of every number in a file: squares and products of such numbers stay finite."""
 
-TOPIC = re.compile(r"[/~]?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
+TOPIC_PATTERN = re.compile(r"[/~]?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
 """A ROS topic name; `is_topic` also has its length."""
 
 MOST_LETTERS = 247
@@ -42,7 +42,7 @@ A_TOPIC = f"a ROS topic name such as /joint_states, of at most {MOST_LETTERS} le
 
 def is_topic(text: str) -> bool:
     """Whether `text` can be the name of a ROS topic."""
-    return TOPIC.fullmatch(text) is not None and len(text) <= MOST_LETTERS
+    return TOPIC_PATTERN.fullmatch(text) is not None and len(text) <= MOST_LETTERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,9 +236,9 @@ def shown(value: object) -> str:
 
 
 Floats = NDArray[np.float64]
-Pair = tuple[float, float]
+NumberPair = tuple[float, float]
 
-UNIT: Pair = (0.0, 1.0)
+UNIT: NumberPair = (0.0, 1.0)
 """The policy's values, default 0 and 1: a gripper's open and closed, for example."""
 
 
@@ -249,8 +249,8 @@ class Scale:
     joint[i][0] is policy[i][0] and joint[i][1] is policy[i][1]; between and beyond them linear.
     """
 
-    joint: tuple[Pair, ...]
-    policy: tuple[Pair, ...]
+    joint: tuple[NumberPair, ...]
+    policy: tuple[NumberPair, ...]
 
     def fraction(self, position: Floats) -> Floats:
         """(..., N) how far along the line: 0 at joint[i][0], 1 at joint[i][1]."""
@@ -285,12 +285,12 @@ def read_scale(at: Mapping[str, Field], count: int) -> Scale | None:
     )
 
 
-def _pairs(place: Field, count: int) -> tuple[Pair, ...]:
-    items = tuple(place.items())
+def _pairs(field: Field, count: int) -> tuple[NumberPair, ...]:
+    items = tuple(field.items())
     if not isinstance(items[0].value, (list, tuple)):
-        return (place.pair(),) * count
+        return (field.pair(),) * count
     if len(items) != count:
-        raise place.problem(
+        raise field.problem(
             f"got {len(items)} pairs, expected one pair for all, or one for each of {count} joints"
         )
     return tuple(item.pair() for item in items)

@@ -319,7 +319,7 @@ def load_embodiment(name_or_path: str) -> Embodiment:
     path = find_embodiment(name_or_path)
     mapping = _read_mapping(path)
     try:
-        return parse(mapping, str(path), lambda place: _urdf_beside(path, place))
+        return parse(mapping, str(path), lambda field: _urdf_beside(path, field))
     except EmbodimentError as error:
         line = line_of(path, error.place) if error.place else None
         if line is None:
@@ -328,18 +328,18 @@ def load_embodiment(name_or_path: str) -> Embodiment:
         raise EmbodimentError(text, error.place) from error
 
 
-def _urdf_beside(path: Path, place: Field) -> str:
+def _urdf_beside(path: Path, field: Field) -> str:
     """The text of the URDF that an embodiment file names by a path relative to its own folder."""
     from gr00t_ros.robot.urdf.text import MAX_BYTES
 
     try:
-        given = Path(place.text()).expanduser()
+        given = Path(field.text()).expanduser()
     except RuntimeError as error:  # no such user
-        raise place.problem(str(error)) from error
+        raise field.problem(str(error)) from error
     try:
         return read_text(path.parent / given, MAX_BYTES, EmbodimentError)
     except EmbodimentError as error:
-        raise place.problem(f"cannot read the URDF: {error}") from error
+        raise field.problem(f"cannot read the URDF: {error}") from error
 
 
 def _read_mapping(path: Path) -> dict[str, object]:

@@ -104,8 +104,8 @@ def read_framing(at: Mapping[str, Field]) -> Framing | None:
     return None if framing == Framing() else framing
 
 
-def _crop(place: Field) -> Crop:
-    at = place.keys(CROP)
+def _crop(field: Field) -> Crop:
+    at = field.keys(CROP)
     if at["unit"].choice(*CROP_UNITS) == "pixels":
         top, left = (float(at[name].integer(0, _MAX_PX)) for name in ("top", "left"))
         height, width = (float(at[name].integer(1, _MAX_PX)) for name in ("height", "width"))
@@ -113,14 +113,14 @@ def _crop(place: Field) -> Crop:
     top, left = (at[name].number(0.0, 1.0) for name in ("top", "left"))
     height, width = (at[name].number(0.01, 1.0) for name in ("height", "width"))
     if top + height > 1.0 + 1e-9 or left + width > 1.0 + 1e-9:
-        raise place.error("top + height and left + width of 1 at most")
+        raise field.error("top + height and left + width of 1 at most")
     return Crop("fraction", top, left, height, width)
 
 
-def _angle(place: Field) -> int:
-    degrees = place.integer(0, 270)
+def _angle(field: Field) -> int:
+    degrees = field.integer(0, 270)
     if degrees not in QUARTER_TURNS:
-        raise place.error("0, 90, 180 or 270 degrees, clockwise")
+        raise field.error("0, 90, 180 or 270 degrees, clockwise")
     return degrees
 
 

@@ -91,9 +91,9 @@ class JointLimits:
         return [(int(j), float(left[j])) for j in order if self.margin[j] > 0.0][:most]
 
 
-def read_limits(places: Mapping[str, Field], joint_names: tuple[str, ...]) -> JointLimits:
+def read_limits(fields: Mapping[str, Field], joint_names: tuple[str, ...]) -> JointLimits:
     """The limits of all joints of all outputs, from the entries of the file's `limits`."""
-    rows = [_joint(places[name]) for name in joint_names]
+    rows = [_joint(fields[name]) for name in joint_names]
     table = np.array(rows, dtype=np.float64).reshape(len(rows), 12).T.copy()
     envelope = table[8:].T.copy()
     for array in (table, envelope):
@@ -113,9 +113,9 @@ def read_limits(places: Mapping[str, Field], joint_names: tuple[str, ...]) -> Jo
     )
 
 
-def _joint(place: Field) -> tuple[float, ...]:
+def _joint(field: Field) -> tuple[float, ...]:
     """lower, upper, velocity, acceleration, jerk, margin, jump, held and the envelope's four."""
-    at = place.keys(JOINT_LIMITS)
+    at = field.keys(JOINT_LIMITS)
     lower, upper = at["position"].interval()
     margin = at["margin"].number(low=0.0)
     if not lower + margin < upper - margin:
@@ -136,7 +136,7 @@ def _joint(place: Field) -> tuple[float, ...]:
     )
 
 
-def _refuse_long_stops(place: Field, velocity: float, acceleration: float, jerk: float) -> None:
+def _refuse_long_stops(field: Field, velocity: float, acceleration: float, jerk: float) -> None:
     """Refuse limits with which a joint could not stop within REST_S.
 
     Jerk ends the acceleration, builds up the braking and ends that. In between the braking is
@@ -146,7 +146,7 @@ def _refuse_long_stops(place: Field, velocity: float, acceleration: float, jerk:
     held = velocity >= acceleration * turn_s
     brake_s = velocity / acceleration + turn_s if held else 2.0 * math.sqrt(velocity / jerk)
     if turn_s + brake_s > REST_S:
-        raise place.problem(
+        raise field.problem(
             f"got {jerk:g}, with which a stop from velocity {velocity:g} while accelerating with "
             f"{acceleration:g} takes {turn_s + brake_s:.3g} s ({turn_s:.3g} s to end the "
             f"acceleration, {brake_s:.3g} s to brake), expected at most {REST_S:g} s: "
@@ -154,20 +154,20 @@ def _refuse_long_stops(place: Field, velocity: float, acceleration: float, jerk:
         )
 
 
-def _unless_unchecked(place: Field) -> float:
-    if place.value == "unchecked":
+def _unless_unchecked(field: Field) -> float:
+    if field.value == "unchecked":
         return np.inf
-    if isinstance(place.value, str):
-        raise place.error("a number above 0, or unchecked")
-    return place.positive()
+    if isinstance(field.value, str):
+        raise field.error("a number above 0, or unchecked")
+    return field.positive()
 
 
-def _envelope(place: Field) -> tuple[float, ...]:
-    at = place.keys(ENVELOPE)
+def _envelope(field: Field) -> tuple[float, ...]:
+    at = field.keys(ENVELOPE)
     offset, slope = at["offset"].number(low=0.0), at["slope"].positive()
     upper, lower = at["upper"].number(), at["lower"].number()
     if not lower < upper:
-        raise place.error("lower < upper")
+        raise field.error("lower < upper")
     return offset, slope, upper, lower
 
 
@@ -296,9 +296,9 @@ class PoseLimits:
         return far <= self.jump_m and turned <= self.jump_rad
 
 
-def read_pose_limits(place: Field) -> PoseLimits:
+def read_pose_limits(field: Field) -> PoseLimits:
     """The limits of the file: speed m/s, acceleration m/s^2, turn_* rad, box m, jump [m, rad]."""
-    at = place.keys(POSE_LIMITS)
+    at = field.keys(POSE_LIMITS)
     corners = np.array([at[axis].interval() for axis in "xyz"]).T.copy()
     corners.setflags(write=False)  # before the views are taken: they inherit it
     jump = [item.positive() for item in at["jump"].items()]
@@ -338,18 +338,18 @@ class Workspace:
 
 
 def read_workspace(
-    place: Field, state: Sequence[StateStream], joint_names: Sequence[str], read_urdf: ReadUrdf
+    field: Field, state: Sequence[StateStream], joint_names: Sequence[str], read_urdf: ReadUrdf
 ) -> Workspace:
     """The box of the file, for a plan of `joint_names`.
 
     Raises EmbodimentError for a stream that is no pose, for a chain that is none of these joints
     and for a box with neither.
     """
-    at = place.keys(WORKSPACE)
+    at = field.keys(WORKSPACE)
     if ("base" in at) != ("link" in at):
-        raise place.problem("got one of base and link, expected both: the ends of the chain")
+        raise field.problem("got one of base and link, expected both: the ends of the chain")
     if not any(name in at for name in ("pose", "chain", "link")):
-        raise place.problem("got a box alone, expected pose (a state stream), chain (links), both")
+        raise field.problem("got a box alone, expected pose (a state stream), chain (links), both")
     if "urdf" in at and ("chain" in at or "link" not in at):
         raise at["urdf"].problem("expected base and link beside it, and no chain: the file has it")
     pose = at["pose"].choice(*_poses(at["pose"], state)) if "pose" in at else None
@@ -371,10 +371,10 @@ def read_workspace(
     return Workspace(pose, chain, corners[0], corners[1], base, link, "urdf" in at)
 
 
-def _poses(place: Field, state: Sequence[StateStream]) -> list[str]:
+def _poses(field: Field, state: Sequence[StateStream]) -> list[str]:
     poses = [stream.key for stream in state if stream.source in POSES]
     if not poses:
-        raise place.problem(
+        raise field.problem(
             "got a state stream, but the file has none with from: pose, tf or kinematics"
         )
     return poses

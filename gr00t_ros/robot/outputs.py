@@ -44,7 +44,7 @@ from gr00t_ros.robot.rotation import (
     quaternion_from_matrix,
     rot6d_rows_from_matrix,
 )
-from gr00t_ros.robot.streams import ENCODINGS, POSES, StateStream, read_rotation
+from gr00t_ros.robot.streams import POSE_ENCODINGS, POSES, StateStream, read_rotation
 
 STREAMER = "gr00t_streamer"
 COMMAND_STREAMER = "gr00t_command_streamer"
@@ -107,17 +107,17 @@ class GripperGoals:
     epsilon: tuple[float, float] = (0.0, 0.0)
 
 
-def read_goals(place: Field, franka: bool) -> GripperGoals:
+def read_goals(field: Field, franka: bool) -> GripperGoals:
     """The `goals` of an output; Franka's gripper either opens or closes, so it needs a switch."""
     if franka:
-        at = place.keys(FRANKA_GOALS)
+        at = field.keys(FRANKA_GOALS)
         return GripperGoals(
             switch=at["switch"].interval(),
             speed=at["speed"].positive(),
             force=at["force"].positive(),
             epsilon=_pair(at["epsilon"]),
         )
-    at = place.keys(GOALS)
+    at = field.keys(GOALS)
     return GripperGoals(
         switch=at["switch"].interval() if "switch" in at else None,
         hysteresis=at["hysteresis"].positive() if "hysteresis" in at else 0.0,
@@ -129,10 +129,10 @@ def _optional(at: Mapping[str, Field], key: str) -> float | None:
     return at[key].positive() if key in at else None
 
 
-def _pair(place: Field) -> tuple[float, float]:
-    values = tuple(item.number(0.0) for item in place.items())
+def _pair(field: Field) -> tuple[float, float]:
+    values = tuple(item.number(0.0) for item in field.items())
     if len(values) != 2:
-        raise place.error("[inner, outer]")
+        raise field.error("[inner, outer]")
     return values[0], values[1]
 
 
@@ -197,10 +197,10 @@ class CommandOutput:
         return OUTPUT_TYPES[self.type].velocities
 
 
-def read_command(name: str, place: Field) -> CommandOutput:
+def read_command(name: str, field: Field) -> CommandOutput:
     """One output of the file whose type carries commands."""
-    kind = place.entries()["type"].text()
-    at = place.keys(_keys(kind))
+    kind = field.entries()["type"].text()
+    at = field.keys(_keys(kind))
     names, widths = at["names"].names(), OUTPUT_TYPES[kind].widths
     if len(names) not in widths:
         raise at["names"].error(f"{' or '.join(map(str, widths))} names for {kind}")
@@ -211,12 +211,12 @@ def read_command(name: str, place: Field) -> CommandOutput:
 
 
 def _read_vectors(
-    place: Field, name: str, kind: str, names: tuple[str, ...]
+    field: Field, name: str, kind: str, names: tuple[str, ...]
 ) -> tuple[VectorLimit, ...]:
     """Limits of a twist's two lengths: of its motion along the axes, and about them."""
     if not OUTPUT_TYPES[kind].velocities:
-        raise place.problem(f"{kind} is no twist: its limits are those of its name, in `limits`")
-    at, along = place.keys(TWIST_LIMITS), 2 if len(names) == 3 else 3
+        raise field.problem(f"{kind} is no twist: its limits are those of its name, in `limits`")
+    at, along = field.keys(TWIST_LIMITS), 2 if len(names) == 3 else 3
     speed, turn_speed = at["speed"].positive(), at["turn_speed"].positive()
     change = at["acceleration"].deceleration(speed)
     turn_change = at["turn_acceleration"].deceleration(turn_speed)
@@ -236,11 +236,11 @@ def _keys(kind: str) -> Keys:
 
 
 def read_command_limits(
-    places: Mapping[str, Field], outputs: tuple[CommandOutput, ...]
+    fields: Mapping[str, Field], outputs: tuple[CommandOutput, ...]
 ) -> CommandLimits:
     """The limits of all commands of all outputs, from the entries of the file's `limits`."""
     owners = [(name, output) for output in outputs for name in output.names]
-    rows = [_limits(places[name], output) for name, output in owners]
+    rows = [_limits(fields[name], output) for name, output in owners]
     table = np.array(rows, dtype=np.float64).reshape(len(rows), 4).T.copy()
     velocity = np.array([output.velocities for _, output in owners], dtype=np.bool_)
     for array in (table, velocity):
@@ -251,26 +251,26 @@ def read_command_limits(
     return CommandLimits(names, lower, upper, rate, start, velocity, vectors)
 
 
-def _limits(place: Field, output: CommandOutput) -> tuple[float, ...]:
+def _limits(field: Field, output: CommandOutput) -> tuple[float, ...]:
     """Lower, upper, rate and start."""
     if output.goals is not None:
-        return _of_gripper(place, output.goals)
-    at = place.keys(VELOCITY_LIMITS if output.velocities else LEVEL_LIMITS)
+        return _of_gripper(field, output.goals)
+    at = field.keys(VELOCITY_LIMITS if output.velocities else LEVEL_LIMITS)
     lower, upper = at["range"].interval()
-    start = at["start"] if "start" in at else Field(0.0, place.where, place.path)
+    start = at["start"] if "start" in at else Field(0.0, field.where, field.path)
     if not lower <= start.number() <= upper:
         raise start.problem(f"{start.number():g} is outside the range [{lower:g}, {upper:g}]")
     fastest = max(abs(lower), abs(upper)) if output.velocities else 0.0
     return lower, upper, at["rate"].deceleration(fastest), start.number()
 
 
-def _of_gripper(place: Field, goals: GripperGoals) -> tuple[float, ...]:
+def _of_gripper(field: Field, goals: GripperGoals) -> tuple[float, ...]:
     """A goal has no rate. The gripper's position before the first goal is not known (NaN)."""
-    lower, upper = place.keys(GRIPPER_LIMITS)["range"].interval()
+    lower, upper = field.keys(GRIPPER_LIMITS)["range"].interval()
     if goals.switch is not None and not lower <= goals.switch[0] < goals.switch[1] <= upper:
-        raise place.problem(f"the switch {list(goals.switch)} is outside [{lower:g}, {upper:g}]")
+        raise field.problem(f"the switch {list(goals.switch)} is outside [{lower:g}, {upper:g}]")
     if goals.hysteresis >= upper - lower:
-        raise place.problem(f"the hysteresis {goals.hysteresis:g} is as wide as the range")
+        raise field.problem(f"the hysteresis {goals.hysteresis:g} is as wide as the range")
     return lower, upper, _AT_ONCE, math.nan
 
 
@@ -289,7 +289,7 @@ class PoseOutput:
     topic: str
     frame: str
     names: tuple[str, ...]
-    encode: str  # a key of ENCODINGS
+    encode: str  # a key of POSE_ENCODINGS
     pose: str
     limits: PoseLimits
     rotate: tuple[tuple[float, ...], ...] | None = None
@@ -324,12 +324,12 @@ class PoseOutput:
         return quaternion_from_matrix(matrices)
 
 
-def read_pose(name: str, place: Field, state: Sequence[StateStream]) -> PoseOutput:
+def read_pose(name: str, field: Field, state: Sequence[StateStream]) -> PoseOutput:
     """One output of the file of type pose_stamped."""
-    at = place.keys(POSE_OUTPUT)
-    encode, names = at["encode"].choice(*ENCODINGS), at["names"].names()
-    if len(names) != ENCODINGS[encode]:
-        raise at["names"].error(f"{ENCODINGS[encode]} names for {encode}")
+    at = field.keys(POSE_OUTPUT)
+    encode, names = at["encode"].choice(*POSE_ENCODINGS), at["names"].names()
+    if len(names) != POSE_ENCODINGS[encode]:
+        raise at["names"].error(f"{POSE_ENCODINGS[encode]} names for {encode}")
     frame = at["frame"].text()
     measured_by = _measured_by(at["pose"], frame, state)
     measured_link = next(stream.link for stream in state if stream.key == measured_by)
@@ -347,16 +347,16 @@ def read_pose(name: str, place: Field, state: Sequence[StateStream]) -> PoseOutp
     )
 
 
-def _measured_by(place: Field, frame: str, state: Sequence[StateStream]) -> str:
+def _measured_by(field: Field, frame: str, state: Sequence[StateStream]) -> str:
     """The state key that measures the pose, in the frame of the output."""
     streams = {stream.key: stream for stream in state if stream.source in POSES}
     if not streams:
-        raise place.problem(
+        raise field.problem(
             "got a state key, but the file has none with from: pose, tf or kinematics"
         )
-    key = place.choice(*streams)
+    key = field.choice(*streams)
     if streams[key].frame != frame:
-        raise place.problem(
+        raise field.problem(
             f"state {key} is in frame {streams[key].frame!r}, expected {frame!r} as the output: "
             "a first pose is compared with it"
         )

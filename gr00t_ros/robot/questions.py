@@ -30,13 +30,13 @@ class Unsettled:
         return f"{self.path}: {self.question} (assumed: {self.assumed})"
 
 
-def read_marks(place: Field) -> tuple[Field, tuple[Unsettled, ...]]:
+def read_marks(field: Field) -> tuple[Field, tuple[Unsettled, ...]]:
     """What is here with each `{unsettled: QUESTION, assumed: VALUE}` replaced by VALUE; the marks.
 
     Raises EmbodimentError for a mark without a question or an assumed value.
     """
     marks: list[Unsettled] = []
-    return Field(_replaced(place, marks), place.where, place.path), tuple(marks)
+    return Field(_replaced(field, marks), field.where, field.path), tuple(marks)
 
 
 def open_marks(
@@ -72,22 +72,22 @@ def settled_names(text: str) -> tuple[str, ...]:
     return tuple(name for part in text.split(",") if (name := part.strip()))
 
 
-def _replaced(place: Field, marks: list[Unsettled]) -> object:
-    value = place.value
+def _replaced(field: Field, marks: list[Unsettled]) -> object:
+    value = field.value
     if isinstance(value, Mapping) and _MARK in value:
-        at = place.keys(MARK)
+        at = field.keys(MARK)
         assumed = at[_ASSUMED].value
-        marks.append(Unsettled(place.path, at[_MARK].text(), shown(assumed)))
+        marks.append(Unsettled(field.path, at[_MARK].text(), shown(assumed)))
         return assumed
     if isinstance(value, Mapping):
-        prefix = f"{place.path}." if place.path else ""
+        prefix = f"{field.path}." if field.path else ""
         return {
-            key: _replaced(Field(item, place.where, f"{prefix}{key}"), marks)
+            key: _replaced(Field(item, field.where, f"{prefix}{key}"), marks)
             for key, item in value.items()
         }
     if isinstance(value, (list, tuple)):
         return [
-            _replaced(Field(item, place.where, f"{place.path}[{i}]"), marks)
+            _replaced(Field(item, field.where, f"{field.path}[{i}]"), marks)
             for i, item in enumerate(value)
         ]
     return value

@@ -345,26 +345,26 @@ def from_rpy(roll: float, pitch: float, yaw: float) -> Floats:
     return rotation
 
 
-def read_chain(place: Field, joint_names: Sequence[str] | None) -> Chain:
+def read_chain(field: Field, joint_names: Sequence[str] | None) -> Chain:
     """The chain of the file, whose joints are among `joint_names`; None: any, in its own order.
 
     Raises EmbodimentError for joints that are not among them, named twice, or none at all, for a
     joint without an axis and an axis that has not length 1.
     """
-    links = tuple(_link(item, joint_names) for item in place.items())
+    links = tuple(_link(item, joint_names) for item in field.items())
     names = [link.joint for link in links if link.joint is not None]
     if not names:
-        raise place.problem("got fixed links only, expected at least one with a joint")
+        raise field.problem("got fixed links only, expected at least one with a joint")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise place.problem(f"{', '.join(twice)} named twice, expected each joint once")
+        raise field.problem(f"{', '.join(twice)} named twice, expected each joint once")
     return Chain(links, ()).among(names if joint_names is None else joint_names)
 
 
-def _link(place: Field, joint_names: Sequence[str] | None) -> ChainLink:
-    at = place.keys(LINK)
+def _link(field: Field, joint_names: Sequence[str] | None) -> ChainLink:
+    at = field.keys(LINK)
     if ("joint" in at) != ("axis" in at):
-        raise place.problem("got one of joint and axis, expected both, or none of a fixed link")
+        raise field.problem("got one of joint and axis, expected both, or none of a fixed link")
     xyz_m = _frozen(_vector(at["xyz"], MOST_M))
     rpy = _vector(at["rpy"], 2 * np.pi) if "rpy" in at else np.zeros(3)
     rotation = _frozen(from_rpy(*rpy.tolist()))
@@ -378,10 +378,10 @@ def _link(place: Field, joint_names: Sequence[str] | None) -> ChainLink:
     return ChainLink(xyz_m, rotation, joint, _frozen(axis / length))
 
 
-def _vector(place: Field, most: float) -> Floats:
-    numbers = [item.number(-most, most) for item in place.items()]
+def _vector(field: Field, most: float) -> Floats:
+    numbers = [item.number(-most, most) for item in field.items()]
     if len(numbers) != 3:
-        raise place.error("three numbers")
+        raise field.error("three numbers")
     return np.array(numbers)
 
 

@@ -17,10 +17,10 @@ from gr00t_ros.robot.rotation import Chain, read_chain, rotation
 from gr00t_ros.robot.urdf.chain import urdf_chain
 from gr00t_ros.robot.urdf.text import urdf_root
 
-RATE_HZ = (0.1, 10_000.0)
+RATE_RANGE_HZ = (0.1, 10_000.0)
 """Lowest and highest rate that a file may declare."""
 
-FITS = ("pad", "stretch")
+FIT_CHOICES = ("pad", "stretch")
 TRANSPORTS = ("raw", "compressed")
 MAX_PX = 8192
 
@@ -54,7 +54,7 @@ class VideoStream:
         return round(1e9 / self.rate_hz)
 
 
-ENCODINGS = {
+POSE_ENCODINGS = {
     "xyz_axis_angle": 6,  # x, y, z, rotation vector (rad, of length 0 to pi)
     "xyz_quaternion": 7,  # x, y, z, then x, y, z, w with w >= 0
     "xyz_rot6d_rows": 9,  # x, y, z, the first two rows of the matrix, row-major
@@ -64,7 +64,7 @@ ENCODINGS = {
 POSES = ("pose", "tf", "kinematics")
 """Sources of a state key that is a pose."""
 
-GRAVITY = "projected_gravity"
+PROJECTED_GRAVITY = "projected_gravity"
 """The encoding of an Imu: the unit vector of gravity in the sensor's frame."""
 
 
@@ -92,7 +92,7 @@ class StateStream:
     topic: str = ""
     names: tuple[str, ...] = ()
     scale: Scale | None = None
-    encode: str | None = None  # None | one of ENCODINGS | GRAVITY
+    encode: str | None = None  # None | one of POSE_ENCODINGS | PROJECTED_GRAVITY
     rotate: tuple[tuple[float, ...], ...] | None = None
     delta_indices: tuple[int, ...] = (0,)
     rate_hz: float = 15.0
@@ -116,7 +116,7 @@ class StateStream:
         """D of the sent (T, D) array."""
         if self.encode is None:
             return len(self.names or self.values)
-        return len(self.columns) or ENCODINGS.get(self.encode, 3)
+        return len(self.columns) or POSE_ENCODINGS.get(self.encode, 3)
 
     @property
     def period_ns(self) -> int:
@@ -128,14 +128,14 @@ Stream = VideoStream | StateStream
 
 
 def read_video(
-    places: Mapping[str, Field], default_rate_hz: float, any_size: bool = False
+    fields: Mapping[str, Field], default_rate_hz: float, any_size: bool = False
 ) -> tuple[VideoStream, ...]:
     """The cameras of the file's `video` map, all sent at one size unless `any_size`."""
-    streams = tuple(_video(key, place, default_rate_hz) for key, place in places.items())
+    streams = tuple(_video(key, field, default_rate_hz) for key, field in fields.items())
     first = streams[0]
     for stream in () if any_size else streams:
         if (stream.height_px, stream.width_px) != (first.height_px, first.width_px):
-            raise places[stream.key].problem(
+            raise fields[stream.key].problem(
                 f"size [{stream.height_px}, {stream.width_px}], {first.key} has "
                 f"[{first.height_px}, {first.width_px}], expected one size: servers stack the "
                 "views (view_sizes: any at the top of the file for one that does not)"
@@ -143,15 +143,15 @@ def read_video(
     return streams
 
 
-def _video(key: str, place: Field, default_rate_hz: float) -> VideoStream:
-    at = place.keys(CAMERA)
+def _video(key: str, field: Field, default_rate_hz: float) -> VideoStream:
+    at = field.keys(CAMERA)
     height_px, width_px = _size(at["size"])
     return VideoStream(
         key=key,
         topic=at["topic"].topic(),
         height_px=height_px,
         width_px=width_px,
-        fit=at["fit"].choice(*FITS),
+        fit=at["fit"].choice(*FIT_CHOICES),
         delta_indices=read_delta_indices(at["delta_indices"]),
         transport=at["transport"].choice(*TRANSPORTS) if "transport" in at else "raw",
         rate_hz=read_rate(at, default_rate_hz),
@@ -161,21 +161,21 @@ def _video(key: str, place: Field, default_rate_hz: float) -> VideoStream:
 
 def read_rate(at: Mapping[str, Field], default_hz: float) -> float:
     """The `rate_hz` of a stream, or the default."""
-    return at["rate_hz"].number(*RATE_HZ) if "rate_hz" in at else default_hz
+    return at["rate_hz"].number(*RATE_RANGE_HZ) if "rate_hz" in at else default_hz
 
 
-def _size(place: Field) -> tuple[int, int]:
-    items = tuple(place.items())
+def _size(field: Field) -> tuple[int, int]:
+    items = tuple(field.items())
     if len(items) != 2:
-        raise place.error("[height, width] in pixels")
+        raise field.error("[height, width] in pixels")
     return items[0].integer(1, MAX_PX), items[1].integer(1, MAX_PX)
 
 
-def read_delta_indices(place: Field) -> tuple[int, ...]:
+def read_delta_indices(field: Field) -> tuple[int, ...]:
     """Steps of the embodiment's rate, at most 0 and increasing."""
-    deltas = tuple(item.integer(-10_000, 0) for item in place.items())
+    deltas = tuple(item.integer(-10_000, 0) for item in field.items())
     if any(later <= earlier for earlier, later in zip(deltas, deltas[1:], strict=False)):
-        raise place.error("steps that increase up to 0 at most, such as [-15, 0]")
+        raise field.error("steps that increase up to 0 at most, such as [-15, 0]")
     return deltas
 
 
@@ -184,32 +184,32 @@ ReadUrdf = Callable[[Field], str]
 
 
 def read_state(
-    places: Mapping[str, Field], default_rate_hz: float, read_urdf: ReadUrdf
+    fields: Mapping[str, Field], default_rate_hz: float, read_urdf: ReadUrdf
 ) -> tuple[StateStream, ...]:
     """The state streams of the file's `state` map, in its order.
 
     Raises EmbodimentError naming the key; also if all are constant, because nothing then measures
     where the robot is, and when.
     """
-    streams = tuple(_state(key, at, default_rate_hz, read_urdf) for key, at in places.items())
+    streams = tuple(_state(key, field, default_rate_hz, read_urdf) for key, field in fields.items())
     if all(stream.source == "constant" for stream in streams):
-        raise next(iter(places.values())).problem(
+        raise next(iter(fields.values())).problem(
             "no state key has a topic, expected one that says where the robot is"
         )
     return streams
 
 
-def _state(key: str, place: Field, default_rate_hz: float, read_urdf: ReadUrdf) -> StateStream:
-    source = place.entries().get("from")
+def _state(key: str, field: Field, default_rate_hz: float, read_urdf: ReadUrdf) -> StateStream:
+    source = field.entries().get("from")
     kinematics: _Reader = partial(_kinematics, read_urdf=read_urdf)
     readers = {**_READERS, "kinematics": kinematics}
     if source is None:
-        raise place.problem(f"missing from, expected one of {', '.join(readers)}")
-    return readers[source.choice(*readers)](key, place, default_rate_hz)
+        raise field.problem(f"missing from, expected one of {', '.join(readers)}")
+    return readers[source.choice(*readers)](key, field, default_rate_hz)
 
 
-def _joints(key: str, place: Field, default_rate_hz: float) -> StateStream:
-    at = place.keys(JOINTS)
+def _joints(key: str, field: Field, default_rate_hz: float) -> StateStream:
+    at = field.keys(JOINTS)
     topic, *more = _joint_topics(at)
     names = at["names"].names()
     return StateStream(
@@ -224,22 +224,22 @@ def _joints(key: str, place: Field, default_rate_hz: float) -> StateStream:
     )
 
 
-def _pose(key: str, place: Field, default_rate_hz: float) -> StateStream:
-    at = place.keys(POSE)
+def _pose(key: str, field: Field, default_rate_hz: float) -> StateStream:
+    at = field.keys(POSE)
     frame = at["frame"].text() if "frame" in at else None
     return _encoded(key, "pose", at, at["topic"].topic(), frame, default_rate_hz)
 
 
-def _tf(key: str, place: Field, default_rate_hz: float) -> StateStream:
-    at = place.keys(TF)
+def _tf(key: str, field: Field, default_rate_hz: float) -> StateStream:
+    at = field.keys(TF)
     frame, link = at["frame"].text(), at["link"].text()
     if frame == link:
         raise at["link"].error(f"another frame than {frame!r}")
     return _encoded(key, "tf", at, f"/tf {frame} -> {link}", frame, default_rate_hz, link)
 
 
-def _kinematics(key: str, place: Field, default_rate_hz: float, read_urdf: ReadUrdf) -> StateStream:
-    at = place.keys(KINEMATICS)
+def _kinematics(key: str, field: Field, default_rate_hz: float, read_urdf: ReadUrdf) -> StateStream:
+    at = field.keys(KINEMATICS)
     base, link = at["base"].text(), at["link"].text()
     if base == link:
         raise at["link"].error(f"another link than {base!r}")
@@ -258,12 +258,12 @@ def _kinematics(key: str, place: Field, default_rate_hz: float, read_urdf: ReadU
     )
 
 
-def read_urdf_chain(place: Field, base: str, link: str, read_urdf: ReadUrdf) -> Chain:
-    """The chain between two links of the URDF file in `place`; EmbodimentError if it has none."""
+def read_urdf_chain(field: Field, base: str, link: str, read_urdf: ReadUrdf) -> Chain:
+    """The chain between two links of the URDF file that is named; EmbodimentError without one."""
     try:
-        return urdf_chain(urdf_root(read_urdf(place), place.text()), base, link, place.text())
+        return urdf_chain(urdf_root(read_urdf(field), field.text()), base, link, field.text())
     except SettingsError as error:
-        raise place.problem(str(error)) from error
+        raise field.problem(str(error)) from error
 
 
 def _encoded(
@@ -275,7 +275,7 @@ def _encoded(
     default_rate_hz: float,
     link: str = "",
 ) -> StateStream:
-    encode = at["encode"].choice(*ENCODINGS)
+    encode = at["encode"].choice(*POSE_ENCODINGS)
     return StateStream(
         key,
         source,
@@ -285,27 +285,27 @@ def _encoded(
         delta_indices=_delta_indices(at),
         rate_hz=read_rate(at, default_rate_hz),
         frame=frame,
-        columns=_columns(at["columns"], ENCODINGS[encode]) if "columns" in at else (),
+        columns=_columns(at["columns"], POSE_ENCODINGS[encode]) if "columns" in at else (),
         link=link,
         near=_near(at["near"], encode) if "near" in at else (),
     )
 
 
-def _imu(key: str, place: Field, default_rate_hz: float) -> StateStream:
-    at = place.keys(IMU)
+def _imu(key: str, field: Field, default_rate_hz: float) -> StateStream:
+    at = field.keys(IMU)
     return StateStream(
         key,
         "imu",
         at["topic"].topic(),
-        encode=at["encode"].choice(GRAVITY),
+        encode=at["encode"].choice(PROJECTED_GRAVITY),
         delta_indices=_delta_indices(at),
         rate_hz=read_rate(at, default_rate_hz),
         frame=at["frame"].text() if "frame" in at else None,
     )
 
 
-def _constant(key: str, place: Field, default_rate_hz: float) -> StateStream:
-    at = place.keys(CONSTANT)
+def _constant(key: str, field: Field, default_rate_hz: float) -> StateStream:
+    at = field.keys(CONSTANT)
     return StateStream(
         key,
         "constant",
@@ -339,30 +339,30 @@ def _joint_topics(at: Mapping[str, Field]) -> tuple[str, ...]:
     return topics
 
 
-def _columns(place: Field, width: int) -> tuple[int, ...]:
-    columns = tuple(item.integer(0, width - 1) for item in place.items())
+def _columns(field: Field, width: int) -> tuple[int, ...]:
+    columns = tuple(item.integer(0, width - 1) for item in field.items())
     if len(set(columns)) < len(columns):
-        raise place.error("each column once")
+        raise field.error("each column once")
     return columns
 
 
-def _near(place: Field, encode: str) -> tuple[float, ...]:
+def _near(field: Field, encode: str) -> tuple[float, ...]:
     """An encoded orientation in the middle of those that the robot uses."""
     if encode == "xyz_rot6d_rows":
-        raise place.problem(f"got near for {encode}, which has one value for each orientation")
-    numbers = tuple(item.number(-10.0, 10.0) for item in place.items())
-    if len(numbers) != ENCODINGS[encode] - 3 or not any(numbers):
-        raise place.error(f"{ENCODINGS[encode] - 3} numbers of an orientation, not all 0")
+        raise field.problem(f"got near for {encode}, which has one value for each orientation")
+    numbers = tuple(item.number(-10.0, 10.0) for item in field.items())
+    if len(numbers) != POSE_ENCODINGS[encode] - 3 or not any(numbers):
+        raise field.error(f"{POSE_ENCODINGS[encode] - 3} numbers of an orientation, not all 0")
     return numbers
 
 
-def read_rotation(place: Field) -> tuple[tuple[float, ...], ...]:
+def read_rotation(field: Field) -> tuple[tuple[float, ...], ...]:
     """The rows of a 3x3 rotation matrix."""
-    rows = tuple(tuple(item.number(-1.0, 1.0) for item in row.items()) for row in place.items())
+    rows = tuple(tuple(item.number(-1.0, 1.0) for item in row.items()) for row in field.items())
     if [len(row) for row in rows] != [3, 3, 3]:
-        raise place.error("a 3x3 rotation matrix")
+        raise field.error("a 3x3 rotation matrix")
     try:
         rotation(rows)
     except RotationError:
-        raise place.error("a 3x3 rotation matrix (orthonormal, determinant 1)") from None
+        raise field.error("a 3x3 rotation matrix (orthonormal, determinant 1)") from None
     return rows

@@ -27,7 +27,7 @@ from gr00t_ros.rollout.folder import EPISODES, PAGE, SUMMARY, Folder
 from gr00t_ros.rollout.report import overall, page, rate_text
 from gr00t_ros.rollout.shared_server import refuse_shared, standing_of
 from gr00t_ros.rollout.stack import command_of
-from gr00t_ros.rollout.strategy import ROWS, parse_strategy
+from gr00t_ros.rollout.strategy import STRATEGY_ROWS, parse_strategy
 from gr00t_ros.rollout.success import INFRASTRUCTURE
 from gr00t_ros.rollout.trial import Condition, Evaluation, Plain, Trial
 from gr00t_ros.sidecar.target import positive, questioning, seed
@@ -41,7 +41,7 @@ MOST_IN_A_ROW: Final = 3
 """After so many episodes in a row without a verdict, of each worker, the run ends."""
 _FACTOR: Final = 0.25
 _TABLE: Final = "strategies:\n" + "\n".join(
-    f"  {row.name:13} {row.text}" for row in ROWS
+    f"  {row.name:13} {row.text}" for row in STRATEGY_ROWS
 )  # NAME:K for another number of steps
 
 

@@ -38,7 +38,7 @@ class Strategy:
         return found
 
 
-ROWS: Final = (
+STRATEGY_ROWS: Final = (
     Strategy("node", "the node's own defaults"),
     Strategy(
         "chunk",
@@ -66,7 +66,7 @@ ROWS: Final = (
     ),
     Strategy("crossfade", "ask each 8 steps; from the old chunk to the new one", 8, "crossfade"),
 )
-STRATEGIES: Final[Mapping[str, Strategy]] = {row.name: row for row in ROWS}
+STRATEGIES: Final[Mapping[str, Strategy]] = {row.name: row for row in STRATEGY_ROWS}
 
 
 def parse_strategy(text: str) -> Strategy:

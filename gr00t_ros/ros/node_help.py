@@ -25,7 +25,7 @@ ACCESS = {
     "--client-key": "curve_client_key",
 }
 """Options of access to the server, as the commands that question one have them."""
-SERVER = ("host", "port")
+SERVER_OPTIONS = ("host", "port")
 """The parameters that `--server HOST:PORT` sets, for nodes that have them."""
 
 _WIDTH, _NAME_WIDTH = 92, 22
@@ -57,8 +57,8 @@ class NodeHelp:
         found: dict[str, tuple[str, ...]] = {}
         if "embodiment" in names:
             found["--embodiment"] = ("embodiment",)
-        if names.issuperset(SERVER):
-            found["--server"] = SERVER
+        if names.issuperset(SERVER_OPTIONS):
+            found["--server"] = SERVER_OPTIONS
         for option, name in ACCESS.items():
             if name in names:
                 found[option] = (name,)

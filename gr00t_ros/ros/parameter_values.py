@@ -16,7 +16,7 @@ from gr00t_ros.errors import SettingsError
 from gr00t_ros.motion.replay_settings import ReplaySettings
 from gr00t_ros.observe.observation import ObservationSettings
 from gr00t_ros.ros.node_help import missing_robot
-from gr00t_ros.ros.parameters import FIELDS, TABLE, Parameters
+from gr00t_ros.ros.parameters import FIELDS, PARAMETERS, Parameters
 from gr00t_ros.ros.process import declared, refuse_unknown
 from gr00t_ros.session.schedule import SessionSettings
 
@@ -30,13 +30,13 @@ def declare(node: Node, defaults: Mapping[str, Any]) -> Parameters:
     set overrides both. Raises SettingsError for a value of another type, out of range or not among
     the choices, for an unknown parameter, and if no embodiment is given.
     """
-    for name, row in TABLE.items():
+    for name, row in PARAMETERS.items():
         declared(node, name, defaults.get(name, row.default), row.descriptor(), row.values)
     refuse_unknown(node)
     values = read(node)
     if not values.embodiment:
         raise missing_robot()
-    for name, row in TABLE.items():
+    for name, row in PARAMETERS.items():
         if row.choices and value_of(values, name) not in row.choices:
             raise SettingsError(refusal(name, value_of(values, name)))
     return values
@@ -56,7 +56,7 @@ def value_of(values: Parameters, name: str) -> Any:
 
 def refusal(name: str, value: object) -> str:
     """The error text for a value that is not among the parameter's choices."""
-    return f"parameter {name}: got {value!r}, expected one of {', '.join(TABLE[name].choices)}"
+    return f"parameter {name}: got {value!r}, expected one of {', '.join(PARAMETERS[name].choices)}"
 
 
 def check_change(
@@ -68,7 +68,7 @@ def check_change(
     a parameter with `by_configure` cannot change.
     """
     for change in changes:
-        row = TABLE.get(change.name)
+        row = PARAMETERS.get(change.name)
         if row is None:
             continue
         if row.choices and change.value not in row.choices:

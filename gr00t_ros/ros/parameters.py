@@ -476,7 +476,7 @@ def _rows() -> Iterator[tuple[str, tuple[str, ParameterRow]]]:
 
 
 _NAMED = dict(_rows())
-TABLE: dict[str, ParameterRow] = dict(_NAMED.values())
+PARAMETERS: dict[str, ParameterRow] = dict(_NAMED.values())
 """All rows by the name of their parameter."""
 FIELDS = {name: attribute for attribute, (name, _) in _NAMED.items()}
 """The field of `Parameters` by the name of its parameter."""

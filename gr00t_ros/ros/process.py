@@ -208,7 +208,7 @@ def _no_name(place: str, name: str) -> SettingsError:
 
 WAKE_S = 0.25
 """Longest delay until a signal is noticed; a timer or message of the node shortens it."""
-REFUSED = (
+ROS_REFUSALS = (
     *(InvalidParameterTypeException, InvalidParameterValueException),
     *(NameValidationException, RCLError),
 )
@@ -261,7 +261,7 @@ def run_node(
     except ThreadError:
         traceback.print_exc(limit=-FRAMES)
         return FAILED
-    except (Gr00tError, *REFUSED) as error:
+    except (Gr00tError, *ROS_REFUSALS) as error:
         print(refused(error), file=sys.stderr)
         return MISUSE
     finally:
@@ -269,15 +269,19 @@ def run_node(
     return OK
 
 
-def stop_on_signals() -> threading.Event:
-    """Install handlers of SIGINT and SIGTERM; both set the event that is returned."""
+class StoppedBySignal(Exception):
+    """The event of `stop_on_signals` was set: for a program to end a wait within many calls."""
+
+
+def stop_on_signals(*more: signal.Signals) -> threading.Event:
+    """Install handlers of SIGINT, SIGTERM and `more`; each sets the event that is returned."""
     stop = threading.Event()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    signal.signal(signal.SIGINT, on_signal)
-    signal.signal(signal.SIGTERM, on_signal)
+    for number in (signal.SIGINT, signal.SIGTERM, *more):
+        signal.signal(number, on_signal)
     return stop
 
 

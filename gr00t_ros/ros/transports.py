@@ -27,23 +27,21 @@ from rclpy.utilities import get_rmw_implementation_identifier
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot.files import config_folders
 
-Environment = Mapping[str, str | None]
+Variables = Mapping[str, str | None]
 
 PROFILES: Final = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 """The variables that name a file of profiles, of Fast DDS 2 (Jazzy) and of 3 (from Kilted on)."""
-TRANSPORTS: Final = "FASTDDS_BUILTIN_TRANSPORTS"
+TRANSPORTS_VARIABLE: Final = "FASTDDS_BUILTIN_TRANSPORTS"
 RANGE: Final = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 LOOPBACK_ONLY: Final = "ROS_LOCALHOST_ONLY"
 # All are read when a participant is created, which is at the first node of a context.
 _USERS: Final = {
-    name: os.environ.get(name) for name in (TRANSPORTS, RANGE, LOOPBACK_ONLY, *PROFILES)
+    name: os.environ.get(name) for name in (TRANSPORTS_VARIABLE, RANGE, LOOPBACK_ONLY, *PROFILES)
 }
 _LOOPBACK_FILE: Final = "fastdds_loopback.xml"
 
 
-def without_shared_memory(
-    users: Environment, loopback: str, profiles: str
-) -> dict[str, str | None]:
+def without_shared_memory(users: Variables, loopback: str, profiles: str) -> dict[str, str | None]:
     """The variables with which participants have no shared memory; None: not set.
 
     users: the variables as the user has set them.
@@ -52,8 +50,8 @@ def without_shared_memory(
     loopback: a file of profiles with UDP on the loopback interface. It takes the place of the range
     LOCALHOST, for which rmw_fastrtps adds shared memory whatever the other variables say.
     """
-    version = "UDPv6" if (users.get(TRANSPORTS) or "").upper().endswith("V6") else "UDPv4"
-    found: dict[str, str | None] = {TRANSPORTS: version}
+    version = "UDPv6" if (users.get(TRANSPORTS_VARIABLE) or "").upper().endswith("V6") else "UDPv4"
+    found: dict[str, str | None] = {TRANSPORTS_VARIABLE: version}
     if (users.get(RANGE) or "").upper() == "LOCALHOST" or users.get(LOOPBACK_ONLY) == "1":
         found |= {RANGE: "SYSTEM_DEFAULT", LOOPBACK_ONLY: None}
         found |= dict.fromkeys(PROFILES) | {profiles: loopback}
@@ -126,7 +124,7 @@ def _users_transports() -> Iterator[None]:
         _set_environment(own)
 
 
-def _set_environment(values: Environment) -> None:
+def _set_environment(values: Variables) -> None:
     for name, value in values.items():
         if value is None:
             os.environ.pop(name, None)

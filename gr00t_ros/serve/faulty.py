@@ -57,8 +57,8 @@ def read_fault(text: str) -> PolicyFault:
     """
     match = _FORM.fullmatch(text)
     kind = match["kind"] if match else ""
-    if match is None or kind not in KINDS or int(match["percent"] or 0) > 100:
-        known = "; ".join(f"{name} {meaning}" for name, meaning in KINDS.items())
+    if match is None or kind not in FAULTS or int(match["percent"] or 0) > 100:
+        known = "; ".join(f"{name} {meaning}" for name, meaning in FAULTS.items())
         raise SettingsError(
             f"fault {text!r:.80}: expected {FORM}, WHEN such as 3, 3+ or 10%; KIND one of: {known}"
         )
@@ -88,7 +88,7 @@ class Faulty:
     ) -> None:
         """`array_codec`: the one that `inner` writes. `crash` must end the process at once."""
         self._inner = inner
-        order = list(KINDS)
+        order = list(FAULTS)
         self._faults = sorted(faults, key=lambda fault: order.index(fault.kind))
         self._array_codec = array_codec
         self._crash = crash
@@ -170,7 +170,7 @@ _SPOILERS: Mapping[str, Callable[[Arrays], Arrays]] = {
 }
 
 # In the order in which they are applied: the last ones leave no arrays to change.
-KINDS: Mapping[str, str] = {
+FAULTS: Mapping[str, str] = {
     "nan": "(not a number in the last step)",
     "inf": "(infinity there)",
     "huge": f"({HUGE:g} there)",

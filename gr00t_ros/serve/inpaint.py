@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.observe.modality import ModalityConfig
-from gr00t_ros.serve.policies import Action, Observation, Policy
+from gr00t_ros.serve.policies import Action, Policy, PolicyObservation
 from gr00t_ros.session.overlap import Overlap
 from gr00t_ros.wire.rtc import APPLIED, RAMP_RATE, REANCHORED
 
@@ -112,7 +112,7 @@ class Inpainting:
         return self._policy.modality
 
     def __call__(
-        self, observation: Observation, options: Mapping[str, Any] | None
+        self, observation: PolicyObservation, options: Mapping[str, Any] | None
     ) -> tuple[Action, Mapping[str, Any]]:
         """Return the policy's answer, continued from the one before if that is asked for."""
         asked = read_rtc(options, self._horizon)

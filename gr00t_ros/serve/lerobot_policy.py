@@ -16,7 +16,7 @@ import numpy as np
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.observe.modality import MODALITIES, ModalityConfig, ModalityEntry
 from gr00t_ros.robot.data_file import read_json
-from gr00t_ros.serve.policies import Action, Observation
+from gr00t_ros.serve.policies import Action, PolicyObservation
 
 INSTALL: Final = "pip install 'lerobot[groot]>=0.6.1' (Python 3.12 or newer)"
 # Values in processor_config.json to enum names on the wire (wire.md 5).
@@ -47,7 +47,7 @@ class LerobotPolicy:
         self._policy, self._before, self._after = policy, before, after
 
     def __call__(
-        self, observation: Observation, options: Mapping[str, Any] | None
+        self, observation: PolicyObservation, options: Mapping[str, Any] | None
     ) -> tuple[Action, Mapping[str, Any]]:
         """Predict one chunk; raises SettingsError for a batch size other than 1."""
         import torch

@@ -22,7 +22,8 @@ from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.streams import StateStream, VideoStream
 
 Action = Mapping[str, NDArray[np.float32]]
-Observation = Mapping[str, Mapping[str, Any]]
+PolicyObservation = Mapping[str, Mapping[str, Any]]
+"""An observation as a server decodes it: modality -> key -> values; see `Policy.__call__`."""
 
 
 class Policy(Protocol):
@@ -33,7 +34,7 @@ class Policy(Protocol):
         """The keys, delta indices and action configs that the server announces."""
 
     def __call__(
-        self, observation: Observation, options: Mapping[str, Any] | None
+        self, observation: PolicyObservation, options: Mapping[str, Any] | None
     ) -> tuple[Action, Mapping[str, Any]]:
         """Return the action and an info map for one observation.
 
@@ -151,7 +152,7 @@ class HoldPolicy:
         self.modality: ModalityConfig = modality_of(embodiment)
 
     def __call__(
-        self, observation: Observation, options: Mapping[str, Any] | None
+        self, observation: PolicyObservation, options: Mapping[str, Any] | None
     ) -> tuple[Action, Mapping[str, Any]]:
         """Return (B, H, D) float32 chunks that repeat each key's newest state row."""
         state = observation["state"]

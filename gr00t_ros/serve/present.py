@@ -28,8 +28,8 @@ from gr00t_ros.robot.rotation import (
 from gr00t_ros.robot.streams import StateStream
 
 Floats = NDArray[np.float64]
-State = Mapping[str, NDArray[np.float32]]
-Read = Callable[[State], Floats]
+StateArrays = Mapping[str, NDArray[np.float32]]
+ReadNumber = Callable[[StateArrays], Floats]
 """State arrays (B, T, D) -> (B,) the present value of one number."""
 
 REACH = 0.05
@@ -62,14 +62,14 @@ class AnswerKey:
     """
 
     action: ActionKey
-    reads: tuple[Read, ...]
+    reads: tuple[ReadNumber, ...]
     held: str
     lower: Floats
     upper: Floats
     reach: Floats
     tolerance: Floats
 
-    def present(self, state: State) -> Floats:
+    def present(self, state: StateArrays) -> Floats:
         """(B, N) the present values."""
         return np.stack([read(state) for read in self.reads], axis=-1)
 
@@ -113,7 +113,9 @@ def _output(embodiment: Embodiment, action: ActionKey) -> AnyOutput | None:
     return next((one for one in outputs if one.name == action.output), None)
 
 
-def _held(action: ActionKey, reads: Sequence[Read], held: str, tolerance: Floats) -> AnswerKey:
+def _held(
+    action: ActionKey, reads: Sequence[ReadNumber], held: str, tolerance: Floats
+) -> AnswerKey:
     """A key whose numbers stay where they are."""
     far, zero = np.full(action.width, np.inf), np.zeros(action.width)
     return AnswerKey(action, tuple(reads), held, -far, far, zero, tolerance)
@@ -190,8 +192,8 @@ def _of_pose(embodiment: Embodiment, action: ActionKey, output: PoseOutput) -> A
 
 
 def _known(
-    embodiment: Embodiment, action: ActionKey, reads: Sequence[Read | None]
-) -> Sequence[Read]:
+    embodiment: Embodiment, action: ActionKey, reads: Sequence[ReadNumber | None]
+) -> Sequence[ReadNumber]:
     missing = [name for name, read in zip(action.names, reads, strict=True) if read is None]
     if missing:
         raise EmbodimentError(
@@ -207,11 +209,11 @@ def _ends(action: ActionKey) -> tuple[tuple[float, float], ...]:
     return action.scale.joint if action.scale is not None else (UNIT,) * len(action.names)
 
 
-def _constant(value: float) -> Read:
+def _constant(value: float) -> ReadNumber:
     return lambda state: np.full(len(next(iter(state.values()))), value)
 
 
-def _joint(embodiment: Embodiment, name: str) -> Read | None:
+def _joint(embodiment: Embodiment, name: str) -> ReadNumber | None:
     """The joint's position, from the first state key that has it."""
     for stream in embodiment.state:
         if stream.source == "joints" and name in stream.names:
@@ -221,7 +223,7 @@ def _joint(embodiment: Embodiment, name: str) -> Read | None:
     return None
 
 
-def _same_key(embodiment: Embodiment, action: ActionKey, column: int) -> Read | None:
+def _same_key(embodiment: Embodiment, action: ActionKey, column: int) -> ReadNumber | None:
     """The same column of the state key of the same name and width, as GR00T's datasets have it."""
     for stream in embodiment.state:
         if stream.key == action.key and stream.width == action.width:
@@ -234,26 +236,26 @@ def _of_column(scale: Scale, column: int) -> Scale:
     return Scale(scale.joint[column : column + 1], scale.policy[column : column + 1])
 
 
-def _number(key: str, column: int, scale: Scale | None) -> Read:
+def _number(key: str, column: int, scale: Scale | None) -> ReadNumber:
     """The newest value of a state key's column, in the unit before its `scale`."""
 
-    def read(state: State) -> Floats:
+    def read(state: StateArrays) -> Floats:
         values = np.asarray(state[key][:, -1, column : column + 1], dtype=np.float64)
         return (values if scale is None else scale.to_joint(values))[:, 0]
 
     return read
 
 
-def _ignored(embodiment: Embodiment, action: ActionKey) -> list[Read]:
+def _ignored(embodiment: Embodiment, action: ActionKey) -> list[ReadNumber]:
     """The state of the same name, else zeros: nothing is commanded by them."""
     reads = [_same_key(embodiment, action, column) for column in range(action.width)]
     return [read or _constant(0.0) for read in reads]
 
 
-def _pose_number(stream: StateStream, output: PoseOutput, column: int) -> Read:
+def _pose_number(stream: StateStream, output: PoseOutput, column: int) -> ReadNumber:
     """One number of the measured pose, as the output encodes it."""
 
-    def read(state: State) -> Floats:
+    def read(state: StateArrays) -> Floats:
         numbers = np.asarray(state[stream.key][:, -1], dtype=np.float64)
         return _encoded(numbers, stream, output)[:, column]
 

@@ -16,7 +16,7 @@ from gr00t_ros.dataset.reader import check_rate
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.observe.modality import ModalityConfig
 from gr00t_ros.robot.embodiment import Embodiment
-from gr00t_ros.serve.policies import Action, Observation, modality_of
+from gr00t_ros.serve.policies import Action, PolicyObservation, modality_of
 
 
 class ReplayPolicy:
@@ -39,7 +39,7 @@ class ReplayPolicy:
         self._begin(min(dataset.lengths), 0)
 
     def __call__(
-        self, observation: Observation, options: Mapping[str, Any] | None
+        self, observation: PolicyObservation, options: Mapping[str, Any] | None
     ) -> tuple[Action, Mapping[str, Any]]:
         """Return (B, H, D) float32 chunks from the current step on, and their episode and step."""
         batch = len(next(iter(observation["video"].values())))

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.observe.modality import ModalityConfig
-from gr00t_ros.serve.policies import Action, Observation, Policy
+from gr00t_ros.serve.policies import Action, Policy, PolicyObservation
 from gr00t_ros.wire.robot_id import ROBOT_ID, named, read_id
 
 MAX_ROBOTS: Final = 64
@@ -47,7 +47,7 @@ class Robots:
         return self._unnamed.modality
 
     def __call__(
-        self, observation: Observation, options: Mapping[str, Any] | None
+        self, observation: PolicyObservation, options: Mapping[str, Any] | None
     ) -> tuple[Action, Mapping[str, Any]]:
         """Return the answer of the robot's policy; SettingsError if the robot is not known."""
         robot_id = read_id(options)

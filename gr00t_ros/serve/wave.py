@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from gr00t_ros.motion.replay_settings import ReplaySettings
 from gr00t_ros.robot.embodiment import Embodiment
-from gr00t_ros.serve.policies import Action, Observation, modality_of
+from gr00t_ros.serve.policies import Action, PolicyObservation, modality_of
 from gr00t_ros.serve.present import AnswerKey, answer_keys
 
 Floats = NDArray[np.float64]
@@ -70,7 +70,7 @@ class _Course:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class UnmovedOutput:
     """What an output is not moved in, and why."""
 
     output: str
@@ -110,7 +110,7 @@ class WavePolicy:
         self._began_s = self._answered_s = 0.0
 
     def __call__(
-        self, observation: Observation, options: Mapping[str, Any] | None
+        self, observation: PolicyObservation, options: Mapping[str, Any] | None
     ) -> tuple[Action, Mapping[str, Any]]:
         """Return the next (B, H, D) float32 rows of every key."""
         state, now_s = observation["state"], self._clock_s()
@@ -177,13 +177,13 @@ class WavePolicy:
         return bool(((workspace.lower <= path) & (path <= workspace.upper)).all())
 
 
-def _held(keys: Sequence[AnswerKey]) -> tuple[Held, ...]:
+def _held(keys: Sequence[AnswerKey]) -> tuple[UnmovedOutput, ...]:
     """What is held of each output, and why; keys that the file ignores are not named."""
     names: dict[tuple[str, str], list[str]] = {}
     for key in keys:
         if key.held and key.action.output is not None:
             names.setdefault((key.action.output, key.held), []).extend(key.action.names)
-    return tuple(Held(output, tuple(own), why) for (output, why), own in names.items())
+    return tuple(UnmovedOutput(output, tuple(own), why) for (output, why), own in names.items())
 
 
 def make_wave_policy(embodiment: Embodiment) -> WavePolicy:

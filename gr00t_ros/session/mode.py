@@ -86,7 +86,7 @@ AT_REST = frozenset({Mode.HOLDING, Mode.PAUSED, Mode.PAUSED_BY_OPERATOR, Mode.FA
 ACTIVE = MOVING | AT_REST
 FAULTED = frozenset({Mode.FAULT, Mode.FAULT_INACTIVE})
 
-TABLE: dict[tuple[Mode, Event], Mode] = {
+TRANSITIONS: dict[tuple[Mode, Event], Mode] = {
     (Mode.UNCONFIGURED, Event.CONFIGURE): Mode.WAITING,
     (Mode.WAITING, Event.READY): Mode.READY,
     (Mode.READY, Event.NOT_READY): Mode.WAITING,
@@ -117,7 +117,7 @@ TABLE: dict[tuple[Mode, Event], Mode] = {
 }
 
 # If there are two reasons to stop, the one listed first decides which mode follows.
-_GRAVITY = (
+_SEVERITY = (
     Event.REST_LATCHED,
     Event.REST_INACTIVE,
     Event.REST_FAULT,
@@ -127,14 +127,14 @@ _GRAVITY = (
 )
 
 
-def graver(one: Event, other: Event) -> Event:
+def more_severe(one: Event, other: Event) -> Event:
     """The REST_ event that ends a stop with two reasons, given the REST_ event of each.
 
     A fault and a deactivation combine: the stop ends inactive and latched.
     """
     if {one, other} == {Event.REST_FAULT, Event.REST_INACTIVE}:
         return Event.REST_LATCHED
-    return min(one, other, key=_GRAVITY.index)
+    return min(one, other, key=_SEVERITY.index)
 
 
 def ends_in(mode: Mode, after_stop: Event) -> Event:
@@ -152,9 +152,9 @@ def ends_in(mode: Mode, after_stop: Event) -> Event:
 def advance(mode: Mode, event: Event) -> Mode:
     """The mode after `event`; raises ModeError if the table has no such row."""
     try:
-        return TABLE[mode, event]
+        return TRANSITIONS[mode, event]
     except KeyError:
-        allowed = sorted(e.value for m, e in TABLE if m is mode)
+        allowed = sorted(e.value for m, e in TRANSITIONS if m is mode)
         raise ModeError(
             f"mode {mode.value}: got event {event.value}, expected one of {', '.join(allowed)}"
         ) from None

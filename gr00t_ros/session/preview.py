@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.plan import Window
 from gr00t_ros.motion.pose.course import PoseWindow
-from gr00t_ros.motion.replay import Sent
+from gr00t_ros.motion.replay import SentParts
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.outputs import PoseOutput
 from gr00t_ros.robot.rotation import Chain, Pose
@@ -90,7 +90,7 @@ class PlayedWindows:
 
     window: Window | None
     poses: Mapping[str, PoseWindow]
-    sent: Sent
+    sent: SentParts
 
 
 def topic_part(name: str) -> str:

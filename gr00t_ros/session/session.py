@@ -21,12 +21,21 @@ from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.guard import Verdict
 from gr00t_ros.motion.plan import Window
 from gr00t_ros.motion.pose.course import PoseWindow
-from gr00t_ros.motion.replay import Replay, Sent
+from gr00t_ros.motion.replay import Replay, SentParts
 from gr00t_ros.observe.moment import QueryTimes
-from gr00t_ros.session.mode import ACTIVE, FAULTED, MOVING, Event, Mode, advance, ends_in, graver
+from gr00t_ros.session.mode import (
+    ACTIVE,
+    FAULTED,
+    MOVING,
+    Event,
+    Mode,
+    advance,
+    ends_in,
+    more_severe,
+)
 from gr00t_ros.session.overlap import Followed
 from gr00t_ros.session.schedule import QuerySchedule, SessionCounts, SessionSettings
-from gr00t_ros.session.settling import DIVERGED, SETTLED_NS, Abandonment, Held
+from gr00t_ros.session.settling import DIVERGED, SETTLED_NS, Abandonment, HeldPositions
 from gr00t_ros.watch.finding import RESUME, Finding, Reaction, better_reason
 from gr00t_ros.watch.table import finding
 
@@ -119,7 +128,7 @@ class Session:
         acts_after_ns = latency_ns + settings.commit_ns + settings.knot_ns
         return Followed(newest, self.replay.lag_ns(now_ns), acts_after_ns)
 
-    def merge(self, chunk: ActionChunk, now_ns: int, held: Held) -> Verdict | None:
+    def merge(self, chunk: ActionChunk, now_ns: int, held: HeldPositions) -> Verdict | None:
         """Offer a chunk to the plan; None if it is of an older episode or not wanted now."""
         self._follow_clock(now_ns, held)
         if chunk.episode != self.episode or not self._takes_chunks():
@@ -194,14 +203,14 @@ class Session:
         """
         self._follow_clock(now_ns)
         now = ends_in(self.mode, self._after_stop)
-        if not self.active or graver(now, Event.REST_OPERATOR) is not Event.REST_OPERATOR:
+        if not self.active or more_severe(now, Event.REST_OPERATOR) is not Event.REST_OPERATOR:
             return f"mode is {self.mode.value}: there is no motion to pause"
         self._operator_paused = True
         if now is not Event.REST_OPERATOR:
             self._stop(now_ns, Event.REST_OPERATOR, _PAUSED_REASON)
         return ""
 
-    def resume(self, now_ns: int, held: Held, findings: Sequence[Finding]) -> str:
+    def resume(self, now_ns: int, held: HeldPositions, findings: Sequence[Finding]) -> str:
         """Leave the operator's pause and begin a new episode.
 
         Returns an empty string, or the reason why it was refused; any finding refuses it. Raises
@@ -237,7 +246,7 @@ class Session:
         else:
             self.mode, self.reason = advance(self.mode, Event.LATCH), reason
 
-    def reset(self, now_ns: int, held: Held, findings: Sequence[Finding]) -> str:
+    def reset(self, now_ns: int, held: HeldPositions, findings: Sequence[Finding]) -> str:
         """Leave the fault and begin a new episode.
 
         No episode begins while inactive. A fault that was latched during the operator's pause
@@ -271,10 +280,10 @@ class Session:
 
     # Ticking: `tick`, publish, `keep`, at each refresh while `active`.
 
-    def tick(self, now_ns: int, findings: Sequence[Finding], held: Held) -> Window | None:
+    def tick(self, now_ns: int, findings: Sequence[Finding], held: HeldPositions) -> Window | None:
         """Advance by one refresh; return the window of joints to publish, or None.
 
-        findings: of all watches, graver causes first; the first of each reaction is reported.
+        findings: of all watches, more_severe causes first; the first of each reaction is reported.
         Next: ask `replay.command_window` and `pose_windows` for the other outputs, publish
         everything, and call `keep`. Without `keep` the plan continues from what was published
         before.
@@ -314,13 +323,13 @@ class Session:
         """
         return self.replay.pose_windows(now_ns, anew=self._time_runs)
 
-    def keep(self, sent: Sent | None = None) -> None:
+    def keep(self, sent: SentParts | None = None) -> None:
         """Record that what the last tick made was published: all of it, or as `sent` lists."""
         before = self.replay.counts.windows
         self.replay.keep(sent)
         self.counts.windows += self.replay.counts.windows - before
 
-    def publication_unknown(self, now_ns: int, held: Held, reason: str) -> None:
+    def publication_unknown(self, now_ns: int, held: HeldPositions, reason: str) -> None:
         """Abandon the plan and fault: publishing failed, and what was sent is not known.
 
         Call it in place of `keep`.
@@ -331,7 +340,7 @@ class Session:
             self._abandonment.begin(now_ns, now_ns, held, left_ns=left_ns)
             self._note_stop(Event.REST_FAULT, reason)
 
-    def end_stop_without_tick(self, now_ns: int, held: Held) -> None:
+    def end_stop_without_tick(self, now_ns: int, held: HeldPositions) -> None:
         """End a stop once everything that was published has played; for ticks that raise.
 
         Nothing is published in such a stop.
@@ -355,7 +364,7 @@ class Session:
             self._operator_paused = True
             self._stop(now_ns, Event.REST_OPERATOR, finding("obstacle_ahead", why).reason)
 
-    def _react(self, now_ns: int, findings: Sequence[Finding], held: Held) -> None:
+    def _react(self, now_ns: int, findings: Sequence[Finding], held: HeldPositions) -> None:
         """Fault, pause or end a pause, as the findings require."""
         if not self.active or self.mode is Mode.FAULT:
             return
@@ -380,7 +389,7 @@ class Session:
             elif found.reaction in (Reaction.PAUSE, Reaction.FAULT):
                 self.replay.commit.doubt(found.reason)
 
-    def _settled(self, now_ns: int, held: Held) -> bool:
+    def _settled(self, now_ns: int, held: HeldPositions) -> bool:
         """Whether the controllers rest after a stop, and after their plan was abandoned.
 
         Faults if no controller published its state until the end of the wait. In shadow it is not
@@ -400,7 +409,7 @@ class Session:
             self._note_stop(Event.REST_FAULT, why)
         return settled and still
 
-    def _moved_by_others(self, now_ns: int, held: Held) -> bool:
+    def _moved_by_others(self, now_ns: int, held: HeldPositions) -> bool:
         """Whether the stop ends although the controllers move, because it is not our motion.
 
         A fault then, but for a deactivation: nothing may go on by itself from a moving arm.
@@ -438,7 +447,7 @@ class Session:
     def _note_stop(self, rest: Event, reason: str) -> bool:
         """Enter mode stopping; False if a stop of the same or greater gravity is under way."""
         before = ends_in(self.mode, self._after_stop)
-        after = graver(before, rest)
+        after = more_severe(before, rest)
         if self.mode is Mode.STOPPING and after is before:
             return False
         if rest in (after, Event.REST_FAULT):  # a fault's reason outlives a deactivation
@@ -482,7 +491,7 @@ class Session:
         jumped = now_ns - self._now_ns > _JUMP_NS
         return reported and jumped and self.replay.motion_left_ns(self._now_ns) > 0
 
-    def _follow_clock(self, now_ns: int, held: Held = None) -> None:
+    def _follow_clock(self, now_ns: int, held: HeldPositions = None) -> None:
         """Note that plan time ran back before anything uses the new time.
 
         What is requested between two ticks may be the first that sees it: a stop must not be
@@ -492,7 +501,7 @@ class Session:
             self._after_clock_jump(now_ns, self._abandonment.newest_held(held))
             self._now_ns = now_ns  # the next tick at this time publishes nothing: no time passed
 
-    def _after_clock_jump(self, now_ns: int, held: Held) -> None:
+    def _after_clock_jump(self, now_ns: int, held: HeldPositions) -> None:
         """Plan time ran back: abandon the plan, whose times are no longer valid, and pause.
 
         Without a held position it is a fault: nothing shows where the controllers come to rest.
@@ -512,7 +521,7 @@ class Session:
             return self._after_stop is Event.REST_HOLD
         return self.mode in (Mode.BLENDING_IN, Mode.REPLAYING, Mode.HOLDING)
 
-    def _continue(self, event: Event, now_ns: int, held: Held, reason: str) -> None:
+    def _continue(self, event: Event, now_ns: int, held: HeldPositions, reason: str) -> None:
         """Leave a pause or fault by `event` and begin an episode."""
         mode = advance(self.mode, event)
         self._rebase(now_ns, held)
@@ -527,7 +536,7 @@ class Session:
         self._has_chunk = False
         self.queries.begin()
 
-    def _rebase(self, now_ns: int, held: Held) -> None:
+    def _rebase(self, now_ns: int, held: HeldPositions) -> None:
         """Start the plan at the held position if another program moved the arm since our stop.
 
         After an abandoned plan start there always: the arm may rest elsewhere than the plan says.

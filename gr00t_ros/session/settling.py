@@ -17,7 +17,7 @@ from gr00t_ros.session.mode import ACTIVE, MOVING, Mode
 from gr00t_ros.watch.finding import Finding
 from gr00t_ros.watch.table import graver, reasoned
 
-Held = NDArray[np.float64] | None
+HeldPositions = NDArray[np.float64] | None
 """(J,) position that the controllers hold; None where they do not publish it."""
 
 SETTLED_NS = 250_000_000
@@ -48,9 +48,11 @@ class Abandonment:
         self._abandoned = False
         self._on_time = False  # no clock jumped: the stop ramp ends when the plan says
         self._needs_held = False  # a controller was late: go on only once `held` is known
-        self._held: Held = None  # of the last tick: in the tick after a jump all inputs are empty
+        # Of the last tick: in the tick after a jump all inputs are empty.
+        self._held: HeldPositions = None
         self._held_seen = False  # since the activation: every controller publishes its state
-        self._seen: Held = None  # it has moved by less than _SAME_RAD from there since `_moved_ns`
+        # It has moved by less than _SAME_RAD from there since `_moved_ns`.
+        self._seen: HeldPositions = None
         self._moved_ns: int | None = None  # None: it has not moved since the activation
         self._ended_ns: int | None = None  # since when every window that was sent has ended
         self.rest_unknown = False
@@ -67,7 +69,7 @@ class Abandonment:
         """Whether the controllers may still play the abandoned plan."""
         return self._settling.pending
 
-    def newest_held(self, held: Held) -> Held:
+    def newest_held(self, held: HeldPositions) -> HeldPositions:
         """(J,) rad: `held`, or that of the last tick if it is None."""
         return self._held if held is None else held
 
@@ -85,7 +87,7 @@ class Abandonment:
         return (reasoned("replay_starvation", text, stop_ramp_only=True),)
 
     def begin_if_diverged(
-        self, now_ns: int, findings: Sequence[Finding], held: Held, mode: Mode
+        self, now_ns: int, findings: Sequence[Finding], held: HeldPositions, mode: Mode
     ) -> Sequence[Finding]:
         """Abandon the plan if a controller may play something else; return the findings that count.
 
@@ -119,7 +121,7 @@ class Abandonment:
         self,
         old_now_ns: int,
         now_ns: int,
-        held: Held,
+        held: HeldPositions,
         on_time: bool = False,
         left_ns: int = 0,
     ) -> None:
@@ -146,7 +148,7 @@ class Abandonment:
 
     # When it is over.
 
-    def over(self, now_ns: int, held: Held) -> bool:
+    def over(self, now_ns: int, held: HeldPositions) -> bool:
         """Whether the controllers rest; ask it at each tick. Sets `rest_unknown`."""
         waited, self._held = self.pending, held
         self._held_seen |= held is not None
@@ -155,7 +157,7 @@ class Abandonment:
         self.rest_unknown = waited and self._settling.gave_up and not self._on_time
         return settled
 
-    def _note_motion(self, now_ns: int, held: Held) -> None:
+    def _note_motion(self, now_ns: int, held: HeldPositions) -> None:
         if held is None:
             return
         if self._seen is None:
@@ -167,7 +169,7 @@ class Abandonment:
         """Note that a stop begins, or becomes graver: its wait begins anew."""
         self._ended_ns = None
 
-    def still(self, now_ns: int, held: Held) -> bool:
+    def still(self, now_ns: int, held: HeldPositions) -> bool:
         """Whether the published states show that the controllers stand still; ask it after `over`.
 
         A controller that missed a stop goes on with an earlier window. If one does not tell, they
@@ -179,7 +181,7 @@ class Abandonment:
             return ended
         return self._moved_ns is None or now_ns - self._moved_ns >= SETTLED_NS
 
-    def moved_by_others(self, now_ns: int, held: Held) -> str:
+    def moved_by_others(self, now_ns: int, held: HeldPositions) -> str:
         """What moves although every window has ended for long; empty if nothing does.
 
         Ask it after `still`, of a plan that was not abandoned: another program commands the
@@ -195,11 +197,11 @@ class Abandonment:
             "command it?"
         )
 
-    def next_may_begin(self, held: Held) -> bool:
+    def next_may_begin(self, held: HeldPositions) -> bool:
         """Whether a pause may end: the controllers rest, and where is known if required."""
         return (held is not None or not self._needs_held) and not self.pending
 
-    def restart(self, now_ns: int, held: Held) -> bool:
+    def restart(self, now_ns: int, held: HeldPositions) -> bool:
         """Start the next plan where the arm rests; False if the one before was not abandoned."""
         self._needs_held = False
         if not self._abandoned:
@@ -220,12 +222,12 @@ class Settling:
 
     def __init__(self) -> None:
         self._until_ns: int | None = None
-        self._held: Held = None
+        self._held: HeldPositions = None
         self._given_up_ns = self._told_by_ns = 0
         self._silent_ns: int | None = None  # first tick of the present silence
         self.gave_up = False
 
-    def begin(self, now_ns: int, left_ns: int, held: Held, on_time: bool = False) -> None:
+    def begin(self, now_ns: int, left_ns: int, held: HeldPositions, on_time: bool = False) -> None:
         """Begin to wait at `now_ns`; `left_ns` of the old plan had not played yet.
 
         held: (J,) now; None means that no controller is expected to publish its state. on_time: no
@@ -241,7 +243,7 @@ class Settling:
         """Whether the controllers may still play the abandoned plan."""
         return self._until_ns is not None
 
-    def over(self, now_ns: int, held: Held) -> bool:
+    def over(self, now_ns: int, held: HeldPositions) -> bool:
         """Whether the controllers rest; ask it at each tick. `held` (J,) is None if unknown.
 
         When it turns True, `gave_up` is set if the held position was unknown at the end.

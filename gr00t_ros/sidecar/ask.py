@@ -50,7 +50,7 @@ from gr00t_ros.sidecar.target import (
     question,
 )
 from gr00t_ros.text_table import printable_lines, table
-from gr00t_ros.wire.access import EMBODIMENT_TAG, STRICT
+from gr00t_ros.wire.access import STRICT_VARIABLE, TAG_VARIABLE
 from gr00t_ros.wire.handshake import ServerInfo
 from gr00t_ros.wire.link import PolicyLink
 from gr00t_ros.wire.template import RequestTemplate
@@ -121,7 +121,7 @@ def check(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--strict",
         action=argparse.BooleanOptionalAction,
-        help=f"count every difference as a problem, even a harmless one; else {STRICT}",
+        help=f"count every difference as a problem, even a harmless one; else {STRICT_VARIABLE}",
     )
     return ask(parser, argv, lambda target, options: check_server(target, options.strict))
 
@@ -322,7 +322,7 @@ def describe(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--output", metavar="FILE", help="a new file; else stdout")
     parser.add_argument(
-        "--tag", metavar="TAG", help=f"its embodiment tag; else {EMBODIMENT_TAG}, else left open"
+        "--tag", metavar="TAG", help=f"its embodiment tag; else {TAG_VARIABLE}, else left open"
     )
     return ask(parser, argv, _describe)
 

@@ -25,7 +25,8 @@ EQUAL: Final = "equal"
 WITHIN: Final = "within spread"
 DIFFERENT: Final = "different"
 
-Rows = Mapping[str, NDArray[np.floating[Any]]]
+ActionRows = Mapping[str, NDArray[np.floating[Any]]]
+"""Action key -> (H, D) values of one answer, as exchange.py has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,8 @@ class KeyDifference:
 
 
 def compare(
-    reference: Rows,
-    answers: Sequence[Rows],
+    reference: ActionRows,
+    answers: Sequence[ActionRows],
     tolerances: Tolerances,
     embodiment: Embodiment | None = None,
 ) -> list[KeyDifference]:
@@ -88,8 +89,8 @@ def compare(
 
 def _key(
     key: str,
-    reference: Rows,
-    answers: Sequence[Rows],
+    reference: ActionRows,
+    answers: Sequence[ActionRows],
     tolerances: Tolerances,
     embodiment: Embodiment | None,
 ) -> KeyDifference:
@@ -127,7 +128,7 @@ def _key(
     )
 
 
-def _problem(key: str, reference: Rows, answer: Rows) -> str:
+def _problem(key: str, reference: ActionRows, answer: ActionRows) -> str:
     if key not in reference:
         return "not in the file"
     if key not in answer:

@@ -29,7 +29,7 @@ from gr00t_ros.wire.template import MAX_INSTRUCTION_BYTES
 SEED: Final = "seed"
 """The option in which some servers take a seed; the others ignore it (wire.md 10)."""
 
-Rows = Mapping[str, NDArray[np.floating[Any]]]
+ActionRows = Mapping[str, NDArray[np.floating[Any]]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +70,7 @@ class RawObservation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Exchange:
-    """One request and its reply.
+    """One request and its reply; those of a node come in the message of this name (gr00t_ros.msg).
 
     request: its exact bytes, but without the API token (`token_removed`: it had one). reply: its
     exact bytes. action: key -> (H, D) as the reply has it, without the batch axis.
@@ -82,7 +82,7 @@ class Exchange:
     server: str
     request: bytes
     reply: bytes
-    action: Rows
+    action: ActionRows
     token_removed: bool = False
     inference_ns: int = 0
 
@@ -123,7 +123,7 @@ def without_token(frame: bytes | memoryview) -> bytes:
     return bytes(read_envelope(frame).with_token(None))
 
 
-def read_action(reply: bytes, generation: Generation, key_style: KeyStyle) -> Rows:
+def read_action(reply: bytes, generation: Generation, key_style: KeyStyle) -> ActionRows:
     """Return the action in a reply's bytes, key -> (H, D); raises as the client does."""
     content = messages.read_reply(reply, messages.GET_ACTION, MAX_BYTES)
     return messages.action_rows(content, generation, key_style)

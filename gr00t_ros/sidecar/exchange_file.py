@@ -25,10 +25,10 @@ from gr00t_ros.wire.messages import Generation
 VERSION: Final = 1
 VERSION_KEY: Final = "format_version"
 INSTRUCTION: Final = "instruction"
-VIDEO: Final = "video."
-STATE: Final = "state."
-ACTION: Final = "action."
-DELTAS: Final = "delta_indices."
+VIDEO_PREFIX: Final = "video."
+STATE_PREFIX: Final = "state."
+ACTION_PREFIX: Final = "action."
+DELTAS_PREFIX: Final = "delta_indices."
 
 _AGAIN: Final = "write it again: gr00t sidecar dump --observation FILE.npz"
 _CODECS: Final = ("npy", "msgpack_numpy")
@@ -57,7 +57,7 @@ class Dumped:
 
 def is_raw(name: str) -> bool:
     """Whether an array of that name is part of the raw observation, as `infer` takes it."""
-    return name == INSTRUCTION or name.startswith((VIDEO, STATE))
+    return name == INSTRUCTION or name.startswith((VIDEO_PREFIX, STATE_PREFIX))
 
 
 def delta_indices(modality: ModalityConfig) -> dict[str, tuple[int, ...]]:
@@ -72,11 +72,11 @@ def write_dump(path: Path, dumped: Dumped) -> None:
     arrays: dict[str, Any] = {
         VERSION_KEY: np.array(VERSION),
         **{
-            f"{VIDEO}{key}": np.ascontiguousarray(values, np.uint8)
+            f"{VIDEO_PREFIX}{key}": np.ascontiguousarray(values, np.uint8)
             for key, values in seen.video.items()
         },
         **{
-            f"{STATE}{key}": np.ascontiguousarray(values, np.float32)
+            f"{STATE_PREFIX}{key}": np.ascontiguousarray(values, np.float32)
             for key, values in seen.state.items()
         },
         INSTRUCTION: np.array(seen.instruction),
@@ -91,7 +91,7 @@ def write_dump(path: Path, dumped: Dumped) -> None:
     if isinstance(seed, int):
         arrays[SEED] = np.array(seed)
     for name, steps in (dumped.deltas or {}).items():
-        arrays[f"{DELTAS}{name}"] = np.array(steps, np.int64)
+        arrays[f"{DELTAS_PREFIX}{name}"] = np.array(steps, np.int64)
     if done is not None:
         arrays |= {
             "request": np.frombuffer(done.request, np.uint8),
@@ -102,7 +102,7 @@ def write_dump(path: Path, dumped: Dumped) -> None:
             "key_style": np.array(done.key_style),
             "server": np.array(done.server),
             "inference_ns": np.array(done.inference_ns, np.int64),
-            **{f"{ACTION}{key}": np.asarray(rows) for key, rows in done.action.items()},
+            **{f"{ACTION_PREFIX}{key}": np.asarray(rows) for key, rows in done.action.items()},
         }
     write_npz(path, arrays)
 
@@ -114,7 +114,7 @@ def read_dump(path: Path) -> Dumped:
     in a file of `infer`, an unknown version, and a file without the raw observation.
     """
     arrays = read_npz(path)
-    raw = [name for name in arrays if name.startswith((VIDEO, STATE))]
+    raw = [name for name in arrays if name.startswith((VIDEO_PREFIX, STATE_PREFIX))]
     if VERSION_KEY not in arrays and raw:
         raise SettingsError(
             f"{path}: an observation without a server's answer; ask one and write a new file: "
@@ -123,8 +123,8 @@ def read_dump(path: Path) -> Dumped:
     if VERSION_KEY not in arrays:
         has = one_line(", ".join(arrays), 200) or "nothing"
         raise SettingsError(
-            f"{path}: no {VERSION_KEY} and no raw observation (arrays {VIDEO}KEY and {STATE}KEY), "
-            f"has {has}; {_AGAIN}"
+            f"{path}: no {VERSION_KEY} and no raw observation (arrays {VIDEO_PREFIX}KEY and "
+            f"{STATE_PREFIX}KEY), has {has}; {_AGAIN}"
         )
     version = _scalar(arrays, VERSION_KEY, "iu", path)
     if version != VERSION:
@@ -134,8 +134,8 @@ def read_dump(path: Path) -> Dumped:
         )
     if not raw:
         raise SettingsError(
-            f"{path}: no raw observation (arrays {VIDEO}KEY and {STATE}KEY), without which it "
-            f"cannot be sent to another server; {_AGAIN}"
+            f"{path}: no raw observation (arrays {VIDEO_PREFIX}KEY and {STATE_PREFIX}KEY), without "
+            f"which it cannot be sent to another server; {_AGAIN}"
         )
     return Dumped(
         _observation(arrays, path),
@@ -148,13 +148,13 @@ def read_dump(path: Path) -> Dumped:
 
 
 def _observation(arrays: Arrays, path: Path) -> RawObservation:
-    video, state = part(arrays, VIDEO), part(arrays, STATE)
+    video, state = part(arrays, VIDEO_PREFIX), part(arrays, STATE_PREFIX)
     for key, values in video.items():
         if values.dtype != np.uint8 or values.ndim != 4 or values.shape[-1] != 3:
-            raise _wrong(path, f"{VIDEO}{key}", values, "uint8 (T, H, W, 3)")
+            raise _wrong(path, f"{VIDEO_PREFIX}{key}", values, "uint8 (T, H, W, 3)")
     for key, values in state.items():
         if values.dtype != np.float32 or values.ndim != 2:
-            raise _wrong(path, f"{STATE}{key}", values, "float32 (T, D)")
+            raise _wrong(path, f"{STATE_PREFIX}{key}", values, "float32 (T, D)")
     keys = _required(arrays, "language_keys", path)
     if keys.dtype.kind != "U" or keys.ndim != 1 or not 0 < len(keys) <= _MAX_LANGUAGE_KEYS:
         raise _wrong(path, "language_keys", keys, "some texts")
@@ -176,10 +176,10 @@ def _exchange(arrays: Arrays, path: Path) -> Exchange | None:
         return None
     names = [generation.value for generation in Generation]
     generation = _choice(arrays, "generation", names, path)
-    action = part(arrays, ACTION)
+    action = part(arrays, ACTION_PREFIX)
     for key, rows in action.items():
         if rows.dtype.kind != "f" or rows.ndim != 2:
-            raise _wrong(path, f"{ACTION}{key}", rows, "floats (H, D)")
+            raise _wrong(path, f"{ACTION_PREFIX}{key}", rows, "floats (H, D)")
     return Exchange(
         Generation(generation),
         _choice(arrays, "array_codec", _CODECS, path),  # type: ignore[arg-type]  # one of them
@@ -194,10 +194,10 @@ def _exchange(arrays: Arrays, path: Path) -> Exchange | None:
 
 
 def _deltas(arrays: Arrays, path: Path) -> dict[str, tuple[int, ...]] | None:
-    found = part(arrays, DELTAS)
+    found = part(arrays, DELTAS_PREFIX)
     for name, steps in found.items():
         if steps.dtype.kind != "i" or steps.ndim != 1:
-            raise _wrong(path, f"{DELTAS}{name}", steps, "whole numbers (T,)")
+            raise _wrong(path, f"{DELTAS_PREFIX}{name}", steps, "whole numbers (T,)")
     return {name: tuple(map(int, steps)) for name, steps in found.items()} or None
 
 

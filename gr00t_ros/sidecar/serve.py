@@ -21,7 +21,7 @@ from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.serve.endpoints import Answers
-from gr00t_ros.serve.faulty import FORM, KINDS, Faulty, read_fault
+from gr00t_ros.serve.faulty import FAULTS, FORM, Faulty, read_fault
 from gr00t_ros.serve.front import Wake, keep_freed
 from gr00t_ros.serve.inpaint import Inpainting
 from gr00t_ros.serve.lerobot_policy import INSTALL, LerobotPolicy
@@ -222,7 +222,7 @@ def _faulty_parser() -> CommandParser:
     parser = CommandParser(
         prog="gr00t sidecar faulty",
         description="Serve a policy that fails on purpose.",
-        notes="kinds:\n" + "\n".join(f"  {kind:8} {text}" for kind, text in KINDS.items()),
+        notes="kinds:\n" + "\n".join(f"  {kind:8} {text}" for kind, text in FAULTS.items()),
         example="gr00t sidecar faulty --policy hold --fault nan:3 --embodiment my_robot.yaml",
     )
     parser.add_argument(

@@ -28,12 +28,12 @@ from gr00t_ros.robot.files import TAG, load_embodiment, shipped_embodiments
 from gr00t_ros.starting import starting
 from gr00t_ros.text_table import printable, printable_lines
 from gr00t_ros.wire.access import (
-    API_TOKEN,
-    EMBODIMENT_TAG,
     ENVIRONMENT_VARIABLE,
-    HOST,
-    PORT,
-    TIMEOUT_MS,
+    HOST_VARIABLE,
+    PORT_VARIABLE,
+    TAG_VARIABLE,
+    TIMEOUT_VARIABLE,
+    TOKEN_VARIABLE,
     Environment,
     Token,
     read_environment,
@@ -193,7 +193,7 @@ def add_server(parser: CommandParser) -> None:
     parser.add_argument(
         "--server",
         metavar="HOST:PORT",
-        help=f"the policy server; else {HOST} and {PORT}, else 127.0.0.1:5555",
+        help=f"the policy server; else {HOST_VARIABLE} and {PORT_VARIABLE}, else 127.0.0.1:5555",
     )
     parser.instead |= dict.fromkeys(("--host", "--port"), "a server is named by --server HOST:PORT")
     add_connection(parser)
@@ -206,9 +206,9 @@ def add_connection(parser: CommandParser) -> None:
         "--timeout-ms",
         type=positive,
         metavar="MS",
-        help=f"deadline of each call; else {TIMEOUT_MS}, else {DEFAULT_TIMEOUT_MS} ms",
+        help=f"deadline of each call; else {TIMEOUT_VARIABLE}, else {DEFAULT_TIMEOUT_MS} ms",
     )
-    names = f"{ENVIRONMENT_VARIABLE} or {API_TOKEN}"
+    names = f"{ENVIRONMENT_VARIABLE} or {TOKEN_VARIABLE}"
     add("--token-file", metavar="FILE", help=f"file with the API token; else {names}")
     add("--server-key", metavar="FILE", help="CURVE: the server's .public file")
     add("--client-key", metavar="FILE", help="CURVE: this client's .secret file")
@@ -240,8 +240,8 @@ def add_embodiment(parser: CommandParser, by_tag: bool = True) -> None:
 
     by_tag: the environment's embodiment tag may name the embodiment instead.
     """
-    tag = os.environ.get(EMBODIMENT_TAG) if by_tag else None
-    other = f"; else the one of {EMBODIMENT_TAG}" if by_tag else ""
+    tag = os.environ.get(TAG_VARIABLE) if by_tag else None
+    other = f"; else the one of {TAG_VARIABLE}" if by_tag else ""
     parser.add_argument(
         "--embodiment",
         metavar="NAME|FILE",

@@ -20,7 +20,7 @@ from rclpy.parameter import Parameter
 from rclpy.time import Time as RosTime
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from gr00t_ros.motion.sampler import JtcSampler, Motion, Trajectory
+from gr00t_ros.motion.sampler import JointMotion, JtcSampler, Trajectory
 from gr00t_ros.ros.windows import TrajectoryMessage, parse_trajectory
 from gr00t_ros.sim.record import ROW_NS, TimedRows
 from gr00t_ros.sim.sensors import COMMAND_IN, SENSOR_OUT
@@ -70,7 +70,7 @@ class Follower:
         self._sampler.hold(start)
         self._checks = JtcSampler(len(joint_names))
         self._arrived: deque[_Arrival] = deque()
-        self._last: Motion = (start.copy(), np.zeros_like(start), np.zeros_like(start))
+        self._last: JointMotion = (start.copy(), np.zeros_like(start), np.zeros_like(start))
         self._lock = threading.Lock()
         self._active = True
         self._accepted = 0
@@ -82,7 +82,7 @@ class Follower:
         return self._active
 
     @property
-    def commanded(self) -> Motion:
+    def commanded(self) -> JointMotion:
         """The newest command: position, velocity, acceleration, each (J,)."""
         return self._last
 
@@ -133,7 +133,7 @@ class Follower:
             self._rejected += reason is not None
         return reason
 
-    def command(self, time_ns: int) -> Motion:
+    def command(self, time_ns: int) -> JointMotion:
         """Return the command for ``time_ns``: position, velocity, acceleration, each (J,).
 
         Call it for every millisecond, in order. The controller computes the command one cycle

@@ -21,7 +21,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from gr00t_ros.graph.heartbeat import Heartbeat
 from gr00t_ros.inputs.stream_report import Graph
-from gr00t_ros.motion.sampler import JtcSampler, Motion, Trajectory
+from gr00t_ros.motion.sampler import JointMotion, JtcSampler, Trajectory
 from gr00t_ros.msg import ControllerState
 from gr00t_ros.robot.limits import POSITION_UNIT
 from gr00t_ros.ros import qos
@@ -121,7 +121,7 @@ class JointPlayer:
             self.accepted += 1
         return None
 
-    def sample(self, now_ns: int) -> Motion | None:
+    def sample(self, now_ns: int) -> JointMotion | None:
         """Position, velocity and acceleration, each (J,); None before the first window."""
         with self._lock:
             if not self._started:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gr00t_ros.errors import ObservationError
 from gr00t_ros.inputs.inputs import PULL_PERIOD_NS
-from gr00t_ros.inputs.source import History, JointSource, Subscription
+from gr00t_ros.inputs.source import History, JointSource, SourceSubscription
 from gr00t_ros.inputs.stream_report import Graph, listed
 from gr00t_ros.motion.clocks import Awake, awake_ns
 from gr00t_ros.observe.joint_states import JointPublishers
@@ -40,7 +40,9 @@ _AWAKE_NS = 3 * PULL_PERIOD_NS  # after a longer gap the queue may have lost a p
 class MeasuredJoints:
     """The newest position of each joint, and what speaks against it as the start of a motion."""
 
-    def __init__(self, subscription: Subscription, graph: Graph, joints: tuple[str, ...]) -> None:
+    def __init__(
+        self, subscription: SourceSubscription, graph: Graph, joints: tuple[str, ...]
+    ) -> None:
         """Read `joints` from the messages of `subscription`, whose publishers `graph` knows."""
         self._subscription, self._graph, self._joints = subscription, graph, joints
         self._publishers = JointPublishers(FRESH_NS)

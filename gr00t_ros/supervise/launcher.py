@@ -26,7 +26,7 @@ from gr00t_ros.errors import LaunchError, UnreachableError
 from gr00t_ros.supervise.profile import Profile
 from gr00t_ros.supervise.watcher import DOCKER_LIMIT_S, Spec
 from gr00t_ros.text_table import one_line
-from gr00t_ros.wire.access import API_TOKEN, ENVIRONMENT_VARIABLE, YES
+from gr00t_ros.wire.access import ENVIRONMENT_VARIABLE, TOKEN_VARIABLE, YES
 
 LICENSE_VARIABLE: Final = "GR00T_ACCEPT_NONCOMMERCIAL"
 NO_WEIGHTS: Final = "none"
@@ -39,7 +39,7 @@ _ALWAYS_STRIPPED: Final = ("_ROS_WHEELS_BOOTSTRAP_COMPLETE", "LD_LIBRARY_PATH", 
 _STRIPPED: Final = (
     *("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT"),
     *("AMENT_PREFIX_PATH", "COLCON_PREFIX_PATH", "CMAKE_PREFIX_PATH", "RMW_IMPLEMENTATION"),
-    *(ENVIRONMENT_VARIABLE, API_TOKEN),
+    *(ENVIRONMENT_VARIABLE, TOKEN_VARIABLE),
 )
 # Below Linux's ephemeral ports, so that no other program is given one of them by chance.
 _FREE_PORTS: Final = range(20_000, 32_000)

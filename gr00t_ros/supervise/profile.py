@@ -5,9 +5,10 @@ launcher.py checks whether the environment exists, and whether the license allow
 
 from __future__ import annotations
 
+import dataclasses
 import string
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 from gr00t_ros.errors import EmbodimentError, ProfileError
@@ -48,7 +49,7 @@ class Profile:
     command: tuple[str, ...]
     model_version: str
     working_directory: str = ""
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
     python: str = ""
     model_path: str = ""
     embodiment_tag: str = ""
@@ -118,10 +119,10 @@ def parse(content: Mapping[str, object], name: str, source: str) -> Profile:
         raise ProfileError(str(error)) from None
 
 
-def _read(place: Field, name: str, source: str) -> Profile:
+def _read(field: Field, name: str, source: str) -> Profile:
     optional = [f.name for f in fields(Profile) if f.name not in ("name", "source", *_REQUIRED)]
     values: dict[str, object] = {}
-    for key, item in place.fields(_REQUIRED, optional).items():
+    for key, item in field.fields(_REQUIRED, optional).items():
         if key == "command":
             values[key] = tuple(_argument(part) for part in item.items())
         elif key == "environment":
@@ -135,15 +136,15 @@ def _read(place: Field, name: str, source: str) -> Profile:
     return Profile(name, source, **values)  # type: ignore[arg-type]  # the branches above check the types
 
 
-def _entries(place: Field) -> dict[str, Field]:
-    return {} if place.value == {} else place.entries()
+def _entries(field: Field) -> dict[str, Field]:
+    return {} if field.value == {} else field.entries()
 
 
-def _argument(place: Field) -> str:
+def _argument(field: Field) -> str:
     """Return a text; a number in a command or an environment stands for its text."""
-    if isinstance(place.value, (int, float)) and not isinstance(place.value, bool):
-        return str(place.value)
-    return place.text()
+    if isinstance(field.value, (int, float)) and not isinstance(field.value, bool):
+        return str(field.value)
+    return field.text()
 
 
 def _checked(profile: Profile, *filled: str) -> Profile:

@@ -37,7 +37,7 @@ from gr00t_ros.wire.address import LOOPBACK
 from gr00t_ros.wire.client import PolicyServerClient
 
 Severity = Literal["info", "warning", "error"]
-Log = Callable[[Severity, str], None]
+WriteLog = Callable[[Severity, str], None]
 
 _PROBE_S: Final = 0.25
 _CONNECT_S: Final = 0.2
@@ -133,7 +133,7 @@ class Supervisor:
         self,
         profile: Profile,
         overrides: Overrides | None = None,
-        log: Log = lambda _severity, _text: None,
+        log: WriteLog = lambda _severity, _text: None,
         *,
         accept_noncommercial: bool = False,
         restarts: Restarts | None = None,

@@ -26,7 +26,8 @@ from gr00t_ros.ros.node_help import NodeHelp, asks_for_help
 from gr00t_ros.ros.process import (
     MISUSE,
     OK,
-    REFUSED,
+    ROS_REFUSALS,
+    StoppedBySignal,
     checked_name,
     declared,
     initialise,
@@ -42,10 +43,6 @@ ANSWER_LIMIT_S = 30.0
 
 REPEAT_S = 5.0
 """An unchanged reason for waiting is logged again after this long."""
-
-
-class _Interrupted(Exception):
-    """SIGINT or SIGTERM came: stop waiting and end."""
 
 
 class Autostart(Node):
@@ -89,7 +86,7 @@ class Autostart(Node):
                 return 0
             self.get_logger().error(f"{self._policy} is {state.label}: {self._reason()}")
             return NO
-        except _Interrupted:
+        except StoppedBySignal:
             text = f"interrupted before node {self._policy} was activated"
             if self._activating:
                 text = f"interrupted: node {self._policy} may be active: see gr00t operator status"
@@ -165,7 +162,7 @@ class Autostart(Node):
         end = time.monotonic() + limit_s
         while not condition() and time.monotonic() < end:
             if self._stop.is_set():
-                raise _Interrupted
+                raise StoppedBySignal
             self._executor.spin_once(timeout_sec=0.05)
 
 
@@ -189,7 +186,7 @@ def main(args: Sequence[str] | None = None) -> int:
         avoid_shared_memory()  # and be announced often: a policy node that starts later finds it
         initialise(args, HELP)
         node = Autostart(stop)
-    except (Gr00tError, *REFUSED) as error:
+    except (Gr00tError, *ROS_REFUSALS) as error:
         print(refused(error), file=sys.stderr)
         rclpy.try_shutdown()
         return MISUSE

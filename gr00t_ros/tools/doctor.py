@@ -46,9 +46,9 @@ from gr00t_ros.robot.questions import open_marks, settled_names
 from gr00t_ros.ros import parameter_values
 from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.join import check_text, join_as_client
-from gr00t_ros.ros.node_help import ACCESS, SERVER, as_parameters
-from gr00t_ros.ros.parameters import TABLE, Parameters
-from gr00t_ros.ros.process import stop_on_signals
+from gr00t_ros.ros.node_help import ACCESS, SERVER_OPTIONS, as_parameters
+from gr00t_ros.ros.parameters import PARAMETERS, Parameters
+from gr00t_ros.ros.process import StoppedBySignal, stop_on_signals
 from gr00t_ros.sidecar.target import Report
 from gr00t_ros.text_table import printable_lines, table
 from gr00t_ros.tools import doctor_checks as rows
@@ -57,7 +57,7 @@ from gr00t_ros.watch.finding import Finding
 
 _SHORT = {
     "--embodiment": ("embodiment",),
-    "--server": SERVER,
+    "--server": SERVER_OPTIONS,
     **{option: (name,) for option, name in ACCESS.items()},
 }
 SECONDS, _LONGEST_S = 3.0, 3600.0
@@ -74,10 +74,6 @@ _QUIET = ("--ros-args", "-r", "/parameter_events:=/gr00t_doctor/parameter_events
 _NO_SERVICE = Parameter("start_type_description_service", value=False)
 
 
-class _Interrupted(Exception):
-    """SIGINT or SIGTERM came before the report."""
-
-
 class Doctor:
     """Everything that the policy node would create for one robot, without its publishers."""
 
@@ -89,7 +85,7 @@ class Doctor:
     ) -> None:
         """Subscribe as the node would; raises Gr00tError for wrong parameters or a wrong file.
 
-        stop: ends `look` by _Interrupted.
+        stop: ends `look` by StoppedBySignal.
         """
         self.node, self._executor, self._stop = node, executor, stop
         self.values = values = parameter_values.declare(node, defaults_of())
@@ -144,7 +140,7 @@ class Doctor:
         due_s = time.monotonic()
         while (now_s := time.monotonic()) < end_s:
             if self._stop is not None and self._stop.is_set():
-                raise _Interrupted
+                raise StoppedBySignal
             if now_s >= due_s:
                 self._late_s.append(now_s - due_s)
                 self._checks.inputs.pull()
@@ -298,7 +294,7 @@ def _examine(options: argparse.Namespace, stop: threading.Event) -> int:
         while asked.is_alive():
             doctor.look(0.1)
         return report(doctor.rows()).show(options.json)
-    except _Interrupted:
+    except StoppedBySignal:
         return INTERRUPTED
     finally:
         executor.shutdown()
@@ -332,7 +328,7 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
     behind = "a parameter of the node follows --ros-args: --ros-args -p"
     parser.instead = {
         f"--{name.replace('_', hyphen)}": f"{behind} {name}:=VALUE"
-        for name in TABLE
+        for name in PARAMETERS
         for hyphen in "_-"
     }
     own = words[: words.index("--ros-args")] if "--ros-args" in words else words

@@ -19,13 +19,12 @@ from sensor_msgs.msg import JointState
 from gr00t_ros.errors import ClosedError, Gr00tError, ObservationError, UnreachableError
 from gr00t_ros.graph.collision import Collision
 from gr00t_ros.graph.contact import unable
-from gr00t_ros.graph.limits import TOPIC as DESCRIPTION
-from gr00t_ros.graph.limits import DescribedLimits
+from gr00t_ros.graph.limits import DESCRIPTION, DescribedLimits
 from gr00t_ros.graph.traffic import TopicTraffic
 from gr00t_ros.inputs.contact import MESSAGES
 from gr00t_ros.inputs.stream_report import SYNCHRONISE, StreamReport
 from gr00t_ros.node.readiness import coverage, instruction_problems, too_slow
-from gr00t_ros.node.robot_state import Positions, Readings
+from gr00t_ros.node.robot_state import ControllerReadings, Positions
 from gr00t_ros.node.server import read_access
 from gr00t_ros.observe.buffer import Sample
 from gr00t_ros.observe.modality import wrong_rows
@@ -96,7 +95,7 @@ def streams(reports: Sequence[StreamReport], problems: Sequence[str]) -> list[Do
     return rows + (failures("stream", rest, "") if rest else [])
 
 
-def controllers(readings: Readings) -> list[DoctorRow]:
+def controllers(readings: ControllerReadings) -> list[DoctorRow]:
     """Controllers that move more joints than the output that commands them."""
     rows = []
     for output, reading in readings:

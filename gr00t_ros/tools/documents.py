@@ -185,10 +185,10 @@ _PARAMETER_HEAD = """\
 
 def parameter_document() -> str:
     """The file with each parameter's default below its text and range."""
-    from gr00t_ros.ros.parameters import TABLE
+    from gr00t_ros.ros.parameters import PARAMETERS
 
     lines = [_PARAMETER_HEAD.rstrip("\n")]
-    for name, row in TABLE.items():
+    for name, row in PARAMETERS.items():
         parts = filter(None, (row.description, row.span))
         comment = textwrap.wrap("; ".join(parts) + row.when, 92)
         lines += [f"    # {line}" for line in comment]
@@ -215,7 +215,7 @@ services that every lifecycle node has. The service `~/estop` is for programs an
 def interface_document() -> str:
     """Topics and services of the policy node, and which parameter can change when."""
     from gr00t_ros.node.interfaces import INTERFACES
-    from gr00t_ros.ros.parameters import TABLE
+    from gr00t_ros.ros.parameters import PARAMETERS
 
     lines = [_INTERFACE_HEAD]
     for kind, title in (
@@ -237,7 +237,7 @@ def interface_document() -> str:
         "",
     ]
     lines += ["| parameter | default | range | can change |", "|---|---|---|---|"]
-    for name, row in TABLE.items():
+    for name, row in PARAMETERS.items():
         when = row.when.removeprefix("; ") or "always"
         lines.append(_row((f"`{name}`", f"`{json.dumps(row.default)}`", row.span, when)))
     return "\n".join(lines) + "\n"

@@ -17,16 +17,23 @@ from gr00t_ros.robot import keys
 from gr00t_ros.robot.actions import REPRESENTATIONS, UNITS
 from gr00t_ros.robot.contact.sources import AVERAGE_S, LEARN_S
 from gr00t_ros.robot.embodiment import MAX_STEPS, MODEL_VERSIONS, VIEW_SIZES
-from gr00t_ros.robot.field import LARGEST, TOPIC
+from gr00t_ros.robot.field import LARGEST, TOPIC_PATTERN
 from gr00t_ros.robot.framing import CROP_UNITS, QUARTER_TURNS
 from gr00t_ros.robot.keys import Key, Keys
 from gr00t_ros.robot.outputs import OUTPUT_TYPES
-from gr00t_ros.robot.streams import ENCODINGS, FITS, GRAVITY, MAX_PX, RATE_HZ, TRANSPORTS
+from gr00t_ros.robot.streams import (
+    FIT_CHOICES,
+    MAX_PX,
+    POSE_ENCODINGS,
+    PROJECTED_GRAVITY,
+    RATE_RANGE_HZ,
+    TRANSPORTS,
+)
 from gr00t_ros.text_table import table as text_table
 from gr00t_ros.tools.key_tables import (
     DRAFT,
-    Kind,
-    Schema,
+    JsonSchema,
+    ValueKind,
     between,
     definition,
     document,
@@ -40,36 +47,36 @@ from gr00t_ros.tools.key_tables import (
 FILE_NAME = "embodiment.schema.json"
 
 
-def _one_of(values: Iterable[object]) -> Kind:
+def _one_of(values: Iterable[object]) -> ValueKind:
     allowed = list(values)
-    return Kind(
+    return ValueKind(
         ", ".join(f"`{value}`" if value != "" else "empty" for value in allowed), {"enum": allowed}
     )
 
 
-_NUMBER: Schema = {"type": "number", "minimum": -LARGEST, "maximum": LARGEST}
-_POSITIVE: Schema = {"type": "number", "exclusiveMinimum": 0, "maximum": LARGEST}
-_NOT_NEGATIVE: Schema = {"type": "number", "minimum": 0, "maximum": LARGEST}
-_TEXT: Schema = {"type": "string", "pattern": r"\S"}
-_NAMES: Schema = {"type": "array", "items": _TEXT, "minItems": 1, "uniqueItems": True}
-_TOPIC: Schema = {"type": "string", "pattern": f"^{TOPIC.pattern}$"}
-_PAIR: Schema = {"type": "array", "items": _NUMBER, "minItems": 2, "maxItems": 2}
+_NUMBER: JsonSchema = {"type": "number", "minimum": -LARGEST, "maximum": LARGEST}
+_POSITIVE: JsonSchema = {"type": "number", "exclusiveMinimum": 0, "maximum": LARGEST}
+_NOT_NEGATIVE: JsonSchema = {"type": "number", "minimum": 0, "maximum": LARGEST}
+_TEXT: JsonSchema = {"type": "string", "pattern": r"\S"}
+_NAMES: JsonSchema = {"type": "array", "items": _TEXT, "minItems": 1, "uniqueItems": True}
+_TOPIC: JsonSchema = {"type": "string", "pattern": f"^{TOPIC_PATTERN.pattern}$"}
+_PAIR: JsonSchema = {"type": "array", "items": _NUMBER, "minItems": 2, "maxItems": 2}
 _GOAL_TYPES = [name for name, row in OUTPUT_TYPES.items() if row.goals]
 _COMMANDS = [name for name, row in OUTPUT_TYPES.items() if row.carries == "commands"]
 
-KINDS: Mapping[str, Kind] = {
-    "text": Kind("text", _TEXT),
-    "text_or_names": Kind("text, or list of texts", {"anyOf": [_TEXT, _NAMES]}),
-    "names": Kind("list of names", _NAMES),
-    "any": Kind("the value", {}),
-    "topic": Kind("ROS name", _TOPIC),
-    "topics": Kind("list of ROS names", {**_NAMES, "items": _TOPIC}),
-    "rate": between(RATE_HZ),
-    "horizon": Kind(
+KINDS: Mapping[str, ValueKind] = {
+    "text": ValueKind("text", _TEXT),
+    "text_or_names": ValueKind("text, or list of texts", {"anyOf": [_TEXT, _NAMES]}),
+    "names": ValueKind("list of names", _NAMES),
+    "any": ValueKind("the value", {}),
+    "topic": ValueKind("ROS name", _TOPIC),
+    "topics": ValueKind("list of ROS names", {**_NAMES, "items": _TOPIC}),
+    "rate": between(RATE_RANGE_HZ),
+    "horizon": ValueKind(
         f"whole number, 1 to {MAX_STEPS}", {"type": "integer", "minimum": 1, "maximum": MAX_STEPS}
     ),
     "view_sizes": _one_of(VIEW_SIZES),
-    "server_tags": Kind(
+    "server_tags": ValueKind(
         f"map of {', '.join(f'`{version}`' for version in MODEL_VERSIONS)} to text",
         {
             "type": "object",
@@ -79,33 +86,33 @@ KINDS: Mapping[str, Kind] = {
         },
     ),
     "size": list_of("[height, width]", {"type": "integer", "minimum": 1, "maximum": MAX_PX}, 2, 2),
-    "fit": _one_of(FITS),
+    "fit": _one_of(FIT_CHOICES),
     "transport": _one_of(TRANSPORTS),
     "delta_indices": list_of(
         "list of whole numbers up to 0", {"type": "integer", "minimum": -10_000, "maximum": 0}
     ),
     "quarter_turn": _one_of(QUARTER_TURNS),
-    "flag": Kind("`true`, `false`", {"type": "boolean"}),
+    "flag": ValueKind("`true`, `false`", {"type": "boolean"}),
     "crop_unit": _one_of(CROP_UNITS),
-    "true": Kind("`true`", {"const": True}),
-    "number": Kind("number", _NUMBER),
+    "true": ValueKind("`true`", {"const": True}),
+    "number": ValueKind("number", _NUMBER),
     "numbers": list_of("list of numbers", {"type": "number"}),
-    "positive": Kind("number above 0", _POSITIVE),
-    "not_negative": Kind("number, 0 or more", _NOT_NEGATIVE),
-    "positive_or_unchecked": Kind(
+    "positive": ValueKind("number above 0", _POSITIVE),
+    "not_negative": ValueKind("number, 0 or more", _NOT_NEGATIVE),
+    "positive_or_unchecked": ValueKind(
         "number above 0, or `unchecked`", {"anyOf": [_POSITIVE, {"const": "unchecked"}]}
     ),
-    "interval": Kind("[lower, upper]", _PAIR),
+    "interval": ValueKind("[lower, upper]", _PAIR),
     "two_positive": list_of("two numbers above 0", _POSITIVE, 2, 2),
     "two_not_negative": list_of("two numbers, 0 or more", _NOT_NEGATIVE, 2, 2),
     "three": list_of("three numbers", _NUMBER, 3, 3),
     "matrix": list_of("3x3 matrix", list_of("", {"type": "number"}, 3, 3).schema, 3, 3),
-    "pairs": Kind(
+    "pairs": ValueKind(
         "[first, last], or list of them",
         {"anyOf": [_PAIR, {"type": "array", "items": _PAIR, "minItems": 1}]},
     ),
-    "encoding": _one_of(ENCODINGS),
-    "gravity": _one_of([GRAVITY]),
+    "encoding": _one_of(POSE_ENCODINGS),
+    "gravity": _one_of([PROJECTED_GRAVITY]),
     "columns": list_of("list of whole numbers", {"type": "integer", "minimum": 0}),
     "orientation": list_of("three numbers, or four of a quaternion", {"type": "number"}, 3, 4),
     "unit": _one_of(UNITS),
@@ -144,7 +151,7 @@ KINDS: Mapping[str, Kind] = {
 """The kind of a key -> what its value may be."""
 
 
-def embodiment_schema() -> Schema:
+def embodiment_schema() -> JsonSchema:
     """The JSON Schema (draft 2020-12) of an embodiment file."""
     tables = {table.name: definition(table, partial(_value, table)) for table in keys.TABLES}
     values = {_name(kind): _or_mark(one.schema) for kind, one in KINDS.items()}
@@ -181,13 +188,13 @@ def _name(kind: str) -> str:
     return f"value_{kind}"
 
 
-def _or_mark(value: Schema) -> Schema:
+def _or_mark(value: JsonSchema) -> JsonSchema:
     """The schema of a value; in its place there may be a question with an assumed value."""
     mark = {"allOf": [reference(keys.MARK), {"properties": {"assumed": value}}]}
     return {"anyOf": [value, mark]}
 
 
-def _value(table: Keys, key: Key) -> Schema:
+def _value(table: Keys, key: Key) -> JsonSchema:
     """The schema of the value of one key. A mark cannot contain a mark."""
     if table is keys.MARK:
         return KINDS[key.kind].schema

@@ -12,17 +12,17 @@ from typing import Any
 
 from gr00t_ros.robot.keys import Key, Keys
 
-Schema = dict[str, Any]
+JsonSchema = dict[str, Any]
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ValueKind:
     """One kind of value: in words, and as a JSON Schema."""
 
     words: str
-    schema: Schema
+    schema: JsonSchema
 
     @property
     def plain(self) -> str:
@@ -30,33 +30,33 @@ class Kind:
         return re.sub(r"\[(\w+)\]\(#\w+\)", r"\1", self.words).replace("`", "")
 
 
-def list_of(words: str, item: Schema, least: int = 1, most: int | None = None) -> Kind:
+def list_of(words: str, item: JsonSchema, least: int = 1, most: int | None = None) -> ValueKind:
     """A list of `least` to `most` items; None: of any number."""
-    schema: Schema = {"type": "array", "items": item, "minItems": least}
-    return Kind(words, schema if most is None else {**schema, "maxItems": most})
+    schema: JsonSchema = {"type": "array", "items": item, "minItems": least}
+    return ValueKind(words, schema if most is None else {**schema, "maxItems": most})
 
 
-def between(span: tuple[float, float]) -> Kind:
+def between(span: tuple[float, float]) -> ValueKind:
     """A number from the first to the second."""
     low, high = span
-    return Kind(f"{low:g} to {high:g}", {"type": "number", "minimum": low, "maximum": high})
+    return ValueKind(f"{low:g} to {high:g}", {"type": "number", "minimum": low, "maximum": high})
 
 
-def map_of(tables: Iterable[Keys]) -> Kind:
+def map_of(tables: Iterable[Keys]) -> ValueKind:
     """A map whose keys are names of any text, each with a map of one of `tables`."""
     tables = tuple(tables)
     entries = [reference(table) for table in tables]
     entry = entries[0] if len(entries) == 1 else {"anyOf": entries}
     words = "map of " + ", ".join(map(link, tables))
-    return Kind(words, {"type": "object", "minProperties": 1, "additionalProperties": entry})
+    return ValueKind(words, {"type": "object", "minProperties": 1, "additionalProperties": entry})
 
 
-def nested(table: Keys) -> Kind:
+def nested(table: Keys) -> ValueKind:
     """A map of one table."""
-    return Kind(f"map: {link(table)}", reference(table))
+    return ValueKind(f"map: {link(table)}", reference(table))
 
 
-def reference(table: Keys) -> Schema:
+def reference(table: Keys) -> JsonSchema:
     """The schema that refers to the definition of a table."""
     return {"$ref": f"#/$defs/{table.name}"}
 
@@ -66,9 +66,9 @@ def link(table: Keys) -> str:
     return f"[{table.name}](#{table.name})"
 
 
-def definition(table: Keys, schema_of: Callable[[Key], Schema]) -> Schema:
+def definition(table: Keys, schema_of: Callable[[Key], JsonSchema]) -> JsonSchema:
     """The schema of a map with the keys of a table; `schema_of` gives that of each key's value."""
-    schema: Schema = {
+    schema: JsonSchema = {
         "description": table.about,
         "type": "object",
         "properties": {
@@ -81,12 +81,12 @@ def definition(table: Keys, schema_of: Callable[[Key], Schema]) -> Schema:
     return {**schema, "allOf": groups} if groups else schema
 
 
-def document(head: str, tables: Iterable[Keys], kinds: Mapping[str, Kind]) -> str:
+def document(head: str, tables: Iterable[Keys], kinds: Mapping[str, ValueKind]) -> str:
     """A document after its head: one section for each table, one row for each key."""
     return "\n".join([head, *(_section(table, kinds) for table in tables)])
 
 
-def _section(table: Keys, kinds: Mapping[str, Kind]) -> str:
+def _section(table: Keys, kinds: Mapping[str, ValueKind]) -> str:
     where = f" Place: `{table.place}`." if table.place else ""
     lines = [f"## {table.name}\n", f"{table.about}{where}\n"]
     lines += ["| key | | value | means |", "|---|---|---|---|"]

@@ -73,7 +73,7 @@ _EXAMPLES = {
     "instruction": '"put the red cube on the blue plate"',
     "set": "velocity_scale 0.2",
 }
-STOPPING = ("mode is stopping, only", "may still play an abandoned plan")
+STOPPING_TEXTS = ("mode is stopping, only", "may still play an abandoned plan")
 """Parts of the refusals of resume and reset while a stop is not over (session/session.py)."""
 _AGAIN_S = 0.1
 STOPPED = (
@@ -175,7 +175,7 @@ def _trigger(options: argparse.Namespace) -> int:
     end_s = time.monotonic() + options.timeout
     with _connected(options) as client:
         answer = client.call(Trigger, options.service, Trigger.Request())
-        while any(part in answer.message for part in STOPPING) and time.monotonic() < end_s:
+        while any(part in answer.message for part in STOPPING_TEXTS) and time.monotonic() < end_s:
             time.sleep(_AGAIN_S)
             answer = client.call(Trigger, options.service, Trigger.Request())
     return _answered(options, answer.success, answer.message, ACCEPTED[options.service])

@@ -16,8 +16,8 @@ from gr00t_ros.robot.keys import Keys
 from gr00t_ros.robot.rotation import MOST_M
 from gr00t_ros.tools.key_tables import (
     DRAFT,
-    Kind,
-    Schema,
+    JsonSchema,
+    ValueKind,
     between,
     definition,
     document,
@@ -29,31 +29,31 @@ from gr00t_ros.tools.key_tables import (
 )
 
 
-def _rows(table: Keys) -> Kind:
+def _rows(table: Keys) -> ValueKind:
     return list_of(f"list of {link(table)}", reference(table))
 
 
-_NUMBER: Final[Schema] = {"type": "number"}
-_LENGTH: Final[Schema] = {"type": "number", "exclusiveMinimum": 0, "maximum": MOST_M}
-_TEXT: Final[Schema] = {"type": "string", "pattern": r"\S"}
-_PADDING: Final[Schema] = {"type": "number", "minimum": 0, "maximum": LARGEST_MARGIN_M}
+_NUMBER: Final[JsonSchema] = {"type": "number"}
+_LENGTH: Final[JsonSchema] = {"type": "number", "exclusiveMinimum": 0, "maximum": MOST_M}
+_TEXT: Final[JsonSchema] = {"type": "string", "pattern": r"\S"}
+_PADDING: Final[JsonSchema] = {"type": "number", "minimum": 0, "maximum": LARGEST_MARGIN_M}
 
-KINDS: Final[Mapping[str, Kind]] = {
-    "text": Kind("text", _TEXT),
-    "names": Kind("list of names", {**list_of("", _TEXT).schema, "uniqueItems": True}),
-    "number": Kind("a number", _NUMBER),
+KINDS: Final[Mapping[str, ValueKind]] = {
+    "text": ValueKind("text", _TEXT),
+    "names": ValueKind("list of names", {**list_of("", _TEXT).schema, "uniqueItems": True}),
+    "number": ValueKind("a number", _NUMBER),
     "while": nested(keys.WHILE),
-    "positive": Kind("a number above 0", {"type": "number", "exclusiveMinimum": 0}),
+    "positive": ValueKind("a number above 0", {"type": "number", "exclusiveMinimum": 0}),
     "margin": between((SMALLEST_MARGIN_M, LARGEST_MARGIN_M)),
     "three": list_of("three numbers", _NUMBER, 3, 3),
     "direction": list_of("three numbers, not all 0", _NUMBER, 3, 3),
     "four": list_of("four numbers", _NUMBER, 4, 4),
     "three_positive": list_of(f"three numbers above 0, up to {MOST_M:g}", _LENGTH, 3, 3),
-    "lengths": Kind(
+    "lengths": ValueKind(
         f"map of links to 0 to {LARGEST_MARGIN_M:g}",
         {"type": "object", "minProperties": 1, "additionalProperties": _PADDING},
     ),
-    **{f"type_{name}": Kind(f"`{name}`", {"const": name}) for name in keys.SOLIDS},
+    **{f"type_{name}": ValueKind(f"`{name}`", {"const": name}) for name in keys.SOLIDS},
     "robot": nested(keys.ROBOT),
     "objects": map_of(keys.SOLIDS.values()),
     "boxes": map_of([keys.KEEP_IN]),

@@ -626,7 +626,7 @@ ARM: tuple[Watch, ...] = (
 
 
 ROWS: tuple[Watch, ...] = (*INPUTS, *POLICY, *ARM)
-TABLE: dict[str, Watch] = {row.name: row for row in ROWS}
+WATCHES: dict[str, Watch] = {row.name: row for row in ROWS}
 
 
 _DEFAULTS = {one.name: one.default for row in ROWS for one in row.thresholds}
@@ -652,7 +652,7 @@ def default_ns(threshold: str) -> int:
 
 def finding(watch: str, seen: str, worse: bool = False) -> Finding:
     """The finding of a row: its reaction or the worse one, and the text `seen` with its remedy."""
-    return reasoned(watch, f"{seen}; {TABLE[watch].remedy}", worse)
+    return reasoned(watch, f"{seen}; {WATCHES[watch].remedy}", worse)
 
 
 def reasoned(watch: str, reason: str, worse: bool = False, stop_ramp_only: bool = False) -> Finding:
@@ -660,18 +660,18 @@ def reasoned(watch: str, reason: str, worse: bool = False, stop_ramp_only: bool 
 
     stop_ramp_only: as in Finding.
     """
-    row = TABLE[watch]
+    row = WATCHES[watch]
     reaction = row.worse if worse and row.worse is not None else row.reaction
     return Finding(watch, reaction, reason, stop_ramp_only)
 
 
 def milder(found: Finding) -> Finding:
     """The finding with the mildest reaction of its row."""
-    row = TABLE[found.watch]
+    row = WATCHES[found.watch]
     return replace(found, reaction=row.milder or row.reaction)
 
 
 def graver(found: Finding) -> Finding:
     """The finding with the gravest reaction of its row."""
-    row = TABLE[found.watch]
+    row = WATCHES[found.watch]
     return replace(found, reaction=row.worse or row.reaction)

@@ -12,7 +12,7 @@ from std_srvs.srv import Trigger
 from gr00t_ros.ros.asked import AskedService
 from gr00t_ros.srv import SetInstruction
 from gr00t_ros.text_table import one_line
-from gr00t_ros.tools.operator import ACCEPTED, HARDWARE, STOPPED, STOPPING
+from gr00t_ros.tools.operator import ACCEPTED, HARDWARE, STOPPED, STOPPING_TEXTS
 
 ESTOP_S: Final = 1.8
 """The page waits two seconds for the answer to an e-stop."""
@@ -85,7 +85,7 @@ class LiveCommands:
         end_s = time.monotonic() + ANSWER_S
         service = f"{self._policy}/{name}"
         answer, problem = await self._ask(service, Trigger.Request())
-        while answer is not None and any(part in answer.message for part in STOPPING):
+        while answer is not None and any(part in answer.message for part in STOPPING_TEXTS):
             if (left_s := end_s - time.monotonic()) <= _AGAIN_S:
                 break
             await asyncio.sleep(_AGAIN_S)

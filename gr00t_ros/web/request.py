@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gr00t_ros.errors import SettingsError
-from gr00t_ros.web.view import COMMANDS
+from gr00t_ros.web.view import PAGE_COMMANDS
 
 MOST_BYTES: Final = 8192
 """The largest message that a browser may send."""
@@ -63,7 +63,7 @@ def _command(message: dict[str, Any]) -> PageCommand:
     number, name = message.get("id"), message.get("name")
     if not isinstance(number, int) or not _is_whole(number):
         raise SettingsError("command: expected a whole number as id")
-    if not isinstance(name, str) or name not in COMMANDS:
+    if not isinstance(name, str) or name not in PAGE_COMMANDS:
         raise SettingsError("command: expected one of the commands as name")
     return PageCommand(number, name, _value(name, message.get("value")))
 

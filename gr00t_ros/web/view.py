@@ -11,7 +11,7 @@ PICTURE_HEADER_BYTES = 9
 RUN_COMMANDS = frozenset({"pause", "resume", "reset", "estop", "instruction"})
 RECORD_COMMANDS = frozenset({"record_start", "record_stop", "record_discard", "record_label"})
 PLAY_COMMANDS = frozenset({"play", "pause_bag", "seek", "speed"})
-COMMANDS = RUN_COMMANDS | RECORD_COMMANDS | PLAY_COMMANDS
+PAGE_COMMANDS = RUN_COMMANDS | RECORD_COMMANDS | PLAY_COMMANDS
 
 LIVE_S = 0.9
 """A status older than this is not the node's present state.
@@ -30,7 +30,7 @@ Facts = Mapping[str, Any]
  "can_command": bool, "can_record": bool, "duration_s": float | None}
 """
 
-Snapshot = Mapping[str, Any]
+PageSnapshot = Mapping[str, Any]
 """What holds now, as JSON:
 
 {"stamp_s", "connected": status younger than LIVE_S, "age_s", "mode", "label": mode in plain words,
@@ -41,13 +41,13 @@ Snapshot = Mapping[str, Any]
  "recorder": None | {"state", "episode", "seconds", "source"}, "history": [instructions]}
 """
 
-Curves = Mapping[str, Any]
+PageCurves = Mapping[str, Any]
 """{"names": [...], "t": [...], "predicted": [[...]...], "commanded": ..., "measured": ...}
 
 One row a joint, one column a time. t: seconds relative to now, the last CURVES_S; None: unknown.
 """
 
-Event = Mapping[str, Any]
+LoggedEvent = Mapping[str, Any]
 """{"number", "time_s", "level": "info" | "warn" | "error", "text"}"""
 
 
@@ -60,16 +60,16 @@ class PageSource(Protocol):
     def facts(self) -> Facts:
         """What does not change while the source is open."""
 
-    def state(self) -> Snapshot:
+    def state(self) -> PageSnapshot:
         """What holds now."""
 
     def frame(self, camera: str) -> tuple[int, bytes] | None:
         """The stamp in ns and the JPEG of the newest picture of a camera; None: no picture."""
 
-    def events_since(self, number: int) -> Sequence[Event]:
+    def events_since(self, number: int) -> Sequence[LoggedEvent]:
         """Events with a larger number, oldest first; only the newest are kept."""
 
-    def curves(self) -> Curves:
+    def curves(self) -> PageCurves:
         """The joints' last seconds: predicted, commanded and measured."""
 
     async def command(self, name: str, value: Any, who: str) -> tuple[bool, str]:

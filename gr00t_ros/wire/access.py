@@ -18,12 +18,12 @@ from gr00t_ros.wire.curve import check_private
 ENVIRONMENT_VARIABLE: Final = "GR00T_API_TOKEN"
 MAX_LENGTH: Final = 4096
 
-HOST: Final = "GROOT_POLICY_HOST"
-PORT: Final = "GROOT_POLICY_PORT"
-TIMEOUT_MS: Final = "GROOT_POLICY_TIMEOUT_MS"
-API_TOKEN: Final = "GROOT_POLICY_API_TOKEN"
-STRICT: Final = "GROOT_POLICY_STRICT"
-EMBODIMENT_TAG: Final = "GROOT_EMBODIMENT_TAG"
+HOST_VARIABLE: Final = "GROOT_POLICY_HOST"
+PORT_VARIABLE: Final = "GROOT_POLICY_PORT"
+TIMEOUT_VARIABLE: Final = "GROOT_POLICY_TIMEOUT_MS"
+TOKEN_VARIABLE: Final = "GROOT_POLICY_API_TOKEN"
+STRICT_VARIABLE: Final = "GROOT_POLICY_STRICT"
+TAG_VARIABLE: Final = "GROOT_EMBODIMENT_TAG"
 
 YES: Final = ("1", "true", "yes", "on")
 _NO: Final = ("0", "false", "no", "off")
@@ -98,14 +98,14 @@ def read_environment(environment: Mapping[str, str]) -> Environment:
 
     Raises `SettingsError` that names the variable, without quoting a token.
     """
-    secret = environment.get(ENVIRONMENT_VARIABLE) or environment.get(API_TOKEN)
+    secret = environment.get(ENVIRONMENT_VARIABLE) or environment.get(TOKEN_VARIABLE)
     return Environment(
-        host=environment.get(HOST) or None,
-        port=_whole(environment, PORT, 65_535),
-        timeout_ms=_whole(environment, TIMEOUT_MS, _MAX_TIMEOUT_MS),
+        host=environment.get(HOST_VARIABLE) or None,
+        port=_whole(environment, PORT_VARIABLE, 65_535),
+        timeout_ms=_whole(environment, TIMEOUT_VARIABLE, _MAX_TIMEOUT_MS),
         token=Token(secret) if secret else None,
-        strict=_switch(environment, STRICT),
-        embodiment_tag=environment.get(EMBODIMENT_TAG) or None,
+        strict=_switch(environment, STRICT_VARIABLE),
+        embodiment_tag=environment.get(TAG_VARIABLE) or None,
     )
 
 

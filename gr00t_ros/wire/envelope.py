@@ -19,7 +19,7 @@ from gr00t_ros.wire.codec import MAX_DEPTH
 from gr00t_ros.wire.messages import GET_ACTION
 
 Bytes = bytes | memoryview
-Span = tuple[int, int]  # start and end of bytes in a frame
+ByteSpan = tuple[int, int]  # start and end of bytes in a frame
 
 ENDPOINT: Final = "endpoint"
 DATA: Final = "data"
@@ -81,7 +81,7 @@ class Envelope:
             parts.append(msgpack.packb(API_TOKEN) + msgpack.packb(token))
         return b"".join([bytes([0x80 | len(parts)]), *parts])
 
-    def with_endpoint(self, endpoint: str, others: Mapping[Span, Bytes]) -> bytes:
+    def with_endpoint(self, endpoint: str, others: Mapping[ByteSpan, Bytes]) -> bytes:
         """Return the request with this endpoint, and with `others` in place of these bytes of it.
 
         `others` are parts of the data, where `maps_that_begin` finds them.
@@ -98,7 +98,9 @@ class Envelope:
         return b"".join([*parts, self.frame[at:]])
 
 
-def maps_that_begin(envelope: Envelope, keys: Collection[bytes]) -> Iterator[tuple[Span, bytes]]:
+def maps_that_begin(
+    envelope: Envelope, keys: Collection[bytes]
+) -> Iterator[tuple[ByteSpan, bytes]]:
     """Where maps are in the data whose first key is one of `keys`, packed; with that key.
 
     Such a map is not searched itself. The frame must have passed `read_envelope`.

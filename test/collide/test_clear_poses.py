@@ -54,7 +54,7 @@ class Hand:
         self.window_check = WindowCheck(of_tools(engine, self.tools), engine.distances)
         self.poses = Poses((OUTPUT,), KNOT, 60 * MS, 400 * MS)
         if checked:
-            self.poses.clearance.obstacles = ToolCheck(self.window_check, self.tools)
+            self.poses.clearance.check = ToolCheck(self.window_check, self.tools)
         self.goal, self.now_ns, self.windows = start, 0, []
         self.poses.start(0, {"hand": start})
         self.at = start
@@ -285,7 +285,7 @@ def test_a_thin_thing_between_two_knots_is_not_jumped_over():
     thick = 0.004 + 0.04 + MARGIN_M  # the rod's finger, anywhere in its range, and the margin
     step = 2 * thick + 0.03  # much faster than the limits: a window that nobody should send
     way = [pose(0.7025 - step / 2 + step * k) for k in (-1, 0, 1, 2)]
-    check = hand.poses.clearance.obstacles
+    check = hand.poses.clearance.check
     check.begin({"hand": way[0]})
     for one in way:
         assert hand.distance_m(one) > MARGIN_M

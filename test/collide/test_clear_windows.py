@@ -13,7 +13,7 @@ from rod_arm import Balls
 from gr00t_ros.collide.window import LEAVING_M, WindowCheck
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.clearance import Ahead
-from gr00t_ros.motion.replay import Replay, Sent
+from gr00t_ros.motion.replay import Replay, SentParts
 from gr00t_ros.motion.replay_settings import MS, ReplaySettings
 from gr00t_ros.motion.sampler import JtcSampler
 from gr00t_ros.robot.limits import JointLimits
@@ -35,12 +35,12 @@ LIMITS = JointLimits(
 
 
 class Arm:
-    """A replay with its obstacles, a policy that leads straight to a goal, and all windows."""
+    """A replay with its check, a policy that leads straight to a goal, and all windows."""
 
     def __init__(self, balls, position=(0.0, 0.0)):
         self.balls, self.goal = balls, np.zeros(2)
         check = WindowCheck(balls.pairs(MARGIN), balls)
-        self.replay = Replay(LIMITS, ReplaySettings(velocity_scale=1.0), obstacles=check)
+        self.replay = Replay(LIMITS, ReplaySettings(velocity_scale=1.0), motion_check=check)
         self.replay.start(START_NS, np.asarray(position, float))
         self.now_ns, self._chunks = START_NS, 0
         self.windows = []
@@ -93,7 +93,7 @@ def test_no_window_that_is_sent_touches_anything(seed):
     if balls(position).min() < MARGIN:
         return
     arm = Arm(balls, position)
-    none = Sent(np.zeros(2, bool), np.zeros(0, bool), frozenset())
+    none = SentParts(np.zeros(2, bool), np.zeros(0, bool), frozenset())
     for _ in range(3):
         arm.goal = random.uniform(-2.0, 2.0, 2)
         arm.run(60, kept=lambda: none if random.random() < 0.1 else None)
@@ -152,7 +152,7 @@ def test_a_stop_that_is_not_clear_once_is_tried_again():
     arm = in_the_way(angle=2.0)
     arm.run(25)
     assert arm.replay.velocity(arm.now_ns)[0] > 0.3
-    check, looks = arm.replay.obstacles, []
+    check, looks = arm.replay.motion_check, []
     look = check.look
 
     def fails_once(rows, knot_s, reserve=False):
@@ -195,7 +195,7 @@ def test_an_obstacle_that_appears_in_the_committed_way_stops_the_arm_as_early_as
     angle = tip + 0.15
     arm.goal = arm.replay.position(arm.now_ns)
     arm.balls.centres[0] = 0.9 * np.cos(angle), 0.9 * np.sin(angle)
-    arm.replay.obstacles.scene_changed()
+    arm.replay.motion_check.scene_changed()
     arm.run(1)
     assert arm.replay.unproven_stops == 1
     _, window = arm.windows[-1]
@@ -226,12 +226,12 @@ def test_a_check_that_raises_leaves_what_was_sent():
     def broken(_position, _enough):
         raise RuntimeError("engine")
 
-    arm.replay.obstacles._distances, works = broken, arm.replay.obstacles._distances
+    arm.replay.motion_check._distances, works = broken, arm.replay.motion_check._distances
     with pytest.raises(RuntimeError, match="engine"):
         arm.replay.propose(arm.now_ns)
     arm.replay.keep()
     assert arm.replay.motion_left_ns(arm.now_ns) == end_ns - arm.now_ns
-    arm.replay.obstacles._distances = works
+    arm.replay.motion_check._distances = works
     arm.now_ns += TICK_NS
     arm.run(5)
     assert arm.replay.velocity(arm.now_ns)[0] > 0.3
@@ -248,7 +248,7 @@ def test_a_scene_that_changes_at_every_tick_makes_no_stop_that_is_not_proven():
 
     def change():
         apart.append(arm.distance_m)
-        arm.replay.obstacles.scene_changed()
+        arm.replay.motion_check.scene_changed()
 
     arm.run(200, each=change)
     assert min(apart) >= MARGIN and arm.replay.position(arm.now_ns)[0] > 0.7
@@ -264,7 +264,7 @@ def test_a_pole_that_crosses_the_way_is_let_pass():
     def pole(metres_per_tick):
         apart.append(arm.distance_m)
         arm.balls.centres[0] += metres_per_tick * outward
-        arm.replay.obstacles.scene_changed()
+        arm.replay.motion_check.scene_changed()
 
     arm.balls.centres[0] = (0.9 + 0.15) * outward
     arm.run(38, each=lambda: pole(-0.004))
@@ -284,7 +284,7 @@ def test_a_scene_that_trembles_lets_no_arm_creep_nearer():
     def tremble():
         arm.goal = arm.replay.position(arm.now_ns) + np.array([0.0004, 0.0])
         arm.balls.centres[0] = ball + 0.0002 * (-1) ** next(ticks) * np.array([0.0, 1.0])
-        arm.replay.obstacles.scene_changed()
+        arm.replay.motion_check.scene_changed()
 
     arm.run(300, each=tremble)
     arm.balls.centres[0] = ball

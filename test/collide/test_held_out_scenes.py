@@ -121,14 +121,14 @@ def played(window, from_ns):
     return [sampler.sample(at)[0] for at in range(from_ns, window.end_ns, 2 * MS)]
 
 
-def least_distance(robot, engine, obstacles, seed):
+def least_distance(robot, engine, check, seed):
     """Three goals of a policy that goes straight; the smallest distance of all that was looked at.
 
     Every seventh window is played to its end: it might have been the last one.
     """
     random = np.random.default_rng([seed, 1])
     limits = robot.embodiment.limits
-    replay = Replay(limits, ReplaySettings(), obstacles=obstacles)
+    replay = Replay(limits, ReplaySettings(), motion_check=check)
     replay.start(START_NS, robot.home)
     now_ns, found = START_NS, np.inf
     for _ in range(3):
@@ -239,14 +239,14 @@ def test_nothing_is_touched_in_two_hundred_scenes_and_the_naive_checks_hit():
             "present": Naive(engine, pairs, None),
             "none": None,
         }
-        for name, obstacles in naive.items():
-            hits[name] += _touches(robot, engine, obstacles, seed)
+        for name, check in naive.items():
+            hits[name] += _touches(robot, engine, check, seed)
     print("scenes of two hundred with a contact:", hits)
     assert hits["none"] > hits["waypoints"] > 0 and hits["present"] > 0
 
 
-def _touches(robot, engine, obstacles, seed):
+def _touches(robot, engine, check, seed):
     try:
-        return least_distance(robot, engine, obstacles, seed) <= 0.0
+        return least_distance(robot, engine, check, seed) <= 0.0
     except AssertionError:  # an unproven stop: the naive check saw it when it was too late
         return True

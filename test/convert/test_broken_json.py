@@ -11,12 +11,12 @@ from broken_json import each_broken, line_about, spoil  # noqa: E402
 from recorded_bag import write_recording  # noqa: E402
 
 from gr00t_ros.convert.__main__ import main as convert_main  # noqa: E402
-from gr00t_ros.convert.place import MARK  # noqa: E402
+from gr00t_ros.convert.place import NAMED_FILE  # noqa: E402
 from gr00t_ros.dataset.lerobot import LeRobotDataset  # noqa: E402
-from gr00t_ros.dataset.staged import FACTS  # noqa: E402
+from gr00t_ros.dataset.staged import FACTS_FILE  # noqa: E402
 from gr00t_ros.errors import Gr00tError  # noqa: E402
 from gr00t_ros.evaluate.results import JSON_NAME, read_results  # noqa: E402
-from gr00t_ros.record.facts import FILE  # noqa: E402
+from gr00t_ros.record.facts import EPISODE_FILE  # noqa: E402
 from gr00t_ros.record.info import main as info  # noqa: E402
 
 
@@ -43,7 +43,7 @@ def test_an_episode_with_a_broken_file_is_named_and_the_command_goes_on(
     recording, tmp_path, capsys, command, content
 ):
     """The first of two; the second is listed, or becomes the dataset."""
-    broken = recording / "episode_000000" / FILE
+    broken = recording / "episode_000000" / EPISODE_FILE
     spoil(broken, content)
     if command == "info":
         assert info([str(recording)]) == 1
@@ -59,12 +59,12 @@ def test_an_episode_with_a_broken_file_is_named_and_the_command_goes_on(
 
 
 @each_broken
-@pytest.mark.parametrize("name", ["done.json", f"part_0/{FACTS}"])
+@pytest.mark.parametrize("name", ["done.json", f"part_0/{FACTS_FILE}"])
 def test_a_conversion_that_goes_on_converts_again_what_it_cannot_read(
     recording, tmp_path, capsys, name, content
 ):
     """An episode that cannot be converted left the other one staged."""
-    output, facts = tmp_path / "out", recording / "episode_000001" / FILE
+    output, facts = tmp_path / "out", recording / "episode_000001" / EPISODE_FILE
     text = facts.read_text()
     facts.write_text(text.replace("lift it", ""))
     assert convert(recording, output) == 1
@@ -100,10 +100,12 @@ def test_a_mark_that_cannot_be_read_is_named_with_what_to_remove(
     output, partial = tmp_path / "out", tmp_path / "out.partial"
     assert convert(recording, output) == 0
     partial.mkdir()
-    spoil(partial / MARK, content)
+    spoil(partial / NAMED_FILE, content)
     capsys.readouterr()
     assert convert(recording, output, "--append") == 2
-    assert f"is whole: remove {partial}" in line_about(partial / MARK, capsys.readouterr().err)
+    assert f"is whole: remove {partial}" in line_about(
+        partial / NAMED_FILE, capsys.readouterr().err
+    )
     assert len(LeRobotDataset(output).lengths) == 2
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gr00t_ros.watch.finding import Reaction
-from gr00t_ros.watch.table import TABLE
+from gr00t_ros.watch.table import WATCHES
 
 MODE_OF = {Reaction.DROP: "", Reaction.PAUSE: "paused", Reaction.FAULT: "fault"}
 ITSELF, RESET, RESTART = "by itself", "~/reset", "a new start"
@@ -83,7 +83,7 @@ class Fault:
         """The reaction of the table, None if no watch reacts."""
         if not self.watch:
             return None
-        row = TABLE[self.watch]
+        row = WATCHES[self.watch]
         return row.worse if self.worse and row.worse else row.reaction
 
     @property

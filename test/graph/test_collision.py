@@ -218,8 +218,8 @@ def test_of_poses_the_tool_is_checked_and_the_arm_is_not(ros_node, tmp_path):
     assert place.check.problems(np.zeros(1), {}) == []  # not measured: the start is refused
     replay = SimpleNamespace()
     place.check.attach(replay)
-    assert replay.obstacles is None
-    check = replay.pose_obstacles
+    assert replay.motion_check is None
+    check = replay.pose_check
     check.begin(at(0.5))
     assert not check.look({"hand": [at(0.5)["hand"], at(0.1, 0.2)["hand"]]}, 0.02).clear
     assert [one.watch for one in place.check.against(np.zeros(1), at(0.1, 0.2))] == ["in_collision"]
@@ -251,4 +251,4 @@ def test_of_joints_the_replay_gets_the_check_of_joints(place):
     assert place.check.problems(START) == []
     replay = SimpleNamespace()
     place.check.attach(replay)
-    assert replay.pose_obstacles is None and len(replay.obstacles.pairs.names) > 0
+    assert replay.pose_check is None and len(replay.motion_check.pairs.names) > 0

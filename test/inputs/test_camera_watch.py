@@ -13,7 +13,7 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
-from gr00t_ros.inputs.images import ENCODINGS, level, read
+from gr00t_ros.inputs.images import IMAGE_ENCODINGS, level, read
 from gr00t_ros.inputs.source import CameraWatch
 from gr00t_ros.ros.parameters import DEFAULTS
 
@@ -136,7 +136,7 @@ ENCODED = {
 }
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("encoding", IMAGE_ENCODINGS)
 def test_black_is_black_in_every_encoding(encoding):
     """Alpha and colour differences are not light, and video's black is 16."""
     black = ENCODED.get(encoding, np.zeros((HEIGHT, WIDTH), np.uint8))

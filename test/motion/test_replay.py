@@ -12,7 +12,7 @@ from gr00t_ros.errors import PlanError, SettingsError
 from gr00t_ros.motion import planner
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.plan import Window
-from gr00t_ros.motion.replay import Replay, Sent
+from gr00t_ros.motion.replay import Replay, SentParts
 from gr00t_ros.motion.replay_settings import ReplaySettings
 from gr00t_ros.motion.sampler import JtcSampler
 from gr00t_ros.robot.limits import JointLimits
@@ -367,7 +367,7 @@ def test_joints_whose_message_left_go_on_and_the_others_as_they_were_sent() -> N
     replay.stop(now_ns, "a test")
     new = replay.propose(now_ns)
     left = np.arange(7) < 3
-    replay.keep(Sent(left, np.empty(0, bool), frozenset()))
+    replay.keep(SentParts(left, np.empty(0, bool), frozenset()))
     for at_ns in range(now_ns, now_ns + 900 * MS, 20 * MS):
         row = min((at_ns - new.stamp_ns) // (20 * MS), len(new.times_ns) - 1)
         was = other.position(at_ns)

@@ -16,7 +16,7 @@ from rclpy.lifecycle import TransitionCallbackReturn  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 
-from gr00t_ros.ros.parameters import TABLE  # noqa: E402
+from gr00t_ros.ros.parameters import PARAMETERS  # noqa: E402
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 STEPS = (
@@ -91,7 +91,7 @@ def test_a_configure_that_is_refused_leaves_nothing(node, monkeypatch, settings,
         assert node.trigger_configure() == FAILURE
     assert held(node, threads) == empty
     put(node, use_sim_time=True)
-    put(node, use_sim_time=False, **{name: TABLE[name].default for name in settings})
+    put(node, use_sim_time=False, **{name: PARAMETERS[name].default for name in settings})
 
     assert node.trigger_configure() == SUCCESS
     assert held(node, threads) == configured

@@ -6,14 +6,14 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from gr00t_ros.motion.guard import Verdict  # noqa: E402
-from gr00t_ros.motion.replay import Sent  # noqa: E402
+from gr00t_ros.motion.replay import SentParts  # noqa: E402
 from gr00t_ros.node.tracing.flows import SEEN_WITHIN_NS, Flows  # noqa: E402
 from gr00t_ros.trace.flow import DROPPED, EXECUTED, FAILED, MERGED, PUBLISHED, REFUSED  # noqa: E402
 
 ACCEPTED = Verdict(True, False, "", "", 0, None)
-JOINTS = Sent(np.array([True, True]), np.zeros(0, dtype=bool), frozenset())
-LOST = Sent(np.array([False, False]), np.zeros(0, dtype=bool), frozenset())
-POSES = Sent(np.zeros(0, dtype=bool), np.zeros(0, dtype=bool), frozenset({"hand"}))
+JOINTS = SentParts(np.array([True, True]), np.zeros(0, dtype=bool), frozenset())
+LOST = SentParts(np.array([False, False]), np.zeros(0, dtype=bool), frozenset())
+POSES = SentParts(np.zeros(0, dtype=bool), np.zeros(0, dtype=bool), frozenset({"hand"}))
 STEP = 10
 CHANGED = 10_000
 

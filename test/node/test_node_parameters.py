@@ -17,7 +17,7 @@ from rcl_interfaces.srv import (  # noqa: E402
 )
 from rclpy.parameter import Parameter  # noqa: E402
 
-from gr00t_ros.ros.parameters import TABLE  # noqa: E402
+from gr00t_ros.ros.parameters import PARAMETERS  # noqa: E402
 
 FR3_RAD_S = (2.62, 2.62, 2.62, 2.62, 5.26, 4.18, 5.26)
 
@@ -54,13 +54,13 @@ def test_every_parameter_describes_itself_and_refuses_what_it_says(rig):
     rig.start_policy()
     request = ListParameters.Request()
     names = call(rig.node, ListParameters, f"{NODE}/list_parameters", request).result.names
-    assert set(TABLE) <= set(names)
-    for name in TABLE:
+    assert set(PARAMETERS) <= set(names)
+    for name in PARAMETERS:
         descriptor = describe(rig, name)
-        assert descriptor.description.startswith(TABLE[name].description), name
-        assert TABLE[name].unit in descriptor.description
-        assert ("; start only" in descriptor.description) == TABLE[name].read_only
-        assert descriptor.read_only == TABLE[name].read_only
+        assert descriptor.description.startswith(PARAMETERS[name].description), name
+        assert PARAMETERS[name].unit in descriptor.description
+        assert ("; start only" in descriptor.description) == PARAMETERS[name].read_only
+        assert descriptor.read_only == PARAMETERS[name].read_only
         numeric = (ParameterType.PARAMETER_INTEGER, ParameterType.PARAMETER_DOUBLE)
         ranges = [*descriptor.integer_range, *descriptor.floating_point_range]
         assert len(ranges) == (descriptor.type in numeric), name
@@ -107,9 +107,9 @@ def test_while_active_everything_is_tunable_and_safety_may_only_be_tightened(rig
     streams = {s.name: s for s in rig.wait_for_status(_tightened, "the new age").streams}
     assert streams["video.exterior_image_1_left"].max_age_s == pytest.approx(0.1)
 
-    once = {name for name, row in TABLE.items() if row.read_only or row.by_configure}
+    once = {name for name, row in PARAMETERS.items() if row.read_only or row.by_configure}
     others = {*once, "instruction", "contact"}  # test_contact.py: it needs a source
-    tunable = {name: row for name, row in TABLE.items() if name not in others}
+    tunable = {name: row for name, row in PARAMETERS.items() if name not in others}
     assert len(tunable) > 20
     for name, row in tunable.items():
         tune_while_active(rig, name, row)

@@ -114,7 +114,7 @@ def test_entries_of_the_other_nodes_have_a_place_in_the_aggregator(name, analyze
     assert analyzers_of(name) == ([analyzer] if analyzer else [])
 
 
-class Surroundings:
+class FakeInputs:
     """What a Preview reads, with joints that are measured now."""
 
     def __init__(self):
@@ -140,10 +140,10 @@ def previewed(ros_node, robot=ROBOT, state=None):
         destroy_publisher=ros_node.destroy_publisher,
         get_logger=lambda: SimpleNamespace(error=said.append),
     )
-    around = Surroundings()
+    inputs = FakeInputs()
     clock = SimpleNamespace(now_ns=time.time_ns, ros_now_ns=time.time_ns, offset_ns=lambda: 0)
-    preview = Preview(node, lambda: robot, state, around, clock, lambda: (), False)
-    return SimpleNamespace(preview=preview, said=said, around=around, node=ros_node)
+    preview = Preview(node, lambda: robot, state, inputs, clock, lambda: (), False)
+    return SimpleNamespace(preview=preview, said=said, inputs=inputs, node=ros_node)
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def shown(ros_node):
 
 def test_a_preview_that_raises_says_so_once_and_goes_on(shown):
     """Its thread lives, so that joints come again once the cause is gone."""
-    shown.around.broken = True
+    shown.inputs.broken = True
     joints = collect(shown.node, JointComparison, "/preview_test/preview/joints", qos.PREVIEW)
     shown.preview.start()
     try:
@@ -164,7 +164,7 @@ def test_a_preview_that_raises_says_so_once_and_goes_on(shown):
         failed = shown.preview.ticks
         wait_until(lambda: shown.preview.ticks > failed + 5, "further ticks")
         assert len(shown.said) == 1 and "a defect of the preview" in shown.said[0] and not joints
-        shown.around.broken = False
+        shown.inputs.broken = False
         wait_until(lambda: joints, "joints")
     finally:
         shown.preview.stop()
@@ -194,7 +194,7 @@ def test_a_pose_that_is_no_rotation_leaves_the_others_shown(ros_node):
 
 def test_a_slow_gripper_does_not_make_the_arm_look_late(shown):
     """Its joint state is 0.3 s old: each output is compared, and drawn, at its own stamp."""
-    shown.around.gripper_age_ns = 300_000_000
+    shown.inputs.gripper_age_ns = 300_000_000
     stamp_ns = time.time_ns() - 1_000_000_000
     rows = np.arange(40)[:, None] * 0.1 * np.ones(8)
     shown.preview.chunk = ActionChunk(1, 1, stamp_ns, 100_000_000, rows, {})
@@ -251,7 +251,7 @@ def test_a_camera_key_that_begins_with_a_digit_can_be_watched(ros_node):
 
 def test_without_a_subscriber_nothing_is_read(shown):
     """A tick asks for subscriptions and returns."""
-    shown.around.broken = True
+    shown.inputs.broken = True
     shown.preview.chunk = ActionChunk(1, 1, 0, 1, np.zeros((2, 8)), {})
     for _ in range(3):
         shown.preview.tick()

@@ -101,7 +101,7 @@ class Rig:
         self.between()
         return 0
 
-    # --- the thread's surroundings ----------------------------------------------------------
+    # --- what the thread asks its node ------------------------------------------------------
 
     def findings(self, now_ns, mode):
         """None, unless the test plants something."""

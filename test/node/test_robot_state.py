@@ -44,8 +44,8 @@ class OneJointState:
         return Sample(now_ns, now_ns, ControllerReading(joints, joints, 1.0))
 
 
-def surroundings(stamp_age_s, receive_age_s, controllers=False, max_joint_age_s=1.0):
-    """What is around a node with a joint state of these ages."""
+def robot_state(stamp_age_s, receive_age_s, controllers=False, max_joint_age_s=1.0):
+    """The robot state of a node with a joint state of these ages."""
     inputs = OneJointState(stamp_age_s, receive_age_s, controllers)
     clock = SimpleNamespace(ros_now_ns=time.monotonic_ns)
     parameters = SimpleNamespace(max_joint_age_s=max_joint_age_s)
@@ -54,7 +54,7 @@ def surroundings(stamp_age_s, receive_age_s, controllers=False, max_joint_age_s=
 
 def measured(*ages_s, **more):
     """The measured position with a joint state of these ages."""
-    return surroundings(*ages_s, **more).measured()
+    return robot_state(*ages_s, **more).measured()
 
 
 def test_a_joint_state_within_twice_the_allowed_age_is_a_measurement():
@@ -76,22 +76,22 @@ def test_where_joint_states_are_too_old_the_controllers_feedback_is_the_measurem
 
 def test_a_plan_starts_where_each_controller_holds_and_else_where_the_arm_is_measured():
     """A streamer that has no window yet leaves the gripper's own word as it is, and no further."""
-    one = surroundings(0.0, 0.0, controllers="gripper")
-    np.testing.assert_array_equal(one.start(), [*POSITION[:7], 2 * POSITION[7]])
-    assert one.held() is None
-    every = surroundings(0.0, 0.0, controllers=True)
+    state = robot_state(0.0, 0.0, controllers="gripper")
+    np.testing.assert_array_equal(state.start(), [*POSITION[:7], 2 * POSITION[7]])
+    assert state.held() is None
+    every = robot_state(0.0, 0.0, controllers=True)
     np.testing.assert_array_equal(every.start(), 2 * POSITION)
     np.testing.assert_array_equal(every.held(), 2 * POSITION)
-    np.testing.assert_array_equal(surroundings(0.0, 0.0).start(), POSITION)
+    np.testing.assert_array_equal(robot_state(0.0, 0.0).start(), POSITION)
 
 
 def test_a_controller_that_has_told_and_is_late_is_waited_for():
     """A blocked arm is measured where its controller does not hold it: a start there is a step."""
-    one = surroundings(0.0, 0.0, controllers=True)
-    np.testing.assert_array_equal(one.start(), 2 * POSITION)
-    one._inputs._controllers = "gripper"
+    state = robot_state(0.0, 0.0, controllers=True)
+    np.testing.assert_array_equal(state.start(), 2 * POSITION)
+    state._inputs._controllers = "gripper"
     with pytest.raises(ObservationError, match="output arm: no usable state of its controller"):
-        one.start()
+        state.start()
 
 
 @pytest.mark.parametrize(
@@ -105,33 +105,33 @@ def test_what_a_controller_holds_is_known_for_a_fifth_of_a_second(
     simulated, stamp_s, arrival_s, known
 ):
     """By arrival; in simulated time by the stamp as well, until the controller counts as silent."""
-    one = surroundings(0.0, 0.0)
-    one._clock.simulated, one.parameters.controller_silence_s = simulated, 2.0
+    state = robot_state(0.0, 0.0)
+    state._clock.simulated, state.parameters.controller_silence_s = simulated, 2.0
     joints = JointReading(EMBODIMENT.joint_names, 2 * POSITION, None)
     now_ns = time.monotonic_ns()
     stamp_ns, received_ns = (now_ns - int(age_s * 1e9) for age_s in (stamp_s, arrival_s))
-    state = Sample(stamp_ns, received_ns, ControllerReading(joints, joints, 1.0))
-    one._inputs.controller = lambda output: state
-    assert (one.held() is not None) is known
+    sample = Sample(stamp_ns, received_ns, ControllerReading(joints, joints, 1.0))
+    state._inputs.controller = lambda output: sample
+    assert (state.held() is not None) is known
 
 
 def test_what_goes_on_is_what_each_controller_holds_and_else_our_own_plan() -> None:
     """Not what is measured: an arm that sags would be lifted by a step."""
     planned = np.linspace(-0.1, -0.8, 8)
-    one = surroundings(0.0, 0.0, controllers="gripper")
-    np.testing.assert_array_equal(one.held_or(planned), [*planned[:7], 2 * POSITION[7]])
-    assert one.held() is None
-    every = surroundings(0.0, 0.0, controllers=True)
+    state = robot_state(0.0, 0.0, controllers="gripper")
+    np.testing.assert_array_equal(state.held_or(planned), [*planned[:7], 2 * POSITION[7]])
+    assert state.held() is None
+    every = robot_state(0.0, 0.0, controllers=True)
     np.testing.assert_array_equal(every.held_or(planned), 2 * POSITION)
-    np.testing.assert_array_equal(surroundings(0.0, 0.0).held_or(planned), planned)
+    np.testing.assert_array_equal(robot_state(0.0, 0.0).held_or(planned), planned)
 
 
 def test_nothing_goes_on_from_our_own_plan_where_a_controller_that_has_told_is_late() -> None:
     """Somebody else may have moved the arm meanwhile."""
-    one = surroundings(0.0, 0.0, controllers=True)
-    assert one.held_or(POSITION) is not None
-    one._inputs._controllers = "gripper"
-    assert one.held_or(POSITION) is None
+    state = robot_state(0.0, 0.0, controllers=True)
+    assert state.held_or(POSITION) is not None
+    state._inputs._controllers = "gripper"
+    assert state.held_or(POSITION) is None
 
 
 def test_of_an_age_only_what_both_threads_were_awake_counts():
@@ -154,10 +154,10 @@ def test_of_an_age_only_what_both_threads_were_awake_counts():
 
 def test_joint_states_in_degrees_are_found_also_where_no_controller_tells() -> None:
     """Held is then what is measured: the two agree, and both are wrong."""
-    one, home = surroundings(0.0, 0.0), np.array([0.0, -0.6, 0.0, -2.2, 0.0, 1.6, 0.8, 0.4])
-    one._inputs._sample.value.position[:] = home
-    assert one.outside_finding() is None
-    one._inputs._sample.value.position[:] = np.degrees(home)
-    found = one.outside_finding()
+    state, home = robot_state(0.0, 0.0), np.array([0.0, -0.6, 0.0, -2.2, 0.0, 1.6, 0.8, 0.4])
+    state._inputs._sample.value.position[:] = home
+    assert state.outside_finding() is None
+    state._inputs._sample.value.position[:] = np.degrees(home)
+    found = state.outside_finding()
     assert "fr3_joint4: measured at -126.1, limits" in found.reason
     assert found.reason.endswith("let the driver publish radians")

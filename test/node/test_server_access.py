@@ -9,7 +9,7 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from gr00t_ros.errors import SettingsError  # noqa: E402
 from gr00t_ros.node.server import defaults_of, read_access  # noqa: E402
-from gr00t_ros.ros.parameters import DEFAULTS, TABLE  # noqa: E402
+from gr00t_ros.ros.parameters import DEFAULTS, PARAMETERS  # noqa: E402
 from gr00t_ros.wire.curve import (
     new_pair,  # noqa: E402
     write_pair,  # noqa: E402
@@ -40,7 +40,7 @@ def test_every_name_becomes_the_default_of_a_parameter():
         "strict": True,
         "embodiment": "tag:oxe_droid",
     }
-    assert defaults_of({}) == {} and set(defaults_of(ENVIRONMENT)) <= set(TABLE)
+    assert defaults_of({}) == {} and set(defaults_of(ENVIRONMENT)) <= set(PARAMETERS)
 
 
 def test_the_log_says_where_each_setting_came_from_and_never_the_token():

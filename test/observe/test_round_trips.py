@@ -18,7 +18,7 @@ from gr00t_ros.motion.chunk import from_reply
 from gr00t_ros.observe.readings import JointReading, PoseReading, encode, merge
 from gr00t_ros.robot.embodiment import parse
 from gr00t_ros.robot.outputs import PoseOutput
-from gr00t_ros.robot.streams import ENCODINGS, StateStream
+from gr00t_ros.robot.streams import POSE_ENCODINGS, StateStream
 
 FILE = Path(__file__).parents[2] / "config" / "embodiments" / "franka_droid.yaml"
 VALID = yaml.safe_load(FILE.read_text())
@@ -70,7 +70,7 @@ def test_joints_come_back_to_themselves(robot, message_order, split, shares):
 
 @settings(max_examples=examples(60), deadline=None)
 @given(
-    st.sampled_from(sorted(ENCODINGS)),
+    st.sampled_from(sorted(POSE_ENCODINGS)),
     st.tuples(UNIT, UNIT, UNIT, UNIT),
     st.tuples(UNIT, UNIT, UNIT),
     st.booleans(),

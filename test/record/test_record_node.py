@@ -21,7 +21,7 @@ from std_srvs.srv import SetBool, Trigger  # noqa: E402
 
 from gr00t_ros.msg import EpisodeEvent, PolicyStatus  # noqa: E402
 from gr00t_ros.record.node import POLICY  # noqa: E402
-from gr00t_ros.record.recording import EMBODIMENT as FILE  # noqa: E402
+from gr00t_ros.record.recording import EMBODIMENT_FILE  # noqa: E402
 from gr00t_ros.robot.files import find_embodiment, load_embodiment  # noqa: E402
 from gr00t_ros.ros import qos  # noqa: E402
 from gr00t_ros.srv import SetInstruction  # noqa: E402
@@ -151,7 +151,7 @@ def test_an_episode_by_services(processes, stand, tmp_path):
     wait_until(lambda: stand.events[-1].text == "another", "an episode of the new instruction")
     assert recorder.stop() == 0
 
-    assert (folder / FILE).read_bytes() == find_embodiment(EMBODIMENT).read_bytes()
+    assert (folder / EMBODIMENT_FILE).read_bytes() == find_embodiment(EMBODIMENT).read_bytes()
     facts = facts_of(folder)
     assert facts | {"start_ns": 0, "stop_ns": 0, "sources": 0} == {
         "index": 0,
@@ -323,8 +323,8 @@ def test_a_recording_goes_on_in_its_folder_for_the_same_robot_only(processes, tm
     """One line says why not."""
     folder = tmp_path / "recording"
     folder.mkdir()
-    (folder / FILE).write_text("robot: another\n")
+    (folder / EMBODIMENT_FILE).write_text("robot: another\n")
     recorder = processes.start(*RECORD, str(folder), *OPTIONS, name="record")
     assert recorder.wait() == 2
     assert "was recorded with another embodiment file" in recorder.text()
-    assert (folder / FILE).read_text() == "robot: another\n"
+    assert (folder / EMBODIMENT_FILE).read_text() == "robot: another\n"

@@ -15,7 +15,7 @@ from gr00t_ros.bags.bag import open_bag  # noqa: E402
 from gr00t_ros.errors import BagError  # noqa: E402
 from gr00t_ros.msg import EpisodeEvent, PolicyStatus  # noqa: E402
 from gr00t_ros.record.episode_bag import EpisodeBag, channel_of, mcap_path  # noqa: E402
-from gr00t_ros.record.facts import FILE, read_facts  # noqa: E402
+from gr00t_ros.record.facts import EPISODE_FILE, read_facts  # noqa: E402
 from gr00t_ros.record.info import main as info  # noqa: E402
 from gr00t_ros.record.recording import Recording  # noqa: E402
 from gr00t_ros.record.recover import main as recover_main  # noqa: E402
@@ -129,7 +129,7 @@ BROKEN = [
 @pytest.mark.parametrize(("key", "value", "expected"), BROKEN)
 def test_a_broken_value_is_one_line(tmp_path, key, value, expected):
     """With file, key, what was got, what was expected and what to do."""
-    path = tmp_path / FILE
+    path = tmp_path / EPISODE_FILE
     path.write_text(json.dumps(FACTS | {key: value}))
     with pytest.raises(BagError) as caught:
         read_facts(tmp_path)
@@ -141,8 +141,8 @@ def test_a_broken_value_is_one_line(tmp_path, key, value, expected):
 @pytest.mark.parametrize("text", ["", "[]", "null", '{"index": 0}'])
 def test_a_file_without_facts_is_one_line(tmp_path, text):
     """Cut off, no object, or without a key that must be there."""
-    (tmp_path / FILE).write_text(text)
-    with pytest.raises(BagError, match=rf"{FILE}[:1]*: .*gr00t record recover"):
+    (tmp_path / EPISODE_FILE).write_text(text)
+    with pytest.raises(BagError, match=rf"{EPISODE_FILE}[:1]*: .*gr00t record recover"):
         read_facts(tmp_path)
 
 
@@ -151,7 +151,7 @@ def test_info_names_a_broken_episode_and_goes_on(tmp_path, capsys, as_json):
     """Exit status 1; the others are listed and counted."""
     for index, facts in enumerate([FACTS | {"stop_ns": None}, FACTS | {"outcome": "kept"}]):
         episode = killed(tmp_path, START, index=index)
-        (episode / FILE).write_text(json.dumps(facts))
+        (episode / EPISODE_FILE).write_text(json.dumps(facts))
     assert info([str(tmp_path), *(["--json"] if as_json else [])]) == 1
     text = capsys.readouterr().out
     assert "stop_ns: got null, expected an integer" in text
@@ -166,11 +166,11 @@ def test_a_broken_file_is_rebuilt_and_kept_beside(tmp_path):
     """With its labels where they can be read: they may be later than what the bag holds."""
     episode = killed(tmp_path, START, (15, "success", "policy", ""))
     text = json.dumps(FACTS | {"stop_ns": None})
-    (episode / FILE).write_text(text)
+    (episode / EPISODE_FILE).write_text(text)
     before = {one.name: one.read_bytes() for one in episode.glob("*.mcap")}
     (line,) = recover(tmp_path)
     assert "5.0 s recovered; discarded, failure; episode.json.broken is kept: " in line
-    assert (episode / f"{FILE}.broken").read_text() == text
+    assert (episode / f"{EPISODE_FILE}.broken").read_text() == text
     assert {one.name: one.read_bytes() for one in episode.glob("*.mcap")} == before
     facts = read_facts(episode)
     assert facts is not None and "was broken" in facts.problem
@@ -183,13 +183,13 @@ def test_a_broken_file_is_rebuilt_and_kept_beside(tmp_path):
 def test_whatever_is_in_the_file_it_is_rebuilt_and_the_next_episode_too(tmp_path, capsys, content):
     """A line for each; the file is kept beside as it was."""
     first, second = (killed(tmp_path, START, index=index) for index in range(2))
-    spoil(first / FILE, content)
-    size = (first / FILE).stat().st_size
+    spoil(first / EPISODE_FILE, content)
+    size = (first / EPISODE_FILE).stat().st_size
     assert recover_main([str(tmp_path)]) == 0
     text = capsys.readouterr().out
-    assert f"{FILE}.broken is kept: {first / FILE}" in line_about(first, text)
+    assert f"{EPISODE_FILE}.broken is kept: {first / EPISODE_FILE}" in line_about(first, text)
     assert "recovered" in line_about(second, text)
-    assert (first / f"{FILE}.broken").stat().st_size == size
+    assert (first / f"{EPISODE_FILE}.broken").stat().st_size == size
     assert None not in (read_facts(first), read_facts(second))
 
 
@@ -216,10 +216,10 @@ def test_an_episode_whose_folder_was_renamed_is_recovered(tmp_path):
     facts = read_facts(renamed)
     assert facts is not None and (facts.index, facts.instruction) == (7, "open the door")
     (renamed / "another.mcap").write_bytes(b"")
-    (renamed / FILE).write_text("{")
+    (renamed / EPISODE_FILE).write_text("{")
     with pytest.raises(BagError, match="expected episode_000007_0.mcap"):
         list(recover(renamed))
-    assert (renamed / FILE).read_text() == "{"
+    assert (renamed / EPISODE_FILE).read_text() == "{"
 
 
 def finished(folder, index=0):

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from gr00t_ros.errors import EmbodimentError, RotationError
 from gr00t_ros.robot.field import Field
 from gr00t_ros.robot.outputs import read_pose
-from gr00t_ros.robot.streams import ENCODINGS, StateStream
+from gr00t_ros.robot.streams import POSE_ENCODINGS, StateStream
 
 DROID = [[0, 0, -1], [-1, 0, 0], [0, 1, 0]]
 STATE = (
@@ -35,7 +35,7 @@ def output(**change):
 
 def of_encode(encode, **change):
     """An output of that encode."""
-    return output(encode=encode, names=[f"e{k}" for k in range(ENCODINGS[encode])], **change)
+    return output(encode=encode, names=[f"e{k}" for k in range(POSE_ENCODINGS[encode])], **change)
 
 
 def rows(encode, position, rotation, rotate):
@@ -50,7 +50,7 @@ def rows(encode, position, rotation, rotate):
 
 
 @pytest.mark.parametrize("rotate", [None, DROID])
-@pytest.mark.parametrize("encode", ENCODINGS)
+@pytest.mark.parametrize("encode", POSE_ENCODINGS)
 @given(st.lists(st.tuples(*[st.floats(-2.0, 2.0)] * 3), min_size=1, max_size=4))
 def test_every_way_of_writing_a_pose_is_read_back(encode, rotate, vectors):
     """Positions as they are, rotations without what the data set turned them by."""

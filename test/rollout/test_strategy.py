@@ -7,14 +7,14 @@ from gr00t_ros.rollout.strategy import STRATEGIES, parse_strategy
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
-from gr00t_ros.ros.parameters import TABLE  # noqa: E402
+from gr00t_ros.ros.parameters import PARAMETERS  # noqa: E402
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=lambda one: one.name)
 def test_the_node_has_these_parameters_and_takes_their_values(strategy):
     """A name that the node does not have would end it at its start."""
     for name, value in strategy.parameters.items():
-        row = TABLE[name]
+        row = PARAMETERS[name]
         assert type(value) is type(row.default)
         assert value in row.choices if row.choices else row.low <= value <= row.high
 

@@ -12,7 +12,7 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 from gr00t_ros.errors import SettingsError  # noqa: E402
 from gr00t_ros.record.__main__ import _parser, _ros_arguments  # noqa: E402
 from gr00t_ros.ros.join import check_text  # noqa: E402
-from gr00t_ros.ros.node_help import SERVER, as_parameters  # noqa: E402
+from gr00t_ros.ros.node_help import SERVER_OPTIONS, as_parameters  # noqa: E402
 
 TEXTS = (
     *("/tmp/robot #2/e.yaml", "my: robot/e.yaml", "123", "1e3", "true", "~", "[a", "{a", "- a"),
@@ -57,7 +57,7 @@ def test_every_text_of_a_recorder_is_the_parameters_text():
 
 def test_a_server_is_a_text_and_a_number():
     """Also a host that looks like another number."""
-    found = read(as_parameters(["--server", "127:5555"], {"--server": SERVER}))
+    found = read(as_parameters(["--server", "127:5555"], {"--server": SERVER_OPTIONS}))
     assert (found["host"], found["port"]) == ("127", 5555)
 
 

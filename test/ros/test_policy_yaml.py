@@ -7,7 +7,7 @@ import yaml
 
 from gr00t_ros.motion.replay_settings import Coverage, ReplaySettings
 from gr00t_ros.robot.files import load_embodiment
-from gr00t_ros.ros.parameters import TABLE
+from gr00t_ros.ros.parameters import PARAMETERS
 from gr00t_ros.tools.documents import parameter_document
 
 ROOT = Path(__file__).parents[2]
@@ -20,14 +20,14 @@ def test_the_file_has_every_parameter_of_the_table_with_its_default() -> None:
     """Who copies the file changes nothing by it."""
     content = yaml.safe_load(FILE.read_text())
     values = content["/**/gr00t_policy"]["ros__parameters"]
-    assert values == {name: row.default for name, row in TABLE.items()}
+    assert values == {name: row.default for name, row in PARAMETERS.items()}
     assert FILE.read_text() == parameter_document(), "regenerate it: see the file's first lines"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "config/embodiments").glob("*.yaml")), ids=str)
 def test_every_shipped_file_starts_with_the_default_or_says_with_what(path) -> None:
     """README, the file and the refusal name the value, with half a second left for the latency."""
-    robot, default = load_embodiment(str(path)), TABLE["execute_steps"].default
+    robot, default = load_embodiment(str(path)), PARAMETERS["execute_steps"].default
     steps = SHORT.get(path.stem, default)
     one = Coverage(ReplaySettings(), robot.action_horizon, robot.step_ns, default, 0, "latency")
     assert one.covered is (path.stem not in SHORT)

@@ -16,7 +16,7 @@ from gr00t_ros.ros.transports import (  # noqa: E402
     LOOPBACK_ONLY,
     PROFILES,
     RANGE,
-    TRANSPORTS,
+    TRANSPORTS_VARIABLE,
     without_shared_memory,
 )
 
@@ -53,8 +53,8 @@ LATE_NS = 100_000_000
 )
 def test_the_users_transports_without_shared_memory(given, used):
     """The version of IP stays, and the range of discovery that is not the loopback."""
-    users = {TRANSPORTS: given, RANGE: "SUBNET"}
-    assert without_shared_memory(users, "file", PROFILES[0]) == {TRANSPORTS: used}
+    users = {TRANSPORTS_VARIABLE: given, RANGE: "SUBNET"}
+    assert without_shared_memory(users, "file", PROFILES[0]) == {TRANSPORTS_VARIABLE: used}
 
 
 @pytest.mark.parametrize("users", [{RANGE: "localhost"}, {LOOPBACK_ONLY: "1"}])
@@ -62,7 +62,7 @@ def test_the_users_transports_without_shared_memory(given, used):
 def test_the_loopback_stays_the_only_interface(users, profiles, other):
     """With that range rmw_fastrtps would add shared memory."""
     assert without_shared_memory(users, "file", profiles) == {
-        TRANSPORTS: "UDPv4",
+        TRANSPORTS_VARIABLE: "UDPv4",
         RANGE: "SYSTEM_DEFAULT",
         LOOPBACK_ONLY: None,
         profiles: "file",
@@ -89,7 +89,7 @@ rclpy.spin(node)
 @pytest.mark.parametrize("discovery", ["LOCALHOST", "SUBNET"])
 def test_only_the_node_for_images_has_shared_memory(processes, ros_node, monkeypatch, discovery):
     """Both are discovered by other nodes, as with shared memory."""
-    for name in (TRANSPORTS, *PROFILES):
+    for name in (TRANSPORTS_VARIABLE, *PROFILES):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(RANGE, discovery)
     child = processes.start("-c", NODE, name="node")

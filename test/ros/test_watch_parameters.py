@@ -10,7 +10,7 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 from rcl_interfaces.msg import ParameterDescriptor
 
 import gr00t_ros
-from gr00t_ros.ros.parameters import TABLE
+from gr00t_ros.ros.parameters import PARAMETERS
 from gr00t_ros.watch.table import ROWS
 
 # Written out here, not read from the code: control.md 3, and what the rows' comments give reasons
@@ -57,7 +57,7 @@ def test_every_threshold_that_is_a_parameter_is_expected_here() -> None:
 @pytest.mark.parametrize("name", EXPECTED)
 def test_a_threshold_has_the_designs_number(name: str) -> None:
     """Default, unit, range and the direction that is allowed while active."""
-    row = TABLE[name]
+    row = PARAMETERS[name]
     assert (row.default, row.unit, row.low, row.high, row.tighten) == EXPECTED[name]
 
 
@@ -65,7 +65,7 @@ def test_a_threshold_has_the_designs_number(name: str) -> None:
 def test_what_rqt_shows_of_a_threshold_is_its_range(name: str) -> None:
     """From the descriptor that is declared."""
     _, unit, low, high, tighter = EXPECTED[name]
-    descriptor: ParameterDescriptor = TABLE[name].descriptor()
+    descriptor: ParameterDescriptor = PARAMETERS[name].descriptor()
     ranges = [*descriptor.floating_point_range, *descriptor.integer_range]
     assert [(one.from_value, one.to_value) for one in ranges] == (
         [] if low is None else [(low, high)]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from gr00t_ros.errors import ChunkError, DeadlineError, SettingsError, UnreachableError
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.serve.endpoints import DIALECTS, Answer, Endpoints, Terms
-from gr00t_ros.serve.faulty import HUGE, KINDS, Faulty, read_fault
+from gr00t_ros.serve.faulty import FAULTS, HUGE, Faulty, read_fault
 from gr00t_ros.sidecar.serve import CRASH_STATUS
 from gr00t_ros.wire.client import PolicyServerClient
 from gr00t_ros.wire.codec import decode, encode
@@ -147,7 +147,7 @@ def test_other_endpoints_and_refused_actions_stay_whole(faulty, golden_bytes):
     assert server.actions == 0
 
 
-@given(st.lists(st.sampled_from([kind for kind in KINDS if kind not in ("late", "crash")])))
+@given(st.lists(st.sampled_from([kind for kind in FAULTS if kind not in ("late", "crash")])))
 def test_any_faults_together_end_in_an_answer(kinds):
     """However they are ordered on the command line."""
     inner = Whole()

@@ -11,12 +11,12 @@ from gr00t_ros.session.mode import (
     CAUSES,
     FAULTED,
     MOVING,
-    TABLE,
+    TRANSITIONS,
     Event,
     Mode,
     advance,
     ends_in,
-    graver,
+    more_severe,
 )
 
 # The table once more, by hand, as an operator would say it.
@@ -84,12 +84,12 @@ def test_every_pair_goes_where_the_hand_written_table_says_or_is_refused_by_name
 
 def test_the_table_has_no_other_rows() -> None:
     """What is pinned above is all there is."""
-    assert set(TABLE) == set(ROWS)
+    assert set(TRANSITIONS) == set(ROWS)
 
 
 def test_it_says_of_every_event_who_causes_it() -> None:
     """No event comes out of nowhere, and none is told that nothing causes."""
-    assert set(CAUSES) == set(Event) == {event for _, event in TABLE}
+    assert set(CAUSES) == set(Event) == {event for _, event in TRANSITIONS}
 
 
 def test_every_mode_is_unconfigured_inactive_moving_or_at_rest() -> None:
@@ -103,7 +103,7 @@ def test_motion_begins_only_by_an_operator_a_chunk_or_healthy_inputs() -> None:
     """No other event leads from a mode at rest into one that plays chunks."""
     entering = {
         event
-        for (mode, event), after in TABLE.items()
+        for (mode, event), after in TRANSITIONS.items()
         if mode not in MOVING and after in (Mode.BLENDING_IN, Mode.REPLAYING)
     }
     assert entering == {Event.ACTIVATE, Event.CHUNK, Event.HEALTHY, Event.RESUME, Event.RESET}
@@ -120,37 +120,37 @@ def test_motion_begins_only_by_an_operator_a_chunk_or_healthy_inputs() -> None:
 )
 def test_one_event_alone_leads_from_each_mode_that_waits_for_it_into_motion(mode, event) -> None:
     """Healthy inputs do not lift an operator's pause, nor does ~/resume a fault."""
-    onward = {e for (m, e), after in TABLE.items() if m is mode and after is Mode.BLENDING_IN}
+    onward = {e for (m, e), after in TRANSITIONS.items() if m is mode and after is Mode.BLENDING_IN}
     assert onward == {event}
 
 
 def test_every_active_mode_can_be_stopped_and_no_other() -> None:
     """A stop is never an illegal event while the node is active."""
-    assert {mode for mode, event in TABLE if event is Event.STOP} == ACTIVE
+    assert {mode for mode, event in TRANSITIONS if event is Event.STOP} == ACTIVE
 
 
 def test_a_fault_is_left_by_a_reset_alone_or_kept_through_stop_and_latch() -> None:
     """Neither a chunk nor readiness nor an activation ends it."""
     resets = {Event.RESET, Event.RESET_PAUSED}
-    assert {event for mode, event in TABLE if mode is Mode.FAULT} == resets | {Event.STOP}
-    ways = {event for mode, event in TABLE if mode is Mode.FAULT_INACTIVE}
+    assert {event for mode, event in TRANSITIONS if mode is Mode.FAULT} == resets | {Event.STOP}
+    ways = {event for mode, event in TRANSITIONS if mode is Mode.FAULT_INACTIVE}
     assert ways == {Event.RESET, Event.LATCH, Event.CLEANUP}
     assert {Mode.FAULT, Mode.FAULT_INACTIVE} == FAULTED
 
 
 RESTS = [event for event in Event if event.value.startswith("rest_")]
 # The gravest first; a fault and a deactivation make one that is both.
-GRAVITY = "rest_latched rest_inactive rest_fault rest_operator rest_pause rest_hold".split()
+SEVERITY = "rest_latched rest_inactive rest_fault rest_operator rest_pause rest_hold".split()
 
 
 @pytest.mark.parametrize("pair", list(product(RESTS, RESTS)), ids=name)
 def test_a_stop_with_two_reasons_ends_in_the_graver_whichever_came_first(pair) -> None:
     """Every pair; no reason of a stop is ever lost to a milder one."""
     if {e.value for e in pair} == {"rest_fault", "rest_inactive"}:
-        assert graver(*pair) is Event.REST_LATCHED
+        assert more_severe(*pair) is Event.REST_LATCHED
     else:
-        assert graver(*pair).value == min((e.value for e in pair), key=GRAVITY.index)
-    assert sorted(GRAVITY) == sorted(e.value for e in RESTS)
+        assert more_severe(*pair).value == min((e.value for e in pair), key=SEVERITY.index)
+    assert sorted(SEVERITY) == sorted(e.value for e in RESTS)
 
 
 @pytest.mark.parametrize("mode", Mode)
@@ -168,7 +168,7 @@ def test_a_stop_ends_in_no_less_than_the_mode_it_begins_in(mode, after_stop) -> 
 def test_a_moving_mode_comes_to_rest_only_through_stopping() -> None:
     """Nothing falls from replay into a mode that publishes nothing."""
     into_rest = {
-        mode for (mode, _), after in TABLE.items() if mode in MOVING and after not in MOVING
+        mode for (mode, _), after in TRANSITIONS.items() if mode in MOVING and after not in MOVING
     }
     assert into_rest == {Mode.STOPPING}
 
@@ -177,9 +177,9 @@ def test_every_mode_can_be_reached_and_left() -> None:
     """From unconfigured to each mode and back."""
     reached = {Mode.UNCONFIGURED}
     for _ in Mode:
-        reached |= {after for (mode, _), after in TABLE.items() if mode in reached}
+        reached |= {after for (mode, _), after in TRANSITIONS.items() if mode in reached}
     assert reached == set(Mode)
     returning = {Mode.UNCONFIGURED}
     for _ in Mode:
-        returning |= {mode for (mode, _), after in TABLE.items() if after in returning}
+        returning |= {mode for (mode, _), after in TRANSITIONS.items() if after in returning}
     assert returning == set(Mode)

@@ -9,7 +9,7 @@ WALL = Ahead("hand comes within 4.0 mm of wall in 0.30 s", 0.004, ("hand", "wall
 
 
 class Wall:
-    """Obstacles through which no motion is clear while it `stands`."""
+    """A check that finds no motion clear while the wall `stands`."""
 
     stands = True
     scene = 0
@@ -25,7 +25,7 @@ class Wall:
 def before_wall():
     """A rig in which no motion is clear, and its wall."""
     rig, wall = Rig(), Wall()
-    rig.session.replay.obstacles = wall
+    rig.session.replay.motion_check = wall
     return rig.activate(), wall
 
 

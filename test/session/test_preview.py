@@ -11,7 +11,7 @@ from pose_cases import FILE as POSE_LIMITS
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.plan import Window
 from gr00t_ros.motion.pose.course import PoseChunk, PoseWindow
-from gr00t_ros.motion.replay import Sent
+from gr00t_ros.motion.replay import SentParts
 from gr00t_ros.robot.embodiment import parse
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.rotation import Pose
@@ -65,7 +65,7 @@ def played(positions, stamp_ns=T0, step_ns=20 * MS, joints=None):
     times_ns = np.arange(len(positions), dtype=np.int64) * step_ns
     rows = np.asarray(positions, dtype=float)
     went = np.ones(rows.shape[1], dtype=bool) if joints is None else np.array(joints)
-    sent = Sent(went, np.zeros(0, dtype=bool), frozenset())
+    sent = SentParts(went, np.zeros(0, dtype=bool), frozenset())
     return PlayedWindows(Window(stamp_ns, times_ns, rows), {}, sent)
 
 
@@ -224,7 +224,7 @@ def test_what_was_commanded_is_in_the_newest_window_that_covers_the_instant():
     assert commanded_at(sent, T0 + 5 * MS) == pytest.approx([0.25])
     assert commanded_at(sent, T0 + 10 * MS) == [7.0]
     assert commanded_at(sent, T0 - 1) is None
-    nothing = Sent(np.array([False]), np.zeros(0, dtype=bool), frozenset())
+    nothing = SentParts(np.array([False]), np.zeros(0, dtype=bool), frozenset())
     assert (
         commanded_at((), T0) is None
         and commanded_at((PlayedWindows(None, {}, nothing),), T0) is None
@@ -270,7 +270,7 @@ def test_poses_that_were_withheld_are_not_committed():
                     Pose(np.full(3, at), np.eye(3)),
                 )
             },
-            Sent(none, none, frozenset(names)),
+            SentParts(none, none, frozenset(names)),
         )
         for at, names in ((1.0, {"hand"}), (2.0, set()))
     ]

@@ -20,7 +20,7 @@ from session_rig import (
 )
 
 from gr00t_ros.errors import PlanError
-from gr00t_ros.motion.replay import Replay, Sent
+from gr00t_ros.motion.replay import Replay, SentParts
 from gr00t_ros.motion.replay_settings import ReplaySettings
 from gr00t_ros.motion.sampler import JtcSampler
 from gr00t_ros.session.mode import Mode
@@ -404,7 +404,7 @@ def test_a_gap_after_the_first_windows_of_a_motion_were_lost_is_no_step(
         )
         if in_time and not lose:
             under_way.append((leaves_ns + delivery_ms * MS, window))
-        rig.session.keep(Sent(np.full(7, in_time), np.zeros(0, dtype=bool), frozenset()))
+        rig.session.keep(SentParts(np.full(7, in_time), np.zeros(0, dtype=bool), frozenset()))
 
     rig.activate().merge()
     for _ in range(25):

@@ -17,7 +17,7 @@ from fault_matrix.row import Fault, Group  # noqa: E402
 from fault_matrix.runner import run_group  # noqa: E402
 from fault_matrix.table import GROUPS, SHORT  # noqa: E402
 
-from gr00t_ros.watch.table import TABLE  # noqa: E402
+from gr00t_ros.watch.table import WATCHES  # noqa: E402
 
 pytestmark = NEEDS_MODEL
 
@@ -45,7 +45,7 @@ def test_the_whole_matrix_with_cameras_and_the_policy_that_sees(group: Group) ->
 def test_every_watch_of_the_table_is_meant_to_be_seen() -> None:
     """Each row names a watch that exists, and each name of a row is its own."""
     faults: list[Fault] = [fault for group in GROUPS for fault in group.faults]
-    assert {fault.watch for fault in faults if fault.watch} <= set(TABLE)
+    assert {fault.watch for fault in faults if fault.watch} <= set(WATCHES)
     assert len({fault.name for fault in faults}) == len(faults)
 
 

@@ -238,7 +238,7 @@ def test_every_line_is_of_a_key_that_the_reader_reads(monkeypatch):
         parse(content, "it")
     chain = '<robot name="r"><link name="base_link"/><link name="flange"/><joint name="joint_1" '
     chain += 'type="revolute"><parent link="base_link"/><child link="flange"/></joint></robot>'
-    parse(urdf, "it", lambda place: place.text() and chain)
+    parse(urdf, "it", lambda field: field.text() and chain)
     exempt = {(table.name, "from") for table in keys.STATES}  # it selects the table
     exempt |= {(table.name, "type") for table in (*keys.OUTPUTS, *keys.CONTACTS)}
     for table in keys.TABLES:

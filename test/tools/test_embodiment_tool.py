@@ -178,14 +178,14 @@ def surveyed(urdf):
     from sensor_msgs.msg import JointState
     from std_msgs.msg import String
 
-    from gr00t_ros.graph.traffic import Seen, Survey
+    from gr00t_ros.graph.traffic import SeenTopic, Survey
 
     survey = Survey(None)
     for topic, message in (
         ("/robot_description", String(data=urdf)),
         ("/joint_states", JointState(name=["pan", "lift"], position=[0.0, 9.0])),
     ):
-        survey.seen[topic] = Seen(type(message))
+        survey.seen[topic] = SeenTopic(type(message))
         survey.seen[topic].take(message, 0)
     return survey.known()
 

@@ -25,7 +25,7 @@ from std_msgs.msg import Bool  # noqa: E402
 from gr00t_ros.command_line import CLOSED_PIPE  # noqa: E402
 from gr00t_ros.errors import SettingsError  # noqa: E402
 from gr00t_ros.msg import PolicyStatus, StageLatency, StreamStatus  # noqa: E402
-from gr00t_ros.ros.parameters import TABLE  # noqa: E402
+from gr00t_ros.ros.parameters import PARAMETERS  # noqa: E402
 from gr00t_ros.session.mode import Mode  # noqa: E402
 from gr00t_ros.tools import operator  # noqa: E402
 from gr00t_ros.tools.operator_screen import (  # noqa: E402
@@ -274,10 +274,10 @@ def test_a_value_of_another_type_is_not_sent(kind, text, message):
         typed(declared(kind), text)
 
 
-@pytest.mark.parametrize("name", sorted(TABLE))
+@pytest.mark.parametrize("name", sorted(PARAMETERS))
 def test_a_value_out_of_range_is_refused_with_name_value_range_and_unit(name):
     """For every parameter of the node that has a range; one that is set at start only says so."""
-    row = TABLE[name]
+    row = PARAMETERS[name]
     descriptor = row.descriptor()
     descriptor.name = name
     assert (outside(descriptor, row.default) == "") != row.read_only

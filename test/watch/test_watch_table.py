@@ -10,11 +10,11 @@ import pytest
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.tools.documents import watch_document
 from gr00t_ros.watch.finding import Reaction
-from gr00t_ros.watch.table import ROWS, TABLE, finding, graver, milder
+from gr00t_ros.watch.table import ROWS, WATCHES, finding, graver, milder
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "gr00t_ros"
-GRAVITY = list(Reaction)
+SEVERITY = list(Reaction)
 ROOMS = "observe motion watch session ros inputs graph node".split()
 # What the node consists of at run time: the watches' own files do not ask themselves.
 NODE = [
@@ -60,14 +60,14 @@ def test_the_document_is_the_table() -> None:
 
 def test_no_name_is_there_twice() -> None:
     """A finding's name leads to one row."""
-    assert len(TABLE) == len(ROWS)
+    assert len(WATCHES) == len(ROWS)
 
 
 def test_every_finding_of_the_code_has_a_row() -> None:
     """Whoever invents a watch writes its row."""
     made = set(findings_made())
     assert len(made) >= 15
-    assert {name for _, name in made} <= set(TABLE)
+    assert {name for _, name in made} <= set(WATCHES)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
@@ -76,9 +76,9 @@ def test_a_row_is_whole(row) -> None:
     assert re.fullmatch(r"[A-Z].*\.", row.cause) and row.cause.count(". ") == 0
     assert re.fullmatch(r"[a-z].*[^.]", row.remedy)
     assert (row.worse is None) == (row.when == "")
-    assert row.worse is None or GRAVITY.index(row.worse) > GRAVITY.index(row.reaction)
+    assert row.worse is None or SEVERITY.index(row.worse) > SEVERITY.index(row.reaction)
     assert (row.milder is None) == (row.milder_when == "")
-    assert row.milder is None or GRAVITY.index(row.milder) < GRAVITY.index(row.reaction)
+    assert row.milder is None or SEVERITY.index(row.milder) < SEVERITY.index(row.reaction)
     for one in row.thresholds:
         if one.low is not None:
             assert one.high is not None and one.low <= one.default <= one.high

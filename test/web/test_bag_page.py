@@ -18,7 +18,7 @@ from recorded_bag import START_NS  # noqa: E402
 
 from gr00t_ros.web.__main__ import main  # noqa: E402
 from gr00t_ros.web.admission import Hosts, Tokens, new_token  # noqa: E402
-from gr00t_ros.web.bag.source import REFUSED, open_source  # noqa: E402
+from gr00t_ros.web.bag.source import ONLY_SHOWN, open_source  # noqa: E402
 from gr00t_ros.web.reports import Reports  # noqa: E402
 from gr00t_ros.web.server import WebServer  # noqa: E402
 
@@ -74,8 +74,8 @@ def test_a_browser_sees_a_bag_at_the_place_that_it_seeks(recording, tmp_path):
             await browser.until(lambda: browser.stamps() == [wanted_ns, wanted_ns])
             await browser.until(lambda: browser.has("state", position_s=2.8))
             await browser.until(lambda: browser.newest.get("curves", {}).get("t", [0])[-1:] == [0])
-            assert await browser.ask("estop") == (False, REFUSED)
-            assert await browser.ask("instruction", "lift it") == (False, REFUSED)
+            assert await browser.ask("estop") == (False, ONLY_SHOWN)
+            assert await browser.ask("instruction", "lift it") == (False, ONLY_SHOWN)
             return browser
 
     browser = asyncio.run(look())

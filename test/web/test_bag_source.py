@@ -13,7 +13,7 @@ from ros_fixtures import wait_until  # noqa: E402
 
 from gr00t_ros.errors import BagError  # noqa: E402
 from gr00t_ros.web.bag.source import (  # noqa: E402
-    REFUSED,
+    ONLY_SHOWN,
     PlayClock,  # noqa: E402
     open_source,
 )
@@ -113,7 +113,7 @@ def test_a_wrong_position_or_speed_changes_nothing(source, name, value):
 )
 def test_a_command_to_a_robot_is_refused(source, name):
     """In clear words: a bag commands nothing."""
-    assert ask(source, name, "lift it") == (False, REFUSED)
+    assert ask(source, name, "lift it") == (False, ONLY_SHOWN)
     assert source.facts()["can_command"] is False
 
 

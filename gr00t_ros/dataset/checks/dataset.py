@@ -97,7 +97,7 @@ def check_episode(
 _AHEAD: Final = 2  # episodes that wait for each worker: what is in memory stays small
 
 Progress = Callable[[int, int], None]
-Job = tuple[int, int]
+EpisodeJob = tuple[int, int]
 """An episode, and the `index` of its first row."""
 
 
@@ -149,7 +149,7 @@ def _need_libraries() -> None:
         ) from error
 
 
-def _jobs(dataset: LeRobotDataset) -> list[Job]:
+def _jobs(dataset: LeRobotDataset) -> list[EpisodeJob]:
     jobs, first = [], 0
     for index in sorted(dataset.lengths):
         jobs.append((index, first))
@@ -222,7 +222,7 @@ class _Worker:
         except SettingsError:
             self._tasks = None  # the check of meta/ reports it
 
-    def check(self, job: Job) -> CheckedEpisode:
+    def check(self, job: EpisodeJob) -> CheckedEpisode:
         index, first = job
         return check_episode(
             self._dataset, index, self._embodiment, self._tasks, first, self._keeps_values
@@ -237,12 +237,14 @@ def _begin(*setup: Any) -> None:
     _worker = _Worker(*setup)
 
 
-def _check(job: Job) -> CheckedEpisode:
+def _check(job: EpisodeJob) -> CheckedEpisode:
     assert _worker is not None
     return _worker.check(job)
 
 
-def _checked(setup: tuple[Any, ...], jobs: list[Job], workers: int) -> Iterator[CheckedEpisode]:
+def _checked(
+    setup: tuple[Any, ...], jobs: list[EpisodeJob], workers: int
+) -> Iterator[CheckedEpisode]:
     """Yield the episodes in order, checked by so many processes; by this one if by one."""
     workers = min(workers, len(jobs))
     if workers <= 1:
@@ -257,7 +259,9 @@ def _checked(setup: tuple[Any, ...], jobs: list[Job], workers: int) -> Iterator[
         ) from error
 
 
-def _spread(setup: tuple[Any, ...], jobs: list[Job], workers: int) -> Iterator[CheckedEpisode]:
+def _spread(
+    setup: tuple[Any, ...], jobs: list[EpisodeJob], workers: int
+) -> Iterator[CheckedEpisode]:
     context = multiprocessing.get_context("spawn")  # pyarrow's threads do not survive a fork
     with ProcessPoolExecutor(workers, context, _begin, setup) as pool:
         left, running, done = iter(jobs), set[Future[CheckedEpisode]](), dict[int, CheckedEpisode]()

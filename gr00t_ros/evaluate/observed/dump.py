@@ -29,9 +29,9 @@ from gr00t_ros.sidecar.ask import server_facts
 from gr00t_ros.sidecar.exchange import SEED, RawObservation, ask_for_action
 from gr00t_ros.sidecar.exchange_file import (
     INSTRUCTION,
-    STATE,
+    STATE_PREFIX,
     VERSION_KEY,
-    VIDEO,
+    VIDEO_PREFIX,
     Dumped,
     delta_indices,
     part,
@@ -229,7 +229,7 @@ def _of_file(options: argparse.Namespace, robot: Embodiment) -> tuple[str, RawOb
         video, state, text, stamp_ns = seen.video, seen.state, seen.instruction, seen.stamp_ns
         inherited: Mapping[str, Any] = seen.options
     else:
-        video, state = part(arrays, VIDEO), part(arrays, STATE)
+        video, state = part(arrays, VIDEO_PREFIX), part(arrays, STATE_PREFIX)
         text, stamp_ns, inherited = str(arrays.get(INSTRUCTION, "")), 0, {}
     shapes: dict[str, tuple[Any, tuple[int, ...]]] = {}
     for view in robot.video:

@@ -1,6 +1,6 @@
 """The windows of all end effectors that are commanded by poses, made and checked together.
 
-All accept a chunk together or refuse it together. With obstacles, their windows are proven clear,
+All accept a chunk together or refuse it together. With a check, their windows are proven clear,
 as the planner does it for joints: if a window is not clear, the chunk is followed more slowly,
 until its stop ramp ends before the obstacle. If no slower motion is clear, what was sent stays: it
 was proven too, and ends at rest. Only if that is no longer clear, the end effectors brake at once.
@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from gr00t_ros.errors import PlanError
-from gr00t_ros.motion.clearance import Clearance, PoseObstacles
+from gr00t_ros.motion.clearance import Clearance, PoseMotionCheck
 from gr00t_ros.motion.pose.course import PoseChunk, PoseCourse, PoseWindow
 from gr00t_ros.robot.outputs import PoseOutput
 from gr00t_ros.robot.rotation import Pose
@@ -31,7 +31,7 @@ class Poses:
             output.name: PoseCourse(output.limits, knot_ns, commit_ns, horizon_ns)
             for output in outputs
         }
-        self.clearance = Clearance[PoseObstacles]()
+        self.clearance = Clearance[PoseMotionCheck]()
         self._made: Mapping[str, PoseWindow] = {}  # in this tick
         self._made_in: int | None = None
 
@@ -115,10 +115,10 @@ class Poses:
         if not anew:
             windows = {name: course.repeated(now_ns) for name, course in self._courses.items()}
             return {name: window for name, window in windows.items() if window is not None}
-        obstacles = self.clearance.obstacles
-        if obstacles is None:
+        check = self.clearance.check
+        if check is None:
             return self._windows(now_ns, lag_ns)
-        obstacles.begin({name: course.pose(now_ns) for name, course in self._courses.items()})
+        check.begin({name: course.pose(now_ns) for name, course in self._courses.items()})
         self._made = self._clear_windows(now_ns, lag_ns)
         self._made_in = self.clearance.scene
         return self._made
@@ -151,15 +151,15 @@ class Poses:
 
         End effectors at rest stay where they are, whatever comes near them.
         """
-        obstacles, courses = self.clearance.obstacles, self._courses
+        check, courses = self.clearance.check, self._courses
         ways = {
             name: made[name].poses if name in made else course.remaining(now_ns)
             for name, course in courses.items()
         }
-        if obstacles is None or all(_rests(way) for way in ways.values()):
+        if check is None or all(_rests(way) for way in ways.values()):
             return True
         knot_s = next(iter(courses.values())).knot_s
-        return self.clearance.found(obstacles.look(ways, knot_s, reserve))
+        return self.clearance.found(check.look(ways, knot_s, reserve))
 
     def _windows(self, now_ns: int, lag_ns: int, share: float = 1.0) -> Mapping[str, PoseWindow]:
         made = {n: course.window(now_ns, lag_ns, share) for n, course in self._courses.items()}

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from gr00t_ros.motion.clocks import Latencies
 from gr00t_ros.motion.guard import Verdict
-from gr00t_ros.motion.replay import Sent
+from gr00t_ros.motion.replay import SentParts
 from gr00t_ros.observe.observation import Observation
 from gr00t_ros.trace.flow import (
     DROPPED,
@@ -101,7 +101,9 @@ class Flows:
         if self.merged is not None and not self.merged.shaped_ns:
             self.merged.shaped_ns = self._now_ns()
 
-    def published(self, sent: Sent | None, new_from_ros_ns: int | None, stops: str | None) -> None:
+    def published(
+        self, sent: SentParts | None, new_from_ros_ns: int | None, stops: str | None
+    ) -> None:
         """The windows of a tick were sent, as `sent` lists; None: there were none.
 
         new_from_ros_ns: ROS time from which the window of joints is new; None if it repeats, or if
@@ -191,7 +193,7 @@ class Flows:
         return found
 
 
-def _went(sent: Sent | None, new_from_ros_ns: int | None) -> bool:
+def _went(sent: SentParts | None, new_from_ros_ns: int | None) -> bool:
     """Whether something new of the chunk was sent: joints, or where there are none, the others."""
     if sent is None:
         return False

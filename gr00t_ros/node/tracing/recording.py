@@ -34,7 +34,7 @@ _WRITE_S = 60.0
 _GROUP, _PAUSE_S = 8, 0.001  # so many lines are made at once, then other threads have their turn
 
 
-class _Recording:
+class _FlowRecording:
     """One request that is answered later."""
 
     def __init__(self, path: Path, seconds: float) -> None:
@@ -75,7 +75,7 @@ class TraceService:
     def __init__(self, node: Node, why_not: Callable[[], str]) -> None:
         """Create the service. why_not: why nothing can be recorded now, empty if it can."""
         self._why_not = why_not
-        self._recording: _Recording | None = None
+        self._recording: _FlowRecording | None = None
         # In a group of its own: other requests are served while this one waits.
         group = ReentrantCallbackGroup()
         node.create_service(Trace, "~/trace", self._trace, callback_group=group)
@@ -120,7 +120,7 @@ class TraceService:
             response.message = f"{asked}; {kept}"
         return response
 
-    def _begin(self, request: Trace.Request) -> _Recording:
+    def _begin(self, request: Trace.Request) -> _FlowRecording:
         """The recording that a request asks for. Raises TraceError if there can be none."""
         running = self._recording
         if running is not None:
@@ -138,7 +138,7 @@ class TraceService:
         if not path.is_absolute():
             raise TraceError(f"path: got {request.path!r:.200}, expected one that begins with /")
         refuse_path(path)
-        return _Recording(path, request.seconds)
+        return _FlowRecording(path, request.seconds)
 
 
 def _default_path() -> Path:

@@ -9,9 +9,9 @@ from typing import Final, Literal
 from gr00t_ros.robot.field import Field
 from gr00t_ros.robot.keys import CONTACT_EFFORT, CONTACT_FLAG, CONTACT_TORQUES, CONTACT_WRENCH, Keys
 
-Kind = Literal["external_torques", "wrench", "flag", "effort"]
+SourceKind = Literal["external_torques", "wrench", "flag", "effort"]
 
-CONTACT_TYPES: Final[Mapping[Kind, Keys]] = {
+CONTACT_TYPES: Final[Mapping[SourceKind, Keys]] = {
     "external_torques": CONTACT_TORQUES,
     "wrench": CONTACT_WRENCH,
     "flag": CONTACT_FLAG,
@@ -40,7 +40,7 @@ class ContactSource:
     """
 
     name: str
-    type: Kind
+    type: SourceKind
     topic: str
     names: tuple[str, ...] = ()
     thresholds: tuple[float, ...] = ()
@@ -59,28 +59,28 @@ class ContactSource:
         return self.type == "flag" or bool(self.thresholds)
 
 
-def read_contacts(places: Mapping[str, Field]) -> tuple[ContactSource, ...]:
+def read_contacts(fields: Mapping[str, Field]) -> tuple[ContactSource, ...]:
     """The sources of a file, by name; raises EmbodimentError for two that read one topic alike."""
-    found = tuple(_source(name, place) for name, place in places.items())
+    found = tuple(_source(name, field) for name, field in fields.items())
     for i, one in enumerate(found):
         for other in found[:i]:
             if (one.type, one.topic) == (other.type, other.topic):
-                raise places[one.name].problem(
+                raise fields[one.name].problem(
                     f"got {one.type} of {one.topic}, which is also {other.name}, expected it once"
                 )
     return found
 
 
-def _source(name: str, place: Field) -> ContactSource:
-    entries = place.entries()
+def _source(name: str, field: Field) -> ContactSource:
+    entries = field.entries()
     if "type" not in entries:
-        raise place.problem(f"missing type, expected one of {', '.join(CONTACT_TYPES)}")
-    kind: Kind = entries["type"].choice(*CONTACT_TYPES)  # type: ignore[assignment]
-    at = place.keys(CONTACT_TYPES[kind])
+        raise field.problem(f"missing type, expected one of {', '.join(CONTACT_TYPES)}")
+    kind: SourceKind = entries["type"].choice(*CONTACT_TYPES)  # type: ignore[assignment]
+    at = field.keys(CONTACT_TYPES[kind])
     names = at["names"].names() if "names" in at else _FORCE if kind == "wrench" else ()
     thresholds = _thresholds(at, names)
     if bool(thresholds) != ("source" in at):
-        raise place.problem(
+        raise field.problem(
             "got thresholds without their source, or a source without thresholds, expected both "
             "or none"
         )

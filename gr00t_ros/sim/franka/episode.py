@@ -136,7 +136,7 @@ def _reach(place_m: Array, height_m: float, seed_rad: Array) -> Array:
     return joints
 
 
-class Episode:
+class ScriptedEpisode:
     """The state of one task; a reset and another instruction make a new one."""
 
     def __init__(self, task: InstructedTask) -> None:

@@ -19,7 +19,7 @@ from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.streams import StateStream
 from gr00t_ros.serve.policies import modality_of
 from gr00t_ros.sim.description import columns, need
-from gr00t_ros.sim.franka.episode import RELEASED, Episode, parse_task
+from gr00t_ros.sim.franka.episode import RELEASED, ScriptedEpisode, parse_task
 from gr00t_ros.sim.franka.kinematics import JOINTS, LOWER_RAD, UPPER_RAD, flange_pose
 from gr00t_ros.sim.path import StayError
 from gr00t_ros.sim.vision import HUES_DEG
@@ -52,7 +52,7 @@ class ScriptedPolicy:
         key, source = "joint_position", embodiment.source
         self._state_columns = columns(key, self._state[key].names, JOINTS, source)
         self._action_columns = columns(key, self._action[key].names, JOINTS, source)
-        self._episode: Episode | None = None
+        self._episode: ScriptedEpisode | None = None
 
     def reset(self, options: Mapping[str, Any] | None) -> Mapping[str, Any]:
         """Drop the episode."""
@@ -101,7 +101,7 @@ class ScriptedPolicy:
                 f"eef_9d is {off_m:.3f} m and {off_rad:.2f} off joint_position's own pose"
             )
 
-    def _episode_of(self, text: str) -> Episode:
+    def _episode_of(self, text: str) -> ScriptedEpisode:
         task = parse_task(text)
         if task is None:
             raise StayError(f"instruction not understood: {text!r}")
@@ -109,7 +109,7 @@ class ScriptedPolicy:
             if colour not in HUES_DEG:
                 raise StayError(f"unknown colour: {colour!r}")
         if self._episode is None or self._episode.task != task:
-            self._episode = Episode(task)
+            self._episode = ScriptedEpisode(task)
         return self._episode
 
     def _still(self, joints: Array, gripper: float) -> Mapping[str, NDArray[np.float32]]:

@@ -82,7 +82,7 @@ class Posture:
     arm_rad: dict[str, Array]
 
 
-class Episode:
+class ScriptedEpisode:
     """The state of one task; a reset and another instruction make a new one."""
 
     def __init__(self, colour: str) -> None:
@@ -184,7 +184,7 @@ class ScriptedPolicy:
             key: columns(key, action[key].names, joints, source) for key, joints in JOINTS.items()
         }
         self._keys = tuple(action)
-        self._episode: Episode | None = None
+        self._episode: ScriptedEpisode | None = None
         self._held: dict[str, Array] = {}
 
     def reset(self, options: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -240,14 +240,14 @@ class ScriptedPolicy:
                 raise ObservationError(f"the state is not finite: {key} {joints[key]}")
         return joints
 
-    def _episode_of(self, text: str) -> Episode:
+    def _episode_of(self, text: str) -> ScriptedEpisode:
         colour = parse_colour(text)
         if colour is None:
             raise StayError(f"instruction not understood: {text!r}")
         if colour not in HUES_DEG:
             raise StayError(f"unknown colour: {colour!r}")
         if self._episode is None or self._episode.colour != colour:
-            self._episode = Episode(colour)
+            self._episode = ScriptedEpisode(colour)
         return self._episode
 
     def _action_of(self, rows: Mapping[str, Array]) -> Mapping[str, NDArray[np.float32]]:

@@ -39,7 +39,7 @@ _LARGEST_TURN = 0.15
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Hand:
+class HandPose:
     """The hand: `position_m` (3,) in LIBERO's world, `rotation` (3, 3) of its frame in it."""
 
     position_m: Array
@@ -47,7 +47,7 @@ class Hand:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Chunk:
+class DeltaChunk:
     """`deltas` (H, 6) in -1..1, and the motion that they should make.
 
     positions_m (H + 1, 3): where the hand should be before each step and after the last.
@@ -60,13 +60,13 @@ class Chunk:
 
 
 def plan(
-    hand: Hand,
-    goal: Hand,
+    hand: HandPose,
+    goal: HandPose,
     horizon: int,
     *,
     largest: float,
-    before: Chunk | None = None,
-) -> Chunk:
+    before: DeltaChunk | None = None,
+) -> DeltaChunk:
     """Return the chunk from `hand` to `goal`; `largest`: length of the largest delta.
 
     before: the chunk that is being executed; the motion goes on at the speed that it had where the
@@ -93,7 +93,7 @@ def plan(
         deltas[step] = [*delta, *turn]
         positions.append(position)
         velocities.append(velocity)
-    return Chunk(deltas, np.stack(positions), np.stack(velocities))
+    return DeltaChunk(deltas, np.stack(positions), np.stack(velocities))
 
 
 def _braking(left_m: float) -> float:
@@ -102,7 +102,7 @@ def _braking(left_m: float) -> float:
     return min(left_m / METRES, float(np.sqrt(2.0 * _BRAKE * steps)))
 
 
-def _speed_now(position_m: Array, before: Chunk | None) -> tuple[Array, float]:
+def _speed_now(position_m: Array, before: DeltaChunk | None) -> tuple[Array, float]:
     """Return the way of a step (3,) m, and the length of the delta, where `before` has the hand."""
     if before is None:
         return np.zeros(3), 0.0
@@ -116,6 +116,6 @@ def _of_length(vector: Array, length: float) -> Array:
     return vector * (length / norm) if norm > 1e-9 else np.zeros(3)
 
 
-def hand_of(xyz_m: Array, axis_angle_rad: Array) -> Hand:
+def hand_of(xyz_m: Array, axis_angle_rad: Array) -> HandPose:
     """Return the hand of LIBERO's state: xyz (3,) m, rotation vector (3,) rad."""
-    return Hand(np.asarray(xyz_m, dtype=np.float64), matrix_from_axis_angle(axis_angle_rad))
+    return HandPose(np.asarray(xyz_m, dtype=np.float64), matrix_from_axis_angle(axis_angle_rad))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-Section = tuple[float, float, float]
+WallSection = tuple[float, float, float]
 """Height over the floor, half the extent along x, half the extent along y, m."""
 
 
@@ -24,12 +24,12 @@ class Colour:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ThingKind:
     """A thing's look. `sections_m` from the floor to its top; between two the wall is straight."""
 
     name: str
     round: bool
-    sections_m: tuple[Section, ...]
+    sections_m: tuple[WallSection, ...]
     colours: tuple[Colour, ...]
 
     @property
@@ -40,8 +40,8 @@ class Kind:
 
 BASKET_NAME = "basket"
 
-KINDS: tuple[Kind, ...] = (
-    Kind(
+KINDS: tuple[ThingKind, ...] = (
+    ThingKind(
         "alphabet soup",
         round=True,
         sections_m=((0.0, 0.032, 0.032), (0.08, 0.033, 0.033)),
@@ -55,7 +55,7 @@ KINDS: tuple[Kind, ...] = (
             Colour(0.20, (28, 40, 71), (3, 4, 8)),
         ),
     ),
-    Kind(
+    ThingKind(
         "tomato sauce",
         round=True,
         sections_m=((0.0, 0.032, 0.033), (0.08, 0.033, 0.033)),
@@ -69,7 +69,7 @@ KINDS: tuple[Kind, ...] = (
             Colour(0.10, (79, 33, 11), (8, 7, 8)),
         ),
     ),
-    Kind(
+    ThingKind(
         "salad dressing",
         round=True,
         sections_m=(
@@ -88,7 +88,7 @@ KINDS: tuple[Kind, ...] = (
             Colour(0.06, (60, 60, 59), (7, 5, 5)),
         ),
     ),
-    Kind(
+    ThingKind(
         "ketchup",
         round=True,
         sections_m=(
@@ -107,7 +107,7 @@ KINDS: tuple[Kind, ...] = (
             Colour(0.10, (42, 37, 33), (9, 5, 6)),
         ),
     ),
-    Kind(
+    ThingKind(
         "bbq sauce",
         round=True,
         sections_m=(
@@ -126,7 +126,7 @@ KINDS: tuple[Kind, ...] = (
             Colour(0.15, (66, 39, 24), (8, 6, 5)),
         ),
     ),
-    Kind(
+    ThingKind(
         "milk",
         round=False,
         sections_m=((0.0, 0.027, 0.027), (0.115, 0.027, 0.027), (0.141, 0.025, 0.026)),
@@ -140,7 +140,7 @@ KINDS: tuple[Kind, ...] = (
             Colour(0.17, (92, 30, 17), (12, 9, 9)),
         ),
     ),
-    Kind(
+    ThingKind(
         "orange juice",
         round=False,
         sections_m=((0.0, 0.027, 0.027), (0.115, 0.027, 0.027), (0.142, 0.025, 0.026)),
@@ -154,7 +154,7 @@ KINDS: tuple[Kind, ...] = (
             Colour(0.26, (84, 43, 6), (8, 10, 4)),
         ),
     ),
-    Kind(
+    ThingKind(
         "cream cheese",
         round=False,
         sections_m=((0.0, 0.041, 0.021), (0.018, 0.041, 0.021)),
@@ -168,7 +168,7 @@ KINDS: tuple[Kind, ...] = (
             Colour(0.07, (40, 42, 46), (7, 7, 7)),
         ),
     ),
-    Kind(
+    ThingKind(
         "butter",
         round=False,
         sections_m=((0.0, 0.039, 0.02), (0.018, 0.039, 0.02)),
@@ -182,7 +182,7 @@ KINDS: tuple[Kind, ...] = (
             Colour(0.18, (65, 27, 14), (7, 5, 5)),
         ),
     ),
-    Kind(
+    ThingKind(
         "chocolate pudding",
         round=False,
         sections_m=((0.0, 0.042, 0.025), (0.028, 0.042, 0.025)),
@@ -196,7 +196,7 @@ KINDS: tuple[Kind, ...] = (
             Colour(0.20, (57, 45, 41), (7, 4, 6)),
         ),
     ),
-    Kind(
+    ThingKind(
         "basket",
         round=False,
         sections_m=((0.0, 0.075, 0.079), (0.143, 0.081, 0.086)),
@@ -233,5 +233,5 @@ SURROUNDINGS: tuple[Colour, ...] = (
 )
 """The robot and the wall behind it."""
 
-GROCERIES: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind.name != BASKET_NAME)
-BASKET: Kind = next(kind for kind in KINDS if kind.name == BASKET_NAME)
+GROCERIES: tuple[ThingKind, ...] = tuple(kind for kind in KINDS if kind.name != BASKET_NAME)
+BASKET: ThingKind = next(kind for kind in KINDS if kind.name == BASKET_NAME)

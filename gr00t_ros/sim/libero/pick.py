@@ -14,8 +14,8 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.sim.libero.deltas import Chunk, Hand, plan
-from gr00t_ros.sim.libero.objects import BASKET, GROCERIES, Kind
+from gr00t_ros.sim.libero.deltas import DeltaChunk, HandPose, plan
+from gr00t_ros.sim.libero.objects import BASKET, GROCERIES, ThingKind
 from gr00t_ros.sim.libero.sight import Sight
 
 Array = NDArray[np.float64]
@@ -50,7 +50,7 @@ _SURE = 0.3  # mean evidence of a pixel
 _TRUST_HEIGHT_M = 0.2  # a lower hand may hide the thing, or hold it
 
 
-class Phase(Enum):
+class PickPhase(Enum):
     """What the hand does."""
 
     SEARCH = "search"
@@ -67,38 +67,38 @@ class Phase(Enum):
 class Intent:
     """Where the hand shall go, how fast at most, and whether the fingers shall be open."""
 
-    phase: Phase
-    goal: Hand
+    phase: PickPhase
+    goal: HandPose
     open: bool
     largest: float
 
 
-def parse_task(text: str) -> Kind | None:
+def parse_task(text: str) -> ThingKind | None:
     """Return the thing that `text` asks to place in the basket; None if it is not understood."""
     match = _SENTENCE.fullmatch(" ".join(re.sub(r"[^\w\s]", " ", text.lower()).split()))
     names = {kind.name: kind for kind in GROCERIES}
     return names.get(match["thing"]) if match else None
 
 
-def grasp_height_m(kind: Kind) -> float:
+def grasp_height_m(kind: ThingKind) -> float:
     """Return the height of the grip site that grasps the kind: low, but the palm stays clear."""
     return max(_LOWEST_M, kind.height_m - _PALM_M, 0.45 * kind.height_m)
 
 
-class Episode:
+class ScriptedEpisode:
     """The state of one task."""
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: ThingKind) -> None:
         self.kind = kind
         self._thing_m: Array | None = None
         self._basket_m: Array | None = None
         self._closed = False
         self._let_go = False
-        self._last: tuple[Hand, float] | None = None
-        self._chunk: Chunk | None = None
+        self._last: tuple[HandPose, float] | None = None
+        self._chunk: DeltaChunk | None = None
 
     def act(
-        self, picture: NDArray[np.uint8], hand: Hand, opening_m: float, horizon: int
+        self, picture: NDArray[np.uint8], hand: HandPose, opening_m: float, horizon: int
     ) -> tuple[Array, Intent | None]:
         """Return the chunk (H, 7): deltas, then the gripper, 0 closed .. 1 open; and its intent.
 
@@ -118,14 +118,14 @@ class Episode:
         gripper = np.full((horizon, 1), float(intent.open))
         return np.hstack([self._chunk.deltas, gripper]), intent
 
-    def _look(self, picture: NDArray[np.uint8], hand: Hand) -> None:
+    def _look(self, picture: NDArray[np.uint8], hand: HandPose) -> None:
         if self._closed:
             return
         sight = Sight(picture)
         self._basket_m = _seen(sight, BASKET, self._basket_m, hand)
         self._thing_m = _seen(sight, self.kind, self._thing_m, hand)
 
-    def _decide(self, hand: Hand, opening_m: float) -> Intent | None:
+    def _decide(self, hand: HandPose, opening_m: float) -> Intent | None:
         if self._basket_m is None:
             return None
         if self._let_go:
@@ -136,53 +136,53 @@ class Episode:
             )
         last_m = self._last[1] if self._last else opening_m
         if opening_m > _OPEN_M or abs(opening_m - last_m) > _STILL_M:
-            return self._intent(Phase.GRASP, hand.position_m, is_open=False)
+            return self._intent(PickPhase.GRASP, hand.position_m, is_open=False)
         if opening_m < _EMPTY_M:
             self._closed, self._thing_m = False, None  # missed or lost
             return self._search(hand)
         return self._carry(hand, self._basket_m)
 
-    def _search(self, hand: Hand) -> Intent | None:
+    def _search(self, hand: HandPose) -> Intent | None:
         """Rise to where the hand hides nothing; stay there."""
         if hand.position_m[2] > _TRUST_HEIGHT_M:
             return None
         rise = np.array([*hand.position_m[:2], HOVER_M])
-        return self._intent(Phase.SEARCH, rise, is_open=True)
+        return self._intent(PickPhase.SEARCH, rise, is_open=True)
 
-    def _approach(self, hand: Hand, thing_m: Array) -> Intent:
+    def _approach(self, hand: HandPose, thing_m: Array) -> Intent:
         place = np.array([*thing_m, grasp_height_m(self.kind)])
         if self._arrived(hand, place):
             self._closed = True
-            return self._intent(Phase.GRASP, hand.position_m, is_open=False)
-        return self._above(Phase.APPROACH, hand, place, HOVER_M, is_open=True)
+            return self._intent(PickPhase.GRASP, hand.position_m, is_open=False)
+        return self._above(PickPhase.APPROACH, hand, place, HOVER_M, is_open=True)
 
-    def _carry(self, hand: Hand, basket_m: Array) -> Intent:
+    def _carry(self, hand: HandPose, basket_m: Array) -> Intent:
         high = grasp_height_m(self.kind) + _RIM_M + _CLEAR_M
         place = np.array([*basket_m, grasp_height_m(self.kind) + _RELEASE_M])
         if self._arrived(hand, place):
             self._closed, self._let_go, self._thing_m = False, True, None
-            return self._intent(Phase.RELEASE, hand.position_m, is_open=True)
+            return self._intent(PickPhase.RELEASE, hand.position_m, is_open=True)
         far = np.linalg.norm(hand.position_m[:2] - place[:2]) > _FUNNEL_M
-        phase = Phase.LIFT if far and hand.position_m[2] < high - _FUNNEL_M else Phase.CARRY
+        phase = PickPhase.LIFT if far and hand.position_m[2] < high - _FUNNEL_M else PickPhase.CARRY
         return self._above(phase, hand, place, high, is_open=False)
 
-    def _after(self, hand: Hand, opening_m: float) -> Intent:
+    def _after(self, hand: HandPose, opening_m: float) -> Intent:
         if opening_m < _OPEN_M:
-            return self._intent(Phase.RELEASE, hand.position_m, is_open=True)
+            return self._intent(PickPhase.RELEASE, hand.position_m, is_open=True)
         up = np.array([*hand.position_m[:2], HOVER_M + _RIM_M])
         if hand.position_m[2] < HOVER_M:
-            return self._intent(Phase.RETREAT, up, is_open=True)
+            return self._intent(PickPhase.RETREAT, up, is_open=True)
         if self._thing_m is not None and self._outside(self._thing_m):
             self._let_go = False
             return self._approach(hand, self._thing_m)
-        return self._intent(Phase.DONE, hand.position_m, is_open=True)
+        return self._intent(PickPhase.DONE, hand.position_m, is_open=True)
 
     def _outside(self, thing_m: Array) -> bool:
         assert self._basket_m is not None
         return float(np.linalg.norm(thing_m - self._basket_m)) > _BASKET_M
 
     def _above(
-        self, phase: Phase, hand: Hand, place_m: Array, high_m: float, *, is_open: bool
+        self, phase: PickPhase, hand: HandPose, place_m: Array, high_m: float, *, is_open: bool
     ) -> Intent:
         """Go over `place_m` at `high_m`, then down to it; straight up first where it is low."""
         off = float(np.linalg.norm(hand.position_m[:2] - place_m[:2]))
@@ -197,11 +197,11 @@ class Episode:
         return self._intent(phase, goal, is_open=is_open, largest=largest)
 
     def _intent(
-        self, phase: Phase, goal_m: Array, *, is_open: bool, largest: float = _FAST
+        self, phase: PickPhase, goal_m: Array, *, is_open: bool, largest: float = _FAST
     ) -> Intent:
-        return Intent(phase, Hand(goal_m, DOWN), is_open, largest)
+        return Intent(phase, HandPose(goal_m, DOWN), is_open, largest)
 
-    def _arrived(self, hand: Hand, place_m: Array) -> bool:
+    def _arrived(self, hand: HandPose, place_m: Array) -> bool:
         """Whether the hand is there, or close and no longer moving."""
         off = float(np.linalg.norm(hand.position_m - place_m))
         moved = (
@@ -212,7 +212,7 @@ class Episode:
         return off < _NEAR_M or (off < _STUCK_NEAR_M and float(moved) < _STUCK_M)
 
 
-def _seen(sight: Sight, kind: Kind, last_m: Array | None, hand: Hand) -> Array | None:
+def _seen(sight: Sight, kind: ThingKind, last_m: Array | None, hand: HandPose) -> Array | None:
     """Return where the kind is: as seen now, or where it was if the hand may hide it."""
     if last_m is not None and hand.position_m[2] < _TRUST_HEIGHT_M:
         return last_m

@@ -1,7 +1,7 @@
 """LIBERO's scripted policy: it sees the named thing and the basket, and picks and places.
 
 It gets what a checkpoint for LIBERO_PANDA gets: pictures, state, sentence; no clock, no ROS, no
-simulator, no weights. It keeps the memory of one episode (pick.Episode); a reset or another
+simulator, no weights. It keeps the memory of one episode (pick.ScriptedEpisode); a reset or another
 sentence drops it. It stays still when it does not understand the sentence, does not see thing and
 basket, or gets an implausible state.
 
@@ -25,12 +25,12 @@ from gr00t_ros.errors import EmbodimentError, Gr00tError, ObservationError
 from gr00t_ros.observe.modality import ModalityConfig
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import load_embodiment
-from gr00t_ros.serve.policies import Action, Observation, modality_of, state_widths
+from gr00t_ros.serve.policies import Action, PolicyObservation, modality_of, state_widths
 from gr00t_ros.serve.robots import Robots
 from gr00t_ros.serve.server import Delay, PolicyServer
 from gr00t_ros.sim.description import need
 from gr00t_ros.sim.libero.deltas import hand_of
-from gr00t_ros.sim.libero.pick import Episode, parse_task
+from gr00t_ros.sim.libero.pick import ScriptedEpisode, parse_task
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class ScriptedPolicy:
                     f"{embodiment.source}: action.{action.key}: the scripted policy returns delta, "
                     f"got {action.representation}"
                 )
-        self._episode: Episode | None = None
+        self._episode: ScriptedEpisode | None = None
 
     def reset(self, options: Mapping[str, Any] | None) -> Mapping[str, Any]:
         """Drop the episode."""
@@ -78,7 +78,7 @@ class ScriptedPolicy:
         return {}
 
     def __call__(
-        self, observation: Observation, options: Mapping[str, Any] | None
+        self, observation: PolicyObservation, options: Mapping[str, Any] | None
     ) -> tuple[Action, Mapping[str, Any]]:
         """Return deltas in -1..1 and the gripper 0..1, key -> (1, H, 1) float32, and the phase.
 
@@ -99,12 +99,12 @@ class ScriptedPolicy:
             return self._action(chunk), _info("still", "thing or basket is not in sight")
         return self._action(chunk), _info(intent.phase.value, "")
 
-    def _episode_of(self, text: str) -> Episode | None:
+    def _episode_of(self, text: str) -> ScriptedEpisode | None:
         kind = parse_task(text)
         if kind is None:
             self._episode = None
         elif self._episode is None or self._episode.kind is not kind:
-            self._episode = Episode(kind)
+            self._episode = ScriptedEpisode(kind)
         return self._episode
 
     def _action(self, chunk: Array) -> Action:
@@ -115,7 +115,7 @@ class ScriptedPolicy:
         }
 
 
-def _read(observation: Observation) -> tuple[NDArray[np.uint8], Array, Array]:
+def _read(observation: PolicyObservation) -> tuple[NDArray[np.uint8], Array, Array]:
     """Return the newest picture, the pose (6,) and the fingers (2,) m; raises ObservationError."""
     picture = np.asarray(observation["video"][PICTURE_KEY])
     state = {key: np.asarray(observation["state"][key]) for key in _WIDTHS}

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.sim.libero.objects import FLOOR, KINDS, SURROUNDINGS, Colour, Kind
+from gr00t_ros.sim.libero.objects import FLOOR, KINDS, SURROUNDINGS, Colour, ThingKind
 from gr00t_ros.sim.vision import PinholeCamera
 
 Array = NDArray[np.float64]
@@ -49,7 +49,7 @@ _SOFTNESS = 12.0  # places with this much less evidence count 1/e in the mean
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
+class SeenThing:
     """A thing on the floor at `place_m` (2,) in the world.
 
     evidence: the sum over the pixels of its outline; mean_evidence: that of one of them.
@@ -72,7 +72,7 @@ class Sight:
         names = [kind.name for kind in KINDS]
         self._looks = dict(zip(names, looks, strict=True)) | {"": surroundings}
 
-    def find(self, kind: Kind) -> Seen | None:
+    def find(self, kind: ThingKind) -> SeenThing | None:
         """Return the place with the most evidence for the kind; None if it is out of FLOOR_M.
 
         There is such a place for a thing that is not there too: see its mean evidence.
@@ -86,7 +86,7 @@ class Sight:
         found = [one for one in fine if _on_floor(one.place_m)]
         return max(found, key=lambda one: one.evidence, default=None)
 
-    def _evidence(self, kind: Kind) -> NDArray[np.float32]:
+    def _evidence(self, kind: ThingKind) -> NDArray[np.float32]:
         others = [look for name, look in self._looks.items() if name != kind.name]
         rival = np.max(others, axis=0) + np.log(_OTHERS)
         evidence = self._looks[kind.name] - np.logaddexp(self._floor, rival)
@@ -94,7 +94,7 @@ class Sight:
         least = np.where(rival > self._floor, -_HIDDEN, -_AGAINST)
         return np.asarray(np.clip(evidence, least, _FOR), dtype=np.float32)
 
-    def _peaks(self, kind: Kind, evidence: NDArray[np.float32]) -> list[Array]:
+    def _peaks(self, kind: ThingKind, evidence: NDArray[np.float32]) -> list[Array]:
         xs, ys = (np.arange(low, high + 1e-9, _COARSE_M) for low, high in FLOOR_M)
         places = np.stack(np.meshgrid(xs, ys, indexing="ij"), axis=-1).reshape(-1, 2)
         corners = _corners(kind)
@@ -121,8 +121,12 @@ class Sight:
         return peaks
 
     def _refine(
-        self, kind: Kind, evidence: NDArray[np.float32], start_m: Array, steps_m: Sequence[float]
-    ) -> Seen:
+        self,
+        kind: ThingKind,
+        evidence: NDArray[np.float32],
+        start_m: Array,
+        steps_m: Sequence[float],
+    ) -> SeenThing:
         place = start_m
         for step_m in steps_m:
             offsets = step_m * np.arange(-_REACH, _REACH + 1)
@@ -133,15 +137,15 @@ class Sight:
             place = weights @ places / weights.sum()
         part, mask = outline_mask(kind, place, self._camera, self._size_px)
         most = float(sums.max())
-        return Seen(place, most, most / max(int(mask.sum()), 1))
+        return SeenThing(place, most, most / max(int(mask.sum()), 1))
 
-    def _inside(self, kind: Kind, evidence: NDArray[np.float32], place_m: Array) -> float:
+    def _inside(self, kind: ThingKind, evidence: NDArray[np.float32], place_m: Array) -> float:
         part, mask = outline_mask(kind, place_m, self._camera, self._size_px)
         return float((evidence[part] * mask).sum())
 
 
 def outline_mask(
-    kind: Kind, place_m: Array, camera: PinholeCamera, size_px: tuple[int, int]
+    kind: ThingKind, place_m: Array, camera: PinholeCamera, size_px: tuple[int, int]
 ) -> tuple[tuple[slice, slice], NDArray[np.uint8]]:
     """Return a part of the picture (rows, columns) and its mask, 1 where the thing is seen.
 
@@ -165,7 +169,7 @@ def _on_floor(place_m: Array) -> bool:
 
 
 @cache
-def _corners(kind: Kind) -> Array:
+def _corners(kind: ThingKind) -> Array:
     """Return points (N, 3) on the rims of the kind's sections, the thing standing at 0, 0."""
     if kind.round:
         angles = np.linspace(0.0, 2.0 * np.pi, _CORNERS, endpoint=False)

@@ -29,7 +29,7 @@ from gr00t_ros.stream.points import message_class
 KEPT_ROWS = 100_000
 _CONTROL, _FRANKA = "ros-controls/control_msgs", "frankarobotics/franka_ros2"
 
-Row = tuple[float, ...]
+ValueRow = tuple[float, ...]
 ValueOf = Callable[[Any], float]
 
 ACTIONS: Mapping[str, tuple[tuple[str, str, str, ValueOf], ...]] = {
@@ -54,15 +54,15 @@ class Receivers:
         self,
         node: Node,
         robot: Embodiment,
-        moved: Callable[[tuple[str, ...], Row], None],
-        posed: Callable[[str, Row], None],
+        moved: Callable[[tuple[str, ...], ValueRow], None],
+        posed: Callable[[str, ValueRow], None],
     ) -> None:
         """posed: gets a state key and the pose that was commanded for it, 7 numbers.
 
         Raises SettingsError where a gripper's action is not installed.
         """
         self._node, self._moved = node, moved
-        self._rows: dict[str, deque[tuple[int, Row]]] = {}
+        self._rows: dict[str, deque[tuple[int, ValueRow]]] = {}
         for output in robot.outputs:
             if output.type == "forward_command":
                 self._forward(output)
@@ -78,7 +78,7 @@ class Receivers:
     def _forward(self, output: Output) -> None:
         """A forward command controller, and the state that its streamer publishes."""
 
-        def apply(row: Row) -> None:
+        def apply(row: ValueRow) -> None:
             if len(row) == len(output.names):  # a real one refuses others
                 self._moved(output.names, row)
 
@@ -92,7 +92,9 @@ class Receivers:
             return
         self._values(output, lambda row: None)
 
-    def _values(self, output: CommandOutput | PoseOutput, apply: Callable[[Row], None]) -> None:
+    def _values(
+        self, output: CommandOutput | PoseOutput, apply: Callable[[ValueRow], None]
+    ) -> None:
         message, width = COMMAND_TYPES[output.type].message, len(output.names)
         if message is not None:
             values = message.values
@@ -102,8 +104,8 @@ class Receivers:
         self,
         kind: type,
         topic: str,
-        row_of: Callable[[Any], Row],
-        apply: Callable[[Row], None],
+        row_of: Callable[[Any], ValueRow],
+        apply: Callable[[ValueRow], None],
         profile: QoSProfile = qos.COMMAND,
     ) -> None:
         rows = self._rows.setdefault(topic, deque(maxlen=KEPT_ROWS))
@@ -131,13 +133,13 @@ class Receivers:
         ActionServer(self._node, kind, action, execute)
 
 
-def _reference(message: ControllerState) -> Row:
+def _reference(message: ControllerState) -> ValueRow:
     """Position, velocity and acceleration that the streamer plays, one after the other."""
     reference = message.reference
     return (*reference.positions, *reference.velocities, *reference.accelerations)
 
 
-def _timed(rows: list[tuple[int, Row]]) -> TimedRows:
+def _timed(rows: list[tuple[int, ValueRow]]) -> TimedRows:
     width = len(rows[-1][1])
     even = [(time_ns, row) for time_ns, row in rows if len(row) == width]
     times = np.array([time_ns for time_ns, _ in even], dtype=np.int64)

@@ -30,7 +30,7 @@ from gr00t_ros.ros.process import checked_topic, declared, refuse_unknown, run_n
 from gr00t_ros.ros.windows import to_time
 from gr00t_ros.sim.controller import Follower, SimulatedController
 from gr00t_ros.sim.record import ROW_NS, CommandRecorder, save_or_explain
-from gr00t_ros.sim.stand_in.receivers import Receivers, Row
+from gr00t_ros.sim.stand_in.receivers import Receivers, ValueRow
 from gr00t_ros.sim.stand_in.sensors import PictureFeed, Readings
 from gr00t_ros.sim.stand_in.start import start_of
 
@@ -157,10 +157,10 @@ class StandIn(Node):
         position, velocity, acceleration = map(np.concatenate, zip(*motions, strict=True))
         self._recorder.append(time_ns, position, velocity, acceleration, position)
 
-    def _move(self, names: tuple[str, ...], row: Row) -> None:
+    def _move(self, names: tuple[str, ...], row: ValueRow) -> None:
         self._positions |= dict(zip(names, row, strict=True))
 
-    def _pose(self, key: str, row: Row) -> None:
+    def _pose(self, key: str, row: ValueRow) -> None:
         """The end effector is at once where it is commanded, if a pose stream measures it."""
         if self._topics[key] in self._readings.poses:
             self._readings.poses[self._topics[key]] = np.array(row)

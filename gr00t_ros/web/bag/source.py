@@ -16,12 +16,12 @@ from typing import Any, Final
 
 from gr00t_ros.errors import BagError, Gr00tError, SettingsError
 from gr00t_ros.record.facts import EpisodeFacts, read_facts
-from gr00t_ros.record.recording import EMBODIMENT, EPISODE, episode_folders
+from gr00t_ros.record.recording import EMBODIMENT_FILE, EPISODE, episode_folders
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.web import snapshot
 from gr00t_ros.web.bag.view import BagView
-from gr00t_ros.web.view import Curves, Event, Facts, Snapshot
+from gr00t_ros.web.view import Facts, LoggedEvent, PageCurves, PageSnapshot
 
 SPEEDS: Final = (0.1, 20.0)
 """Seconds of the bag in one second, at least and at most."""
@@ -91,7 +91,7 @@ def _number(value: object) -> float | None:
 
 PERIOD_S: Final = 1 / 15
 _CURVES_EVERY: Final = 3  # passes: five curves a second
-REFUSED: Final = "this is a bag: it is only shown, and no robot is commanded"
+ONLY_SHOWN: Final = "this is a bag: it is only shown, and no robot is commanded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ class BagSource:
             "duration_s": self._view.duration_ns * 1e-9,
         }
 
-    def state(self) -> Snapshot:
+    def state(self) -> PageSnapshot:
         """The newest snapshot, with where the bag stands: position_s, playing, speed."""
         with self._lock:
             playing, speed = self._clock.playing and not self._clock.at_end, self._clock.speed
@@ -161,11 +161,11 @@ class BagSource:
         """Stamp in ns and JPEG of the newest picture."""
         return self._shown.frames.get(camera)
 
-    def events_since(self, number: int) -> list[Event]:
+    def events_since(self, number: int) -> list[LoggedEvent]:
         """The events with a larger number, up to the position that is shown."""
         return [*self._view.events_since(number, self._shown.position_ns)]
 
-    def curves(self) -> Curves:
+    def curves(self) -> PageCurves:
         """The joint curves of the last ten seconds."""
         return self._shown.curves
 
@@ -216,7 +216,7 @@ class BagSource:
             clock.set_speed(value)
             return f"speed {clock.speed:g}"
         else:
-            raise SettingsError(REFUSED)
+            raise SettingsError(ONLY_SHOWN)
         return f"at {clock.position_ns * 1e-9:.1f} s"
 
     def _follow(self) -> None:
@@ -259,7 +259,7 @@ def _view(folder: Path, robot: Embodiment | None, node: str, facts: EpisodeFacts
 
 def _episode(path: Path) -> Path:
     """The folder of a bag; the only episode of a recording. BagError if it has several."""
-    if not path.is_dir() or not (path / EMBODIMENT).is_file():
+    if not path.is_dir() or not (path / EMBODIMENT_FILE).is_file():
         return path
     episodes = episode_folders(path)
     if len(episodes) == 1:
@@ -275,7 +275,7 @@ def _episode(path: Path) -> Path:
 def _robot(folder: Path, embodiment: str | None) -> Embodiment | None:
     if embodiment is not None:
         return load_embodiment(embodiment)
-    kept = folder.absolute().parent / EMBODIMENT
+    kept = folder.absolute().parent / EMBODIMENT_FILE
     try:
         return load_embodiment(str(kept)) if kept.is_file() else None
     except Gr00tError as error:

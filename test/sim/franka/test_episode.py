@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gr00t_ros.sim.franka import episode as motions
-from gr00t_ros.sim.franka.episode import Episode, InstructedTask
+from gr00t_ros.sim.franka.episode import InstructedTask, ScriptedEpisode
 from gr00t_ros.sim.franka.kinematics import HOME_RAD, VELOCITY_RAD_S, tool_pose
 from gr00t_ros.sim.franka.layout import EXTERIOR
 from gr00t_ros.sim.path import StayError
@@ -48,7 +48,7 @@ def square(drawn, point, rgb) -> None:
 @pytest.fixture
 def episode():
     """The red cube onto the blue plate."""
-    return Episode(InstructedTask("red", "blue"))
+    return ScriptedEpisode(InstructedTask("red", "blue"))
 
 
 def played(episode, seen, start=HOME_RAD, gripper=0.0, queries=40) -> list[str]:

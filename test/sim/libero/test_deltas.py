@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gr00t_ros.robot.rotation import matrix_from_axis_angle
 from gr00t_ros.sim.libero.commands import REACH_M
-from gr00t_ros.sim.libero.deltas import Hand, plan
+from gr00t_ros.sim.libero.deltas import HandPose, plan
 from gr00t_ros.sim.libero.pick import DOWN
 
 PLACES = st.tuples(*[st.floats(-0.3, 0.3)] * 3).map(np.array)
@@ -18,7 +18,7 @@ STEPS = 16
 @given(PLACES, PLACES, st.floats(0.1, 1.0))
 def test_deltas_are_bounded_begin_small_and_lead_nearer(start, goal, largest):
     """No delta is longer than allowed, they grow by little, and the hand ends nearer."""
-    chunk = plan(Hand(start, DOWN), Hand(goal, DOWN), STEPS, largest=largest)
+    chunk = plan(HandPose(start, DOWN), HandPose(goal, DOWN), STEPS, largest=largest)
     lengths = np.linalg.norm(chunk.deltas[:, :3], axis=1)
     assert np.all(lengths <= largest + 1e-9)
     assert np.all(np.diff(lengths, prepend=0.0) <= 0.1 + 1e-9)
@@ -29,16 +29,16 @@ def test_deltas_are_bounded_begin_small_and_lead_nearer(start, goal, largest):
 def test_a_near_goal_is_reached_in_half_a_chunk():
     """Of 3 cm a third is left after eight steps at most; the others go no farther past it."""
     goal = np.array([0.0, 0.03, 0.0])
-    chunk = plan(Hand(np.zeros(3), DOWN), Hand(goal, DOWN), STEPS, largest=0.75)
+    chunk = plan(HandPose(np.zeros(3), DOWN), HandPose(goal, DOWN), STEPS, largest=0.75)
     assert np.linalg.norm(chunk.positions_m[8] - goal) < 0.01
     assert np.linalg.norm(chunk.positions_m[-1] - goal) < 0.01
 
 
 def test_the_next_chunk_goes_on_where_the_one_before_is():
     """Asked again after eight steps, the same motion comes out: a late chunk changes nothing."""
-    goal = Hand(np.array([0.4, 0.2, 0.2]), DOWN)
-    first = plan(Hand(np.zeros(3), DOWN), goal, STEPS, largest=0.75)
-    second = plan(Hand(first.positions_m[8], DOWN), goal, STEPS, largest=0.75, before=first)
+    goal = HandPose(np.array([0.4, 0.2, 0.2]), DOWN)
+    first = plan(HandPose(np.zeros(3), DOWN), goal, STEPS, largest=0.75)
+    second = plan(HandPose(first.positions_m[8], DOWN), goal, STEPS, largest=0.75, before=first)
     assert np.allclose(second.deltas[:8], first.deltas[8:], atol=1e-9)
 
 
@@ -65,7 +65,7 @@ def _track(goal_m, late_steps, rate):
     for step in range(120):
         if step % 8 == 0:
             before = plan(
-                Hand(position, DOWN), Hand(goal_m, DOWN), STEPS, largest=0.75, before=before
+                HandPose(position, DOWN), HandPose(goal_m, DOWN), STEPS, largest=0.75, before=before
             )
             waiting.append((step, before.deltas))
         while waiting and waiting[0][0] + late_steps <= step:
@@ -80,8 +80,8 @@ def _track(goal_m, late_steps, rate):
 
 def test_a_tilted_hand_is_turned_to_point_down():
     """The turn is about the world's axes, against the tilt, and bounded."""
-    tilted = Hand(np.zeros(3), matrix_from_axis_angle(np.array([0.0, 0.1, 0.0])) @ DOWN)
-    chunk = plan(tilted, Hand(np.zeros(3), DOWN), STEPS, largest=0.75)
+    tilted = HandPose(np.zeros(3), matrix_from_axis_angle(np.array([0.0, 0.1, 0.0])) @ DOWN)
+    chunk = plan(tilted, HandPose(np.zeros(3), DOWN), STEPS, largest=0.75)
     assert np.all(chunk.deltas[0, 3:] <= 0.0)
     assert -0.16 < chunk.deltas[0, 4] < -0.1
     assert np.all(np.abs(chunk.deltas) <= 1.0)

@@ -5,38 +5,44 @@ import pytest
 from libero_pictures import floor_with
 from libero_toy import Toy
 
-from gr00t_ros.sim.libero.deltas import Hand
+from gr00t_ros.sim.libero.deltas import HandPose
 from gr00t_ros.sim.libero.objects import GROCERIES
-from gr00t_ros.sim.libero.pick import DOWN, Episode, Phase, grasp_height_m, parse_task
+from gr00t_ros.sim.libero.pick import DOWN, PickPhase, ScriptedEpisode, grasp_height_m, parse_task
 
-START = Hand(np.array([-0.15, 0.0, 0.25]), DOWN)
+START = HandPose(np.array([-0.15, 0.0, 0.25]), DOWN)
 
 
 @pytest.mark.parametrize("late_steps", [0, 8])
 def test_the_thing_comes_into_the_basket(late_steps):
     """Played at once and 400 ms late; the phases come in their order."""
     toy = Toy("butter", (0.1, -0.15))
-    assert toy.run(Episode(toy.kind), late_steps), toy.phases
+    assert toy.run(ScriptedEpisode(toy.kind), late_steps), toy.phases
     order = list(dict.fromkeys(toy.phases))
-    assert order[:5] == [Phase.APPROACH, Phase.GRASP, Phase.LIFT, Phase.CARRY, Phase.RELEASE]
+    assert order[:5] == [
+        PickPhase.APPROACH,
+        PickPhase.GRASP,
+        PickPhase.LIFT,
+        PickPhase.CARRY,
+        PickPhase.RELEASE,
+    ]
 
 
 def test_a_missed_and_a_lost_thing_are_looked_for_again():
     """It slips away once while the fingers close, and falls out of them once on the way."""
     toy = Toy("milk", (0.1, -0.15))
-    places = {Phase.GRASP: (0.05, -0.12, 0.0), Phase.CARRY: (0.12, -0.05, 0.0)}
+    places = {PickPhase.GRASP: (0.05, -0.12, 0.0), PickPhase.CARRY: (0.12, -0.05, 0.0)}
 
     def lose(toy, phase):
-        if phase in places and (phase is Phase.CARRY or toy.opening_m < 0.075):
+        if phase in places and (phase is PickPhase.CARRY or toy.opening_m < 0.075):
             toy.thing_m = np.array(places.pop(phase))
 
-    assert toy.run(Episode(toy.kind), 3, lose), toy.phases
+    assert toy.run(ScriptedEpisode(toy.kind), 3, lose), toy.phases
     assert not places
 
 
 def test_nothing_moves_until_thing_and_basket_are_seen():
     """On an empty floor the chunk is zero and the fingers stay open."""
-    chunk, intent = Episode(GROCERIES[0]).act(floor_with({}), START, 0.08, 16)
+    chunk, intent = ScriptedEpisode(GROCERIES[0]).act(floor_with({}), START, 0.08, 16)
     assert intent is None
     assert not chunk[:, :6].any()
     assert np.all(chunk[:, 6] == 1.0)

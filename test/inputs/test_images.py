@@ -9,7 +9,7 @@ from sensor_msgs.msg import Image
 
 from gr00t_ros.errors import ObservationError
 from gr00t_ros.inputs import images
-from gr00t_ros.inputs.images import ENCODINGS, decode_into, read
+from gr00t_ros.inputs.images import IMAGE_ENCODINGS, decode_into, read
 from gr00t_ros.robot.streams import VideoStream
 
 HEIGHT, WIDTH = 8, 12
@@ -80,7 +80,7 @@ TESTED = set()
 
 def _each(pattern):
     """A test of each row of the table whose name matches."""
-    names = [name for name in ENCODINGS if re.fullmatch(pattern, name)]
+    names = [name for name in IMAGE_ENCODINGS if re.fullmatch(pattern, name)]
     TESTED.update(names)
     return pytest.mark.parametrize("encoding", names)
 
@@ -141,7 +141,7 @@ def test_another_encoding_is_refused_by_name_with_the_known_ones(encoding):
         with pytest.raises(ObservationError) as refusal:
             refuse()
         assert f"encoding {encoding!r} is not one of" in str(refusal.value)
-        assert all(name in str(refusal.value) for name in ENCODINGS)
+        assert all(name in str(refusal.value) for name in IMAGE_ENCODINGS)
         assert "set the driver's output to rgb8" in str(refusal.value)
 
 
@@ -306,4 +306,4 @@ def test_a_name_that_the_table_lacks_goes_to_cv_bridge(monkeypatch):
 
 def test_every_row_of_the_table_has_a_test():
     """The tests above take their encodings from the table; this one finds a row of a new kind."""
-    assert set(ENCODINGS) == TESTED
+    assert set(IMAGE_ENCODINGS) == TESTED
