@@ -71,6 +71,9 @@ class Planner:
         self.rebases = 0
         self.stop_due = False
         self._soon = False  # the stop that is due begins inside the committed part
+        # What was sent before such a stop, and how often the stop was made anew from there.
+        self._before_soon: Course | None = None
+        self._made_anew = 0
         self.clearance = Clearance(check)
         self._limits, self._jump = limits, limits.jump
         self._settings = settings
@@ -128,6 +131,7 @@ class Planner:
         self._replaced.clear()
         self._anchored_knot, self._sent_ns = 0, now_ns
         self._proposed, self._abandoned, self.stop_due = None, False, False
+        self._before_soon = None
         self._new_from_ns.clear()
         self._sent_commits_ns.clear()
         self.latest_end_ns = self.course.end_ns
@@ -244,6 +248,27 @@ class Planner:
         self.reference.clear()
         self.stop_due = not self._abandoned
         self._soon = soon and self.stop_due
+        self._before_soon, self._made_anew = None, 0
+
+    def stop_anew(self, joints: NDArray[np.bool_], at_ns: int) -> bool:
+        """Make good a soon stop whose windows so far did not reach these `joints` (J,).
+
+        at_ns: plan time at which they played what was sent before. The next window stops them from
+        there, because the stop as it was sent would now be a step. A window that may have arrived
+        since is repeated as it is. False if that was done for `lost_windows` windows already, if
+        the stop was sent in more windows than may be lost, or if it is none; nothing changes then.
+        """
+        before = self._before_soon
+        if before is None or not self.repeats_due or self._made_anew >= self._settings.lost_windows:
+            return False
+        if at_ns < self._sent_ns + SOON_NS:
+            return True
+        self._withdraw()
+        self._course, self._replan = plan.mixed(before, self.course, ~joints), True
+        self._new_from_ns.clear()
+        self._made_anew += 1
+        self.stop_due = self._soon = True
+        return True
 
     def propose(self, now_ns: int, tolerates_loss: bool = True) -> Window | None:
         """The window to send now; None if nothing moves and everything was sent often enough.
@@ -342,6 +367,8 @@ class Planner:
         since_ns = min(proposed.made_ns - self._sent_ns, self._settings.refresh_ns)
         self._replaced.append(self.course)
         if joints is None or joints.all():
+            if proposed.stops and self._soon:
+                self._before_soon = self.course
             self._course = proposed.course
             self.stop_due &= not proposed.stops  # a stop that was not clear is tried again
             self._sent_ns = proposed.made_ns

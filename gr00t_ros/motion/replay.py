@@ -4,7 +4,7 @@ The caller makes all calls one after another and passes plan time. Replay keeps 
 counts and the newest chunk; the planner keeps the motion.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -170,6 +170,11 @@ class Replay:
         self._poses.stop()
         self._planner.stop(soon)
         self._newest, self._stopped = None, reason
+
+    def stop_anew(self, joint_names: Collection[str], at_ns: int) -> bool:
+        """Make good a soon stop whose windows were lost; see `Planner.stop_anew`."""
+        names = self._limits.names
+        return self._planner.stop_anew(np.array([name in joint_names for name in names]), at_ns)
 
     def resume(self) -> None:
         """Accept chunks again after a stop, also while it is still under way."""

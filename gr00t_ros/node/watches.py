@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import accumulate
 
 import numpy as np
@@ -41,7 +42,7 @@ from gr00t_ros.watch.arm import (
     reference_against_plan,
     windows_may_be_lost,
 )
-from gr00t_ros.watch.finding import Finding, Reaction
+from gr00t_ros.watch.finding import Earlier, Finding, Reaction
 from gr00t_ros.watch.inputs import ClockDoubt, ClockJump, SilentClock, Skew
 from gr00t_ros.watch.server import (
     NonFinite,
@@ -396,9 +397,12 @@ class RunningWatches:
             if sent is None:
                 continue
             before = self._sent_before(output, stamp_ns)
-            found = earlier_window(
-                output.name, played, sent, before, limit_rad
-            ) or reference_against_plan(output.names, played, *sent, limit_rad)
+            found = earlier_window(output.name, played, sent, before, limit_rad)
+            if found is not None:
+                at_ns = stamp_ns - self._clock.offset_ns()
+                yield replace(found, earlier=Earlier(tuple(output.names), at_ns))
+                continue
+            found = reference_against_plan(output.names, played, *sent, limit_rad)
             if found is not None:
                 yield found
 

@@ -97,13 +97,14 @@ class Abandonment:
         known. It is a fault if it was never known since the activation: a controller that never
         publishes its state cannot show where it rests. At rest, with no window missing, the
         findings of `reference_against_plan` are dropped: the next plan starts from the held
-        position anyway.
+        position anyway. They are dropped too while a soon stop can be made good.
         """
         diverged = [finding for finding in findings if finding.stop_ramp_only]
         on_time = all(finding.watch != DIVERGED for finding in diverged)
         lost = mode in ACTIVE and self._replay.windows_may_be_lost(now_ns)
         moving = mode in MOVING and not self.pending
-        if not lost and not (diverged and moving and not (on_time and self._known_end(now_ns))):
+        goes_on = not (diverged and moving and not (on_time and self._known_end(now_ns)))
+        if not lost and (goes_on or self._stops_anew(diverged)):
             return [finding for finding in findings if finding.watch != DIVERGED]
         self.begin(now_ns, now_ns, held, on_time)
         self._needs_held = lost or any(one.watch == _LATE for one in diverged)
@@ -112,6 +113,15 @@ class Abandonment:
         ends = {DIVERGED} if self._held_seen else {DIVERGED, _LATE}
         # a pause that could not end by itself
         return [graver(one) if one.watch in ends else one for one in findings]
+
+    def _stops_anew(self, diverged: Sequence[Finding]) -> bool:
+        """Whether a stop inside the committed part goes on although windows of it were lost."""
+        found = [one.earlier for one in diverged]
+        known = [one for one in found if one is not None]
+        if not known or len(known) < len(found):
+            return False
+        names = [name for one in known for name in one.joint_names]
+        return self._replay.stop_anew(names, min(one.at_ns for one in known))
 
     def _known_end(self, now_ns: int) -> bool:
         """Whether nothing more has to be abandoned: no plan is played, or it surely rests."""

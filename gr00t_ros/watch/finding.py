@@ -41,12 +41,21 @@ class Reaction(str, Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Earlier:
+    """Joints that played an earlier window than the last at plan time `at_ns`."""
+
+    joint_names: tuple[str, ...]
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """The finding of one watch: its name, the reaction and the text of the reason.
 
     stop_ramp_only: it is unknown what the controllers play, so nothing more of the plan may be
     sent. The stop is then the stop ramp of the last window that they received.
     soon: the stop begins inside the committed part, as soon as a window can arrive.
+    earlier: joints to which the last windows are lost, if that is known.
     """
 
     watch: str
@@ -54,6 +63,7 @@ class Finding:
     reason: str
     stop_ramp_only: bool = False
     soon: bool = False
+    earlier: Earlier | None = None
 
 
 _SYMPTOMS = frozenset({"stream_age", "stream_content", "controller_silent", "controller_late"})

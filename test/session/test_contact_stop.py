@@ -1,13 +1,22 @@
 """A stop for a contact begins inside the committed part, inside the limits of motion."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from oracle import MS, fr3_limits
-from session_rig import FAULT, PAUSE, TICK_NS, Rig
+from oracle import HOME, MS, Record, assert_lawful, fr3_limits
+from session_rig import FAULT, PAUSE, START_NS, STEP_NS, TICK_NS, Rig
 
+from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.planner import SOON_NS
-from gr00t_ros.session.mode import Mode
-from gr00t_ros.watch.finding import Finding, Reaction
+from gr00t_ros.motion.replay import Replay
+from gr00t_ros.motion.replay_settings import ReplaySettings
+from gr00t_ros.motion.sampler import JtcSampler
+from gr00t_ros.session.mode import MOVING, Mode
+from gr00t_ros.session.schedule import SessionSettings
+from gr00t_ros.session.session import Session
+from gr00t_ros.watch.arm import earlier_window
+from gr00t_ros.watch.finding import Earlier, Finding, Reaction
 
 LIMITS = fr3_limits()
 KNOT_NS = 20 * MS
@@ -43,6 +52,64 @@ def test_the_stop_begins_at_the_first_knot_that_a_window_can_reach(
     rig.until(mode, findings=(contact(reaction),))
     other = PAUSE if reaction is Reaction.PAUSE else FAULT
     assert new_from_ns(Rig().moving(), other) > 100 * MS
+
+
+def stops_with_a_lost_window(late_ms: int, refresh_ms: int, commit_ms: int) -> tuple[float, int]:
+    """Way and time to rest of a contact stop whose first window is lost; the next tick is late.
+
+    The controller publishes each millisecond, and the watch compares as the node's does. Checks the
+    limits of what the controller plays.
+    """
+    chosen = ReplaySettings(refresh_ns=refresh_ms * MS, commit_ns=commit_ms * MS)
+    session = Session(Replay(LIMITS, chosen), SessionSettings())
+    session.set_ready(True, "")
+    session.activate(START_NS, HOME)
+    jtc, played, next_ns, sent = JtcSampler(len(HOME)), [], START_NS, 0
+    jtc.hold(HOME)
+    angles = 3.0 * np.arange(60)[:, None] * STEP_NS * 1e-9 + np.arange(len(HOME))
+    path = HOME + 0.2 * (np.sin(angles) - np.sin(angles[0]))
+    chunk = ActionChunk(0, session.episode, START_NS, STEP_NS, path, {})
+    verdict = session.merge(chunk, START_NS, HOME)
+    assert verdict is not None and verdict.accepted
+    stop_ns = START_NS + 1000 * MS
+    replay = session.replay
+    for now_ns in range(START_NS, stop_ns + 1000 * MS, MS):
+        if now_ns >= next_ns:
+            found = [contact(Reaction.FAULT)] if now_ns >= stop_ns else []
+            at_ns = now_ns - MS  # of the newest state
+            newest = replay.sent(at_ns)
+            if newest is not None and session.mode in MOVING:
+                before = replay.sent_before(at_ns)
+                one = earlier_window("arm", played[-1], newest, before)
+                if one is not None:
+                    found.append(replace(one, earlier=Earlier(tuple(LIMITS.names), at_ns)))
+            replay.states_received(now_ns)
+            window = session.tick(now_ns, found, played[-1] if played else HOME)
+            session.keep()
+            if window is not None:
+                if sent > 0 or now_ns < stop_ns:
+                    assert jtc.accept(window, now_ns, HOME) is None
+                sent += now_ns >= stop_ns
+            next_ns += (refresh_ms + (late_ms if sent == 1 else 0)) * MS
+        played.append(jtc.sample(now_ns)[0])
+    assert session.mode is Mode.FAULT and session.reason == "contact arm: elbow 30 Nm"
+    assert_lawful(Record(START_NS, np.array(played), []), LIMITS)
+    moved = np.array(played)[1000:]
+    still = np.abs(np.diff(moved, axis=0)).max(axis=1) < 1e-9
+    return float(np.abs(moved[-1] - moved[0]).max()), int(len(still) - np.argmin(still[::-1]))
+
+
+@pytest.mark.parametrize(
+    ("late_ms", "refresh_ms", "commit_ms"),
+    [(0, 20, 100), (30, 20, 100), (40, 20, 100), (0, 50, 152)],
+)
+def test_a_contact_stop_is_made_good_where_a_state_shows_that_it_was_lost(
+    late_ms: int, refresh_ms: int, commit_ms: int
+) -> None:
+    """From where the arm then is: no step, and not the way of the window before, to its end."""
+    way_rad, rest_ms = stops_with_a_lost_window(late_ms, refresh_ms, commit_ms)
+    assert rest_ms < 200 + late_ms + refresh_ms
+    assert way_rad < 0.6 * rest_ms * 1e-3
 
 
 def test_its_motion_keeps_the_limits_and_later_windows_repeat_it() -> None:
