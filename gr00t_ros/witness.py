@@ -10,6 +10,7 @@ import os
 import signal
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 Tell = Callable[[int], object]
@@ -24,6 +25,8 @@ def witnessed(ask: Callable[[Tell], object]) -> tuple[int | None, str]:
     nothing asked, if the system has no pipe or no process for it.
     """
     reader, writer = os.pipe()
+    # Where SIGCHLD is ignored, which a process inherits, the system forgets how a child ended.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     passed_on = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, passed_on)  # until each of the two can take them
     try:
@@ -44,7 +47,8 @@ def witnessed(ask: Callable[[Tell], object]) -> tuple[int | None, str]:
     os.close(writer)
 
     def pass_on(number: int, _frame: Any) -> None:
-        os.kill(child, number)
+        with suppress(ProcessLookupError):
+            os.kill(child, number)
 
     before = {number: signal.signal(number, pass_on) for number in passed_on}
     signal.pthread_sigmask(signal.SIG_UNBLOCK, passed_on)
@@ -52,7 +56,14 @@ def witnessed(ask: Callable[[Tell], object]) -> tuple[int | None, str]:
         told = pipe.read()  # until the child has ended; it can be signalled until waitpid
     for number, handler in before.items():
         signal.signal(number, handler)
-    _, ended = os.waitpid(child, 0)
+    return (told[-1] if told else None), _end_of(child)
+
+
+def _end_of(child: int) -> str:
+    """Wait for a child process and return how it ended: by a signal, or with a status."""
+    try:
+        _, ended = os.waitpid(child, 0)
+    except ChildProcessError:  # somebody else waited for it
+        return "with an unknown status"
     code = os.waitstatus_to_exitcode(ended)
-    how = f"by {signal.Signals(-code).name}" if code < 0 else f"with status {code}"
-    return (told[-1] if told else None), how
+    return f"by {signal.Signals(-code).name}" if code < 0 else f"with status {code}"

@@ -99,6 +99,8 @@ class DescribedLimits:
         """Movable joint -> its limits in the description; None if no description was received."""
         self.unreadable = ""
         """Why the newest description cannot be read; empty if it can, or if there is none."""
+        self.root = ""
+        """The tag of the root of the newest description that was read: robot, or sdf of an SDF."""
         self._subscription = node.create_subscription(String, DESCRIPTION, self._take, qos.STATUS)
 
     def problems(self) -> list[str]:
@@ -152,7 +154,7 @@ class DescribedLimits:
             if not self._active:
                 self._take_over(self._newest)
             return
-        self.ranges, self.unreadable = _ranges(root), ""
+        self.ranges, self.unreadable, self.root = _ranges(root), "", root.tag
         self._newest, self.chain_problems = described(self._embodiment, root, DESCRIPTION)
         newest = self._newest
         self._take_over(while_active(self.robot, newest, DESCRIPTION) if self._active else newest)

@@ -12,6 +12,7 @@ import reprlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from types import MappingProxyType
 
 import numpy as np
@@ -212,11 +213,16 @@ def _decimal(value: object) -> str:
         return ""
     if ":" in value:
         return "; a number has no colon: some readers of YAML take it for base 60"
+    if re.match(r"\s*[-+]?[1-9][0-9]{0,2},[0-9]{3}(?![0-9])", value):
+        return "; a number has no comma: 1,234 could be 1234 or 1.234"
     plain = value.replace("_", "").replace(",", ".")
-    based = re.fullmatch(r"[-+]?0[xXbBoO].*", plain)
     try:
-        meant = f"{int(plain, 0) if based else float(plain):.12g}"
-    except (ValueError, OverflowError):
+        based = re.fullmatch(r"[-+]?0[xXbBoO].*", plain)
+        written = Decimal(int(plain, 0) if based else plain)
+        meant = f"{float(written):.12g}"
+        if Decimal(meant) != written:  # rounded, or larger than a double
+            return ""
+    except (ValueError, ArithmeticError):
         return ""
     return f"; numbers are decimal, without leading zeros and marks: did you mean {meant}?"
 

@@ -7,6 +7,7 @@ one that has no ports. rclpy is imported at the join: a client that is in a hurr
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 LAST_DOMAIN: Final = 232
 """The last ROS_DOMAIN_ID whose ports (7400 + 250 for each) are ports: docs.ros.org, "Domain ID"."""
 
+# Fewer forms than Python's int() takes: 1_0 is no number of C, and rcl joins domain 1 for it.
+_NUMBER_OF_C: Final = re.compile(
+    r"\s*([-+]?)(?:0[xX]([0-9a-fA-F]{1,8})|(0[0-7]{0,99})|([1-9][0-9]{0,99}))\s*", re.ASCII
+)
 _WITHOUT_FILE: Final = ("--ros-args", "--disable-external-lib-logs")
 
 
@@ -86,17 +91,17 @@ def check_domain() -> None:
 
 
 def _as_rcl_reads(text: str) -> int:
-    """The number that `text` is, as rcl reads it: with C's prefixes 0x and 0; -1 for none.
+    """The number that `text` is, as rcl's strtoul reads it: with C's 0x and 0; -1 for none.
 
     rcl also joins domain 10 for ``10abc`` and 4 for ``4.2``, by their first digits (domain_id.c).
     That is no number here: a misprint must not join the domain of another robot.
     """
-    digits = text.strip().lower()
-    base = 16 if digits.startswith("0x") else 8 if digits.startswith("0") else 10
-    try:
-        return int(digits, base)
-    except ValueError:
+    number = _NUMBER_OF_C.fullmatch(text)
+    if number is None:
         return -1
+    sign, hexadecimal, octal, decimal = number.groups()
+    base, digits = (16, hexadecimal) if hexadecimal else (8, octal) if octal else (10, decimal)
+    return int(f"{sign}{digits}", base)
 
 
 def _log_arguments() -> tuple[str, ...]:

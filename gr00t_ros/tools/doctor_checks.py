@@ -114,6 +114,10 @@ def limits(described: DescribedLimits, problems: Sequence[str]) -> list[DoctorRo
         text = f"nothing on {DESCRIPTION}: the file's limits cannot be compared; start "
         text += "robot_state_publisher to have them compared"
         return [DoctorRow(WARN, "limits", DESCRIPTION, text)]
+    if described.root == "sdf" and not problems:
+        text = "an SDF, whose limits and chains are not read: the file's limits are not compared; "
+        text += "publish a URDF to have them compared"
+        return [DoctorRow(WARN, "limits", DESCRIPTION, text)]
     missing = described.missing()
     rows = failures("limits", problems, f"inside those of {DESCRIPTION}")
     if missing:

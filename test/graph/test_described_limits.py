@@ -10,6 +10,7 @@ from urdf_robot import fr3_urdf, with_kinematics  # noqa: E402
 from gr00t_ros.graph.limits import DescribedLimits, chain_problems  # noqa: E402
 from gr00t_ros.robot.embodiment import parse  # noqa: E402
 from gr00t_ros.robot.files import load_embodiment  # noqa: E402
+from gr00t_ros.tools import doctor_checks  # noqa: E402
 
 FRANKA = load_embodiment("franka_droid")
 
@@ -69,6 +70,19 @@ def test_joints_that_the_description_does_not_have_are_listed(heard):
     limits = heard('<robot><joint name="a" type="fixed"/></robot>')
     assert limits.problems() == []
     assert limits.missing() == FRANKA.limits.names
+
+
+def test_of_an_sdf_the_doctor_says_that_its_limits_are_not_compared(heard):
+    """Not that they are inside, and not that it is another robot's."""
+    joint = '<joint name="fr3_joint1" type="revolute"><axis><limit><lower>-1</lower>'
+    sdf = f"<sdf><model>{joint}</limit></axis></joint></model></sdf>"
+    limits = heard(described(), sdf)
+    (row,) = doctor_checks.limits(limits, limits.problems())
+    assert (row.level, row.subject) == (doctor_checks.WARN, "/robot_description")
+    assert "an SDF" in row.text and "not compared; publish a URDF" in row.text
+    limits = heard(sdf, described())
+    (row,) = doctor_checks.limits(limits, limits.problems())
+    assert row.level == doctor_checks.PASS
 
 
 @pytest.mark.parametrize(

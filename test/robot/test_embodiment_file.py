@@ -9,7 +9,7 @@ import yaml
 
 from gr00t_ros.errors import EmbodimentError
 from gr00t_ros.robot import files
-from gr00t_ros.robot.field import MOST_LETTERS
+from gr00t_ros.robot.field import MOST_LETTERS, Field
 from gr00t_ros.robot.files import find_embodiment, load_embodiment, read_yaml
 
 CONFIG = Path(__file__).parents[2] / "config" / "embodiments"
@@ -129,6 +129,7 @@ OF_YAML_1_1 = {
     **{"020": "did you mean 20?", "-0360": "did you mean -360?", "+07": "did you mean 7?"},
     **{"0x10": "did you mean 16?", "0b11": "did you mean 3?", "-0X1f": "did you mean -31?"},
     **{"1_000": "did you mean 1000?", "1_0.5": "did you mean 10.5?", "._5": "got"},
+    **{"1_5e-1": "did you mean 1.5?"},
 }
 """Numbers of YAML 1.1, most of them with another value than a person reads -> what is said."""
 
@@ -172,6 +173,29 @@ def test_a_scalar_is_the_decimal_number_that_it_looks_like_or_its_own_text(
     path.write_text(f"a: [{written if written != '1,5' else chr(34) + written + chr(34)}]\n")
     (found,) = read_yaml(path, "a", EmbodimentError)["a"]
     assert found == value and type(found) is type(value)
+
+
+TWO_READINGS = ("1,234", "-1,571", " 12,000", "1,234,567")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        *(("1,5", "1.5"), ("0,785", "0.785"), ("1234,567", "1234.567"), ("1_234,5", "1234.5")),
+        *((one, "") for one in TWO_READINGS),
+        *(("1e400", ""), ("1_0e999", "")),
+        *(("1_0e-400", ""), ("01234567890123456789", ""), ("1e" + "9" * 30, ""), ("9" * 5000, "")),
+        *(("0x" + "f" * 400, ""), ("0xfffff", "1048575"), ("0xfffffffff", "68719476735")),
+    ],
+)
+def test_only_a_number_of_the_same_value_is_suggested(written, meant):
+    """Of 1,234 there are two readings; a number beyond a double has none."""
+    for read in (lambda field: field.number(), lambda field: field.integer(0, 7)):
+        with pytest.raises(EmbodimentError) as error:
+            read(Field(written, "robot.yaml", "rate_hz"))
+        suggested = str(error.value).partition("did you mean ")[2].removesuffix("?")
+        assert suggested == meant
+        assert ("a number has no comma" in str(error.value)) == (written in TWO_READINGS)
 
 
 @pytest.mark.parametrize("file", sorted(CONFIG.parent.rglob("*.yaml")), ids=lambda file: file.name)

@@ -1,5 +1,7 @@
 """The text of a URDF is read as the parser of robot_state_publisher reads it, within bounds."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,6 +31,9 @@ ODD = (
     "<gazebo><![CDATA[ <a> & ]]></gazebo>",
     "<gazebo\n  a = '1'\n></gazebo >",
     "<gazebo>&#0;&#x110000;&#;</gazebo>",
+    "<!-- \x0b \x1b[0m \x01 \ufffe -->",
+    "\x0c",
+    "<gazebo\x0bname='\x1b'\x0c>\x1b[0m</gazebo\x0c>",
     "<gazebo><joint name='wrist' type='revolute'/><link name='base'/></gazebo>",
 )
 ODD_BEGINS = (
@@ -74,6 +79,51 @@ def test_the_odd_texts_are_those_that_tinyxml2_takes(begin, part):
     assert [one.name for one in mujoco.MjSpec.from_string(text).joints] == ["wrist"]
 
 
+BOTH_READ = (
+    "hello {}",
+    "< robot >< x/>{}</robot >",
+    "{} bye<!-- -->",
+    "{}<!-- -- -->",
+    "{}\x0c",
+    "{}\0junk<",
+    "<!FOO>{}",
+    "\ufeff{}",
+)
+BOTH_REFUSE = (
+    "{} bye",
+    "{}<",
+    "<robot>{}",
+    "<robot a='1' a='2'>{}</robot>",
+    "<robot>{}</ robot>",
+    "<robot><a / >{}</robot>",
+    "<robot><1x/>{}</robot>",
+    "<robot><-x/>{}</robot>",
+    "<robot><x 1a='b'/>{}</robot>",
+    "<robot><x -a='b'/>{}</robot>",
+    "<robot><x a='b'\x1c/>{}</robot>",
+    "<robot><x\x1ba='b'/>{}</robot>",
+    "<robot>a < b{}</robot>",
+)
+
+
+@pytest.mark.parametrize("around", [*BOTH_READ, *BOTH_REFUSE])
+def test_tinyxml2_and_this_reader_refuse_the_same(around):
+    """MuJoCo has it; what else it refuses in a URDF is no parse error."""
+    mujoco = pytest.importorskip("mujoco")
+    text, refuses = around.format(ARM), around in BOTH_REFUSE
+    try:
+        mujoco.MjSpec.from_string(text)
+        theirs = False
+    except ValueError as error:
+        theirs = "parse error" in str(error)
+    try:
+        urdf_root(text, "arm.urdf")
+        ours = False
+    except SettingsError:
+        ours = True
+    assert (theirs, ours) == (refuses, refuses)
+
+
 def test_an_attribute_has_the_characters_that_its_entities_stand_for():
     """Numbered ones too; one that stands for no character stays as it is."""
     root = urdf_root("<a b='&lt;&gt;&amp;&quot;&apos;&#65;&#x42;&amp;lt; &nbsp; &#0; &'/>", "a")
@@ -112,7 +162,8 @@ def test_a_name_twice_is_refused_with_both_places(part, says):
         ("<robot/> and more", "text after the root"),
         ("<robot>\0</robot>", "no XML: line 1: <robot> is not closed"),
         ("<robot>\n\ud800</robot>", r"no XML: line 2: the character '\\ud800'"),
-        ("<robot a='\x1b'/>", r"no XML: line 1: the character '\\x1b'"),
+        (ARM.replace("base", "\x1b", 1), r"no XML: line 2: the character '\\x1b' in name"),
+        (ARM.replace("-1", "-\x0b1"), r"no XML: line 5: the character '\\x0b' in lower"),
         ("<robot><xacro:arm/></robot>", r"a xacro that was not expanded .*xacro:arm"),
         ("<robot xmlns:x='http://ros.org/xacro'><x:arm/></robot>", "a xacro that was not expanded"),
         (ARM.replace('"-1"', '"${low}"'), r"not expanded \(limit lower=.*low"),
@@ -136,6 +187,19 @@ def test_expressions_count_only_where_something_is_read():
     """Not in what a simulator finds inside of <gazebo>."""
     text = ARM.replace("</robot>", "<gazebo><link name='$(env A)'/><a b='${c}'/></gazebo></robot>")
     assert urdf_root(text, "arm.urdf").tag == "robot"
+
+
+def test_a_tag_with_more_attributes_than_a_text_may_have_is_given_up_at_the_bound(monkeypatch):
+    """Whatever it ends with: the memory that it takes is bounded as the bound says."""
+    monkeypatch.setattr(module, "_MAX_PARTS", 400)
+    text = "<robot " + " ".join(f"a{n}='1'" for n in range(500_000))
+    tracemalloc.start()
+    try:
+        with pytest.raises(SettingsError, match="more than 400 elements, attributes and comments"):
+            urdf_root(text, "arm.urdf")
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("text", ["<{}", "<a {}", "<{}='", "</{}"])

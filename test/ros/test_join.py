@@ -72,14 +72,20 @@ def test_only_one_file_initialises_rclpy():
     assert found == known
 
 
-@pytest.mark.parametrize("text", ["", "0", "42", "232", " 7", "007", "0xe8"])
+@pytest.mark.parametrize("text", ["", "0", "42", "232", " 7", "007", "0xe8", "+0350", "0XE8 "])
 def test_every_domain_that_rcl_joins_is_joined(text, monkeypatch):
     """Also as C writes numbers."""
     monkeypatch.setenv("ROS_DOMAIN_ID", text)
     check_domain()
 
 
-@pytest.mark.parametrize("text", ["233", "-1", "0xe9", "1 2", "x", "4.2", "08", "10abc"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("233", "-1", "0xe9", "1 2", "x", "4.2", "08", "10abc", "0351", "9" * 5000),
+        *("1_0", "0x1_0", "0o17", "0b1", "0x", "\u0661", "\u00a07"),  # some are numbers of Python
+    ],
+)
 def test_a_domain_that_has_no_ports_or_is_no_number_is_refused(text, monkeypatch):
     """With what was got and what was expected."""
     monkeypatch.setenv("ROS_DOMAIN_ID", text)

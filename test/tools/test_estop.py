@@ -95,6 +95,21 @@ def test_an_end_of_the_process_that_asks_is_told_and_is_never_a_stop(ask, how):
     assert ended.stderr.rstrip().endswith(how)
 
 
+IGNORED = "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)"
+REAPED = "wait = os.waitpid; os.waitpid = lambda *of: (wait(*of), wait(*of))"
+
+
+@pytest.mark.parametrize(("before", "how"), [(IGNORED, "status 1"), (REAPED, "unknown status")])
+def test_the_stop_is_asked_once_and_has_its_witness_where_children_are_forgotten(before, how):
+    """As below a program that ignores SIGCHLD, which its children inherit."""
+    ended = estop(ask="os.write(1, b'asked'); os._exit(1)", before=before)
+    assert (ended.returncode, ended.stdout) == (2, "asked"), ended
+    assert f"{NOT_CONFIRMED} the process that asks ended with" in ended.stderr
+    assert ended.stderr.rstrip().endswith(how)
+    ended = estop(ask="os.write(1, b'asked'); tell(0); os._exit(1)", before=before)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "asked", "")
+
+
 def test_a_stop_that_was_confirmed_stays_confirmed_however_the_process_ends():
     """As where the middleware crashes while it leaves the graph."""
     ended = estop(ask="tell(0); os.abort()")

@@ -1,13 +1,14 @@
 """Reads the text of a URDF or SRDF as elements, as far as robot_state_publisher's parser reads it.
 
 That parser (tinyxml2) takes texts that are no XML: two hyphens in a comment, a prefix that is bound
-to no namespace, a bare &, an entity that nobody declared, a blank before the declaration. They are
-read here as it reads them; a parser of XML would refuse a description that drives the robot. The
-text between elements has no meaning in a URDF and is not kept.
+to no namespace, a bare &, an entity that nobody declared, a blank before the declaration, control
+characters. They are read here as it reads them; a parser of XML would refuse a description that
+drives the robot. The text between elements has no meaning in a URDF and is not kept.
 
 The text may come from anybody. So its size, depth and number of parts are bounded, and a document
-type that declares anything is refused (entities could expand without bound). Refused besides, since
-one of the two would be a guess: a second root, and two links or two joints of one name.
+type that declares anything is refused (entities could expand without bound). Refused besides are
+control characters in the values that say what the robot is and, since one of the two would be a
+guess, a second root and two links or two joints of one name.
 """
 
 from __future__ import annotations
@@ -35,17 +36,18 @@ _READ: Final = frozenset({*_PARTS, "limit", "origin", "axis", "parent", "child",
 
 _NAME: Final = r"[A-Za-z_:\x80-\U0010ffff][-\w.:\x80-\U0010ffff]*"
 _VALUE: Final = r"\"[^\"]*\"|'[^']*'"
-_ATTRIBUTE: Final = re.compile(rf"({_NAME})[ \t\r\n]*=[ \t\r\n]*({_VALUE})")
+_BLANK: Final = r"[ \t\r\n\v\f]"  # as C's isspace
 _TOKEN: Final = re.compile(
     rf"""(?P<skipped> <!--.*?--> | <!\[CDATA\[.*?\]\]> | <\?.*?\?> | <!(?!--|\[)[^\[>]*> )
-    | </ (?P<end>{_NAME}) [ \t\r\n]* >
-    | < [ \t\r\n]* (?P<start>{_NAME}) (?= [ \t\r\n/>] )
-        (?P<attributes> (?: [ \t\r\n]* {_NAME} [ \t\r\n]*=[ \t\r\n]* (?:{_VALUE}) )* )
-        [ \t\r\n]* (?P<empty> /? ) >
+    | </ (?P<end>{_NAME}) {_BLANK}* >
+    | < {_BLANK}* (?P<start>{_NAME}) (?= {_BLANK} | [/>] )
     | (?P<text> [^<]+ )""",
     re.DOTALL | re.VERBOSE,
 )
-_NO_CHARACTER: Final = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_ATTRIBUTE: Final = re.compile(rf"{_BLANK}*({_NAME}){_BLANK}*={_BLANK}*({_VALUE})")
+_START_ENDS: Final = re.compile(rf"{_BLANK}*(?P<empty>/?)>")
+_NO_TEXT: Final = re.compile("[\ud800-\udfff]")
+_NO_CHARACTER: Final = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _ENTITY: Final = re.compile(r"&(?:(lt|gt|amp|quot|apos)|#(\d{1,7})|#x([0-9A-Fa-f]{1,6}));")
 _ENTITIES: Final = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "apos": "'"}
 
@@ -93,20 +95,20 @@ class _Tree:
     def root(self) -> Element:
         """Read the text once, from its begin to its end."""
         text, at = self._text, 0
-        if bad := _NO_CHARACTER.search(text):
+        if bad := _NO_TEXT.search(text):
             raise self._error(bad.start(), f"the character {bad[0]!r}, expected text")
         while at < len(text):
             self._add(1)
             token = _TOKEN.match(text, at)
             if token is None:
                 self._refuse(at)
-            elif token["start"]:
-                self._begin(token)
+            begin, at = at, token.end()
+            if token["start"]:
+                at = self._begin(token["start"], begin, at)
             elif token["end"]:
-                self._end(token["end"], at)
-            elif self._root is not None and not self._open and (token["text"] or "").strip():
-                raise self._error(at, "text after the root element, expected the end")
-            at = token.end()
+                self._end(token["end"], begin)
+            elif at == len(text) and self._closed() and (token["text"] or "").strip():
+                raise self._error(begin, "text after the root element, expected the end")
         if self._open:
             element, begin = self._open[-1]
             raise self._error(begin, f"<{element.tag:.60}> is not closed")
@@ -114,29 +116,50 @@ class _Tree:
             raise self._error(0, "no element, expected <robot>")
         return self._root
 
-    def _begin(self, token: re.Match[str]) -> None:
-        tag, at = token["start"], token.start()
-        attributes = _ATTRIBUTE.findall(token["attributes"])
-        self._add(len(attributes))
+    def _closed(self) -> bool:
+        return self._root is not None and not self._open
+
+    def _begin(self, tag: str, begin: int, at: int) -> int:
+        """Add the element that begins at `begin`; return where its start tag ends.
+
+        `at`: where its attributes begin.
+        """
         if len(self._open) == MAX_DEPTH:
             raise SettingsError(f"{self._where}: elements nested more than {MAX_DEPTH} deep")
         element = Element(tag)
-        for name, value in attributes:
-            if name in element.attrib:
-                raise self._error(at, f"<{tag:.60}> has two attributes {name:.60}, expected one")
-            element.set(name, _ENTITY.sub(_character, value[1:-1]))
-            if name.startswith("xmlns:") and "xacro" in value:
-                self.xacros.add(name.removeprefix("xmlns:"))
+        while attribute := _ATTRIBUTE.match(self._text, at):
+            self._add(1)
+            self._set(element, attribute[1], attribute[2][1:-1], begin)
+            at = attribute.end()
+        end = _START_ENDS.match(self._text, at)
+        if end is None:
+            self._refuse(begin)
         if self._open:
             self._open[-1][0].append(element)
         elif self._root is None:
             self._root = element
         else:
-            raise self._error(at, f"<{tag:.60}> is a second root, expected one: <robot>")
+            raise self._error(begin, f"<{tag:.60}> is a second root, expected one: <robot>")
         if len(self._open) == 1 and tag in _PARTS:
-            self._name(element, at)
-        if not token["empty"]:
-            self._open.append((element, at))
+            self._name(element, begin)
+        if not end["empty"]:
+            self._open.append((element, begin))
+        return end.end()
+
+    def _set(self, element: Element, name: str, value: str, begin: int) -> None:
+        tag = element.tag
+        if name in element.attrib:
+            raise self._error(begin, f"<{tag:.60}> has two attributes {name:.60}, expected one")
+        bad = _NO_CHARACTER.search(value)
+        if bad and tag in _READ and self._of_a_part(tag):
+            raise self._error(begin, f"the character {bad[0]!r} in {name:.60}, expected text")
+        element.set(name, _ENTITY.sub(_character, value))
+        if name.startswith("xmlns:") and "xacro" in value:
+            self.xacros.add(name.removeprefix("xmlns:"))
+
+    def _of_a_part(self, tag: str) -> bool:
+        """Whether an element that begins here is a link or joint of the robot, or inside of one."""
+        return (self._open[1][0].tag if len(self._open) > 1 else tag) in _PARTS
 
     def _add(self, parts: int) -> None:
         """Count begins and ends of elements, attributes, comments and texts."""
