@@ -116,6 +116,7 @@ def demo(loop: Loop, name: str, seed: int, json_file: Path, *more: str, **extra:
     arguments = ("--embodiment", EMBODIMENT, "--seed", str(seed), "--timeout", str(EPISODE_S))
     files = ("--json", str(json_file), "--report", str(json_file.with_suffix("")))
     json_file.parent.mkdir(parents=True, exist_ok=True)
+    json_file.unlink(missing_ok=True)  # of an earlier call
     words = ("-m", "gr00t_ros.demo", *arguments, *files, *more)
     run(loop, name, *words, accept=(0, 1), **extra)
     if not json_file.exists():  # it ended before the episode began
@@ -133,12 +134,13 @@ def record(loop: Loop) -> None:
                 f"record: {len(there) - loop.episodes + missing} of {len(there)} scenes failed, "
                 f"expected {loop.episodes} successes; look at one: {loop.recording}"
             )
-        indices = list(islice((one for one in count() if one not in there), missing))
-        if loop.live:
-            for one in indices:
+        if loop.live:  # gr00t record numbers behind the last episode, and fills no hole
+            begin = max(there, default=-1) + 1
+            for one in range(begin, begin + missing):
                 _record_live(loop, one)
         else:
-            _record_in_lockstep(loop, indices)
+            free = (one for one in count() if one not in there)
+            _record_in_lockstep(loop, list(islice(free, missing)))
 
 
 def kept(recording: Path) -> list[Path]:
@@ -243,7 +245,7 @@ def evaluate(loop: Loop) -> None:
     A policy that learned from a faulty copy is asked about what the robot really sees.
     """
     output = loop.results / "open_loop"
-    if (output / JSON_NAME).exists():
+    if _is_complete(output / JSON_NAME):
         return
     shutil.rmtree(output, ignore_errors=True)  # of a call that was ended meanwhile
     bringup = Bringup(loop.logs)
@@ -258,6 +260,11 @@ def evaluate(loop: Loop) -> None:
         gr00t(loop, "open_loop", "eval", "open-loop", *where, *server, "--output", str(output))
     finally:
         bringup.end()
+
+
+def _is_complete(results: Path) -> bool:
+    """Whether the file of an evaluation is there, of all episodes: after Ctrl-C it has some."""
+    return results.exists() and not json.loads(results.read_text()).get("interrupted")
 
 
 def deploy(loop: Loop) -> None:

@@ -183,7 +183,9 @@ def _report(result: Result, output: Path, found: Recorded) -> list[str]:
 
 def _figures(result: Result, found: Recorded) -> dict[str, object]:
     made, before = result.contents, result.named_before
-    episodes, rows = (before.episodes, before.rows) if before is not None else (0, 0)
+    episodes, rows = len(result.unchanged), sum(result.unchanged)
+    if before is not None:
+        episodes, rows = before.episodes, before.rows
     return {
         "episodes": len(made.episodes) if made is not None else episodes,
         "rows": made.frames if made is not None else rows,

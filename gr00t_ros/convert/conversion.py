@@ -94,7 +94,8 @@ class Result:
     """A conversion: its dataset, what is not in it, and the episodes that failed.
 
     named_before: what an interrupted conversion had finished, so that nothing was left to do.
-    there: the episodes that the dataset had already, which are not added again.
+    there: the episodes that the dataset had already, which are not added again. unchanged: the rows
+    of each of the dataset's episodes, where it had all of them already.
     """
 
     contents: Contents | None = None
@@ -102,6 +103,7 @@ class Result:
     failed: list[str] = field(default_factory=list)
     named_before: Named | None = None
     there: list[str] = field(default_factory=list)
+    unchanged: list[int] = field(default_factory=list)
 
 
 def convert(
@@ -157,6 +159,7 @@ def _convert(
     if old is not None:
         folders = _unknown_to(old, folders, result.there)
         if not folders:
+            result.unchanged = [read_staged(one).length for one in old.folders]
             place.clear()
             return result
         folders, discarded = [*old.folders, *folders], [*old.discarded, *discarded]

@@ -215,7 +215,8 @@ def evaluate_all(
 ) -> Plain:
     """Evaluate the episodes, write all files into `output`; returns the content of results.json.
 
-    After Ctrl-C the files have the episodes that were done, and KeyboardInterrupt is raised then.
+    After Ctrl-C the files have the episodes that were done, results.json says `interrupted`, and
+    KeyboardInterrupt is raised then.
     Raises SettingsError if the files cannot be written.
     """
     run = EvaluationRun(task, references, servers, workers, in_flight, tell)
@@ -240,29 +241,37 @@ def evaluate_all(
     }
     worst = set(results["summary"]["worst_first"][:drawn])
     shown = [one for one in measured if one.figures["number"] in worst]
-    sections = [] if run.interrupted else _drawn(task, references, shown, workers, tell)
+    sections: list[Section] = []
+    interrupted = run.interrupted
+    if not interrupted:
+        try:
+            _draw(task, references, shown, workers, tell, sections)
+        except KeyboardInterrupt:
+            interrupted = True
+    if interrupted:
+        results["interrupted"] = True
     try:
         write_arrays(output, arrays)
         (output / PAGE_NAME).write_text(page(results, sections), encoding="utf-8")
         write_results(output, results)
     except OSError as error:
         raise SettingsError(f"output {output}: {error.strerror or error}") from error
-    if run.interrupted:
+    if interrupted:
         tell(f"interrupted: {output / PAGE_NAME} has the {len(measured)} episodes that were done")
         raise KeyboardInterrupt
     return results
 
 
-def _drawn(
+def _draw(
     task: WorkerTask,
     references: Sequence[Any],
     shown: Sequence[Measured],
     workers: Workers,
     tell: Callable[[str], None],
-) -> list[Section]:
-    """The page's section of each of these episodes."""
+    sections: list[Section],
+) -> None:
+    """Add the page's section of each of these episodes."""
     handles = [workers.submit(draw, task, references[one.figures["number"]], one) for one in shown]
-    sections = []
     while handles:
         for handle, value in workers.wait(handles):
             handles.remove(handle)
@@ -270,7 +279,6 @@ def _drawn(
                 sections.append(value)
             else:
                 tell(f"no plots of an episode: {value}")
-    return sections
 
 
 def draw(task: WorkerTask, reference: Any, one: Measured) -> Section | Failure:

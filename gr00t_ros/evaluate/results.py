@@ -301,7 +301,7 @@ def write_arrays(folder: Path, arrays: Mapping[str, NDArray[np.generic]]) -> Non
 
 
 def write_results(folder: Path, results: Plain) -> None:
-    """Write results.json at once: a folder that has it is complete."""
+    """Write results.json at once: a folder that has it is complete, unless it is `interrupted`."""
     text = json.dumps(results, indent=1, allow_nan=False)
     unfinished = folder / f"{JSON_NAME}.unfinished"
     unfinished.write_text(text + "\n", encoding="utf-8")

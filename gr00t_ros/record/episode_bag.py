@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -48,11 +49,16 @@ class EpisodeBag:
     """The bag of one episode while it is written."""
 
     def __init__(self, folder: Path) -> None:
-        """Create the folder, which must not exist, and its file; raises OSError."""
+        """Create the folder, which must not exist, and its file; OSError leaves neither."""
         folder.mkdir()
-        to_disk(folder.parent)
+        try:
+            to_disk(folder.parent)
+            self._file = McapFile(mcap_path(folder))
+        except BaseException:
+            with suppress(OSError):
+                folder.rmdir()
+            raise
         self.folder = folder
-        self._file = McapFile(mcap_path(folder))
         self._closed = False
 
     def write(self, channel: Channel, time_ns: int, data: bytes) -> None:

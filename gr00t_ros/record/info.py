@@ -50,6 +50,8 @@ def _read(folder: Path) -> EpisodeFacts | BagError | None:
             return facts
     except BagError as error:
         return error
+    except OSError as error:
+        return BagError(f"{error.filename or folder}: cannot be read: {error.strerror}")
     return BagError(f"{path}: is cut off: gr00t record recover {folder} repairs it")
 
 
@@ -107,11 +109,16 @@ def _row(folder: Path, facts: EpisodeFacts | BagError | None) -> tuple[object, .
 
 
 def _megabytes(folder: Path) -> str:
-    return f"{_bytes(folder) / 1e6:.1f}"
+    size = _bytes(folder)
+    return "" if size is None else f"{size / 1e6:.1f}"
 
 
-def _bytes(folder: Path) -> int:
-    return sum(one.stat().st_size for one in folder.iterdir() if one.is_file())
+def _bytes(folder: Path) -> int | None:
+    """Size of an episode's files; None if its folder cannot be read."""
+    try:
+        return sum(one.stat().st_size for one in folder.iterdir() if one.is_file())
+    except OSError:
+        return None
 
 
 def _figures(folder: Path, found: _Found) -> dict[str, object]:

@@ -146,7 +146,12 @@ class McapFile:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         self._start(path)
         hold(self._file)
-        self._put(BEGIN + END)
+        try:
+            self._put(BEGIN + END)
+        except BaseException:
+            self.abandon()
+            path.unlink(missing_ok=True)
+            raise
         self._end = len(BEGIN)
 
     @classmethod
@@ -230,7 +235,13 @@ class McapFile:
     def close(self) -> None:
         """Write the end, and close the file."""
         self.write_end()
-        os.close(self._file)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Close the file as it is; may be called again."""
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = -1
 
     def _add(self, channel: Channel) -> int:
         self.channels.append(channel)

@@ -62,7 +62,7 @@ class Repaired:
 
 
 def repair(path: Path) -> Repaired | None:
-    """Make a file whole with all messages that are whole in it; None if it holds no message.
+    """Make a file whole with all messages that are whole in it; None if none can be found.
 
     Raises BagError for a file that record/mcap_file did not write, and while it is written, and
     OSError where there is no room for a new one, or it needs a repair and may not be written;
@@ -75,14 +75,13 @@ def repair(path: Path) -> Repaired | None:
         if os.fstat(number).st_size <= len(BEGIN):
             return None
         with mmap.mmap(number, 0, access=mmap.ACCESS_READ) as data:
-            if not any(data[: len(BEGIN)]):
-                return None
-            if data[: len(BEGIN)] != BEGIN:
+            header = data[: len(BEGIN)]
+            if header != BEGIN and any(header):
                 raise BagError(f"{path}: was not written by gr00t record: see mcap recover")
             found = _Scan(data)
             if not any(part.holds_messages for part in found.parts):
                 return None
-            if found.is_whole:
+            if found.is_whole and header == BEGIN:
                 return _ended(path, number, data, found)
             return _made_anew(path, data, found)
     finally:
@@ -101,6 +100,16 @@ def is_closed(path: Path) -> bool:
         tail = file.read()
     opcode, length, start = struct.unpack_from("<BQQ", tail)
     return tail.endswith(MAGIC) and (opcode, length) == (FOOTER, 20) and start > 0
+
+
+def is_without_chunks(path: Path) -> bool:
+    """Whether a file is as a writer leaves it that has written no chunk: killed or closed by then.
+
+    So nothing of it is lost. Raises OSError.
+    """
+    closed = BEGIN + McapFile.reopened(path, -1, [], []).ending
+    with path.open("rb") as file:
+        return file.read(len(closed) + 1) in (BEGIN + END, closed)
 
 
 def _opened(path: Path) -> int:
@@ -133,8 +142,8 @@ def _made_anew(path: Path, data: mmap.mmap, found: _Scan) -> Repaired:
     _refuse_read_only(path)
     made = path.with_name(f"{path.name}.repaired")
     made.unlink(missing_ok=True)
+    file = McapFile(made)
     try:
-        file = McapFile(made)
         for part in found.parts:
             for one in found.messages(part):
                 file.write(found.channels[one.number], one.time_ns, data[one.begin : one.end])
@@ -143,6 +152,7 @@ def _made_anew(path: Path, data: mmap.mmap, found: _Scan) -> Repaired:
         made.replace(path)
         to_disk(path.parent)
     except BaseException:
+        file.abandon()  # an open file takes its room on the disk also without a name
         made.unlink(missing_ok=True)
         raise
     file.path = path
@@ -156,7 +166,11 @@ def _second_name(path: Path) -> Path:
     try:
         os.link(path, kept)
     except OSError:
-        shutil.copyfile(path, kept)
+        try:
+            shutil.copyfile(path, kept)
+        except BaseException:
+            kept.unlink(missing_ok=True)
+            raise
     return kept
 
 

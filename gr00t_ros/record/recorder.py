@@ -29,6 +29,9 @@ _JUMP_NS: Final = 1_000_000_000
 """A clock that is set back by less than this stands still in the bag until it has caught up; one
 that is set forward by less leaves a gap of that length."""
 
+_READ_NS: Final = 100_000_000
+"""Two clocks that were not read within this time cannot be compared: the process stood between."""
+
 Change = Callable[[int], list[RecordingEvent]]
 """A call of the session at a bag time."""
 
@@ -83,13 +86,13 @@ class Recorder:
     def pull(self) -> None:
         """Take all messages that wait, in the order of their receipt."""
         with self._lock:
-            now_ns = self._now_ns()
+            before_ns, now_ns = self._steady_ns(), self._now_ns()
             if now_ns <= 0:
                 return
             if now_ns < self._last_ns - _JUMP_NS:
                 self._jumped("back", self._last_ns - now_ns)
                 self._last_ns = now_ns
-            elif (ahead_ns := self._ahead_ns(now_ns)) > _JUMP_NS:
+            elif (ahead_ns := self._ahead_ns(now_ns, before_ns)) > _JUMP_NS:
                 self._jumped("forward", ahead_ns)
             taken: list[tuple[int, RecorderTopic, bytes]] = []
             for topic in self.topics:
@@ -105,12 +108,15 @@ class Recorder:
             for time_ns, topic, data in taken:
                 self._add(min(time_ns, latest_ns), topic, data)
 
-    def _ahead_ns(self, now_ns: int) -> int:
+    def _ahead_ns(self, now_ns: int, before_ns: int) -> int:
         """How far the clock was set forward since the last pull, which /clock may be at any rate.
 
-        Also by the time in which the machine was suspended.
+        Also by the time in which the machine was suspended. before_ns: steady time just before
+        now_ns was read.
         """
         steady_ns = self._steady_ns()
+        if steady_ns - before_ns > _READ_NS:
+            return 0  # the next pull compares with the last one
         before, self._pulled_ns = self._pulled_ns, (now_ns, steady_ns)
         if before is None or not self.by_receipt:
             return 0

@@ -62,7 +62,10 @@ class Recording:
 
         Two would record to the same episodes: each begins behind those that it has seen.
         """
-        self._hold = Hold(self.folder)
+        try:
+            self._hold = Hold(self.folder)
+        except OSError as error:
+            raise BagError(f"{self.folder}: cannot be recorded to: {error}") from error
         if self._hold.other:
             raise BagError(
                 f"{self.folder}: {self._hold.other} records to it: stop that recorder, or record "

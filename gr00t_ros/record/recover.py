@@ -22,7 +22,7 @@ from gr00t_ros.record.facts import (
     read_facts,
     write_facts,
 )
-from gr00t_ros.record.mcap_repair import Repaired, is_closed, repair
+from gr00t_ros.record.mcap_repair import Repaired, is_closed, is_without_chunks, repair
 from gr00t_ros.record.recording import EMBODIMENT_FILE, EPISODE, episode_folders
 from gr00t_ros.record.session import ENDS, INTERVENE, PROBLEM, RESUME, SOURCE, START, label
 from gr00t_ros.robot.data_file import read_json
@@ -64,7 +64,9 @@ def recover(folder: Path) -> Iterator[str]:
 
     Raises BagError at the end, with those that cannot be repaired.
     """
-    one = EPISODE.fullmatch(folder.name) and (folder.parent / EMBODIMENT_FILE).exists()
+    one = EPISODE.fullmatch(folder.name) and (
+        any(folder.glob("*.mcap")) or (folder.parent / EMBODIMENT_FILE).exists()
+    )
     recording = folder.parent if one else folder
     failed, robot = [], ""
     try:
@@ -111,16 +113,24 @@ def _mended(episode: Path, facts: EpisodeFacts) -> str:
         if is_closed(path):
             return ""  # of another writer
         raise
+    if found is None and is_closed(path) and is_without_chunks(path):
+        return ""  # finished without a message
     if found is None:
-        facts.outcome, facts.problem = DISCARDED, EMPTY
-        write_facts(episode, facts)
-        return f"{episode}: its bag holds no message; discarded"
+        raise _no_message(path)
     if not found.changed:
         return ""
     write_metadata(episode, found.file)
     facts.problem = "; ".join(filter(None, [facts.problem, DAMAGED]))
     write_facts(episode, facts)
     return f"{episode}: its bag was repaired, episode.json is as it was{_told(found)}"
+
+
+def _no_message(path: Path) -> BagError:
+    """What to do with a bag of which nothing can be read, although messages were or may be lost."""
+    return BagError(
+        f"{path}: {path.stat().st_size} bytes, no message that can be read; nothing was changed: "
+        f"if it is a copy, copy it again; if there is no other one, remove {path.parent}"
+    )
 
 
 def _told(found: Repaired) -> str:
@@ -140,11 +150,18 @@ def _labels(broken: Path) -> dict[str, Any]:
 
 
 def _rebuilt(episode: Path, robot: str, broken: str) -> str:
-    """Repair one episode; an empty one is discarded. broken: why its facts cannot be read."""
+    """Repair one episode; one in which nothing was recorded is discarded.
+
+    broken: why its facts cannot be read.
+    """
     index = int(episode.name.removeprefix("episode_"))
     facts = EpisodeFacts(index, "", robot, "", 0, problem=REBUILT if broken else KILLED)
     path = bag_file(episode)
     found = None if path is None else repair(path)
+    if found is None and path is not None and (broken or not is_without_chunks(path)):
+        raise _no_message(path)
+    if path is None and any(episode.iterdir()):
+        raise BagError(f"{episode}: its bag is not there: put the file there, or remove the folder")
     beside, labels, said = episode / f"{EPISODE_FILE}.broken", dict[str, Any](), ""
     if broken:
         (episode / EPISODE_FILE).replace(beside)
@@ -152,7 +169,7 @@ def _rebuilt(episode: Path, robot: str, broken: str) -> str:
     if found is None:
         facts.outcome, facts.problem = DISCARDED, EMPTY
         write_facts(episode, facts)
-        return f"{episode}: holds no message; discarded{said}"
+        return f"{episode}: holds no message; discarded"
     said = _told(found) + said
     write_metadata(episode, found.file)
     with open_bag(episode) as bag:

@@ -298,6 +298,10 @@ def test_no_episode_is_appended_twice(recording, tmp_path, capsys, known):
     assert names == ["episode_000000", "episode_000001", "episode_000002"]
     assert convert(recording, output, "--append") == 0
     assert capsys.readouterr().out.count("not added again") == 3
+    rows = figures["rows"]
+    assert convert(recording, output, "--append", "--json") == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert (figures["episodes"], figures["rows"]) == (3, rows) and len(figures["there"]) == 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["another", "out"]
 
 

@@ -17,9 +17,9 @@ pytest.importorskip("matplotlib", reason="reports need matplotlib")
 from made_episodes import MadeReference
 from ros_fixtures import wait_until
 
-from gr00t_ros.evaluate.command import evaluate_all
+from gr00t_ros.evaluate.command import draw, evaluate_all
 from gr00t_ros.evaluate.open_loop import OpenLoopSettings
-from gr00t_ros.evaluate.results import NPZ_NAME, read_results
+from gr00t_ros.evaluate.results import NPZ_NAME, PAGE_NAME, read_results
 from gr00t_ros.evaluate.servers import Address, ServerAccess
 from gr00t_ros.evaluate.spread import EvaluationRun, Failure, WorkerTask
 from gr00t_ros.evaluate.workers import ProcessPool, Ray, ThisProcess
@@ -143,6 +143,25 @@ def test_what_was_done_before_ctrl_c_is_in_the_report(robot, tmp_path, servers):
     assert [one["name"] for one in results["episodes"]] == ["made/0"]
     assert [one["text"] for one in results["failed"]] == ["interrupted before its end"] * 2
     assert told[-1].startswith("interrupted: ") and "has the 1 episodes" in told[-1]
+    assert results["interrupted"] is True
+
+
+def test_ctrl_c_while_the_episodes_are_drawn_loses_no_result(robot, tmp_path, servers):
+    """All were measured: the report has them, with the plots that were there."""
+
+    class Interrupted(ThisProcess):
+        def submit(self, function, *arguments):
+            if function is draw:
+                raise KeyboardInterrupt
+            return super().submit(function, *arguments)
+
+    told, task = [], WorkerTask(robot, OpenLoopSettings(), ServerAccess())
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_all(task, EPISODES, servers[:1], Interrupted(), tmp_path, tell=told.append)
+    results = read_results(tmp_path)
+    assert len(results["episodes"]) == 3 and not results["failed"] and results["interrupted"]
+    assert {PAGE_NAME, NPZ_NAME} < {one.name for one in tmp_path.iterdir()}
+    assert told[-1].startswith("interrupted: ") and "has the 3 episodes" in told[-1]
 
 
 def end_this_process(*_):

@@ -15,6 +15,7 @@ from examples.loop.plant import plant
 from examples.loop.stages import Loop, StageError
 from examples.loop.summary import open_loop, summarise
 from gr00t_ros.record.facts import EpisodeFacts, write_facts
+from gr00t_ros.robot.files import load_embodiment
 
 ROOT = Path(__file__).parents[2]
 
@@ -92,6 +93,70 @@ def test_every_stage_goes_on_after_an_end_in_its_middle(tmp_path, monkeypatch):
     (loop.results / "open_loop" / "results.json").write_text("{}")
     stages.evaluate(loop)
     assert len(asked) == 3
+
+
+def test_an_evaluation_that_was_interrupted_is_not_done(tmp_path, monkeypatch):
+    """gr00t eval writes what it has after Ctrl-C, and the next call evaluates all episodes."""
+    pytest.importorskip("mujoco", reason="made episodes need the simulator")
+    pytest.importorskip("matplotlib", reason="reports need matplotlib")
+    from made_episodes import MadeReference
+
+    from gr00t_ros.evaluate.command import evaluate_all
+    from gr00t_ros.evaluate.open_loop import OpenLoopSettings
+    from gr00t_ros.evaluate.servers import Address, ServerAccess
+    from gr00t_ros.evaluate.spread import WorkerTask
+    from gr00t_ros.evaluate.workers import ThisProcess
+
+    class Interrupted(ThisProcess):
+        def submit(self, *_):
+            raise KeyboardInterrupt
+
+    loop, asked = loop_in(tmp_path), []
+
+    def interrupted(_loop, name, *words):
+        asked.append(name)
+        output = Path(words[-1])
+        output.mkdir()
+        task = WorkerTask(load_embodiment("desk6"), OpenLoopSettings(), ServerAccess())
+        episodes, servers = [MadeReference(0, rows=24)], [Address("127.0.0.1", 1)]
+        evaluate_all(task, episodes, servers, Interrupted(), output, tell=lambda _: None)
+
+    loop.results.mkdir()
+    monkeypatch.setattr(stages, "gr00t", interrupted)
+    monkeypatch.setattr(stages.Bringup, "start_sidecar", lambda *_, **__: 1)
+    monkeypatch.setattr(stages, "episodes_of", lambda _: [0, 1, 2])
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            stages.evaluate(loop)
+        assert (loop.results / "open_loop" / "results.json").exists()
+    assert asked == ["open_loop"] * 2
+
+
+def test_live_recording_goes_on_behind_the_last_episode(tmp_path, monkeypatch):
+    """gr00t record fills no hole; one is there where a call was ended that recorded in lockstep."""
+    loop = Loop(tmp_path, 3, 1, 0.1, 1, True, "")
+    episode(loop.recording, 0)
+    (loop.recording / "episode_000001").mkdir()
+    episode(loop.recording, 2)
+    seeds = []
+
+    def demo(_loop, _name, seed, *_):
+        seeds.append(seed)
+        numbers = [int(one.name.removeprefix("episode_")) for one in loop.recording.iterdir()]
+        episode(loop.recording, max(numbers, default=-1) + 1)
+        return True
+
+    monkeypatch.setattr(stages, "demo", demo)
+    stages.record(loop)
+    assert seeds == [stages.FIRST_SEED + 3] and len(stages.kept(loop.recording)) == 3
+
+
+def test_the_figures_of_an_earlier_demo_are_not_those_of_one_that_did_not_begin(tmp_path):
+    """The file of the same scene may be there from a call that was ended."""
+    path = tmp_path / "1.json"
+    path.write_text('{"success": true}')
+    with pytest.raises(StageError, match="the demo did not begin"):
+        stages.demo(loop_in(tmp_path), "record", 1, path, "--help")
 
 
 def test_a_demo_that_did_not_begin_shows_the_end_of_its_log(tmp_path):

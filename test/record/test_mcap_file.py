@@ -15,8 +15,8 @@ pytest.importorskip("rosbags.rosbag2", reason="rosbags is not installed")
 
 from gr00t_ros.bags.bag import open_bag
 from gr00t_ros.errors import BagError
-from gr00t_ros.record.mcap_file import Channel, McapFile
-from gr00t_ros.record.mcap_repair import repair
+from gr00t_ros.record.mcap_file import BEGIN, Channel, McapFile
+from gr00t_ros.record.mcap_repair import is_without_chunks, repair
 
 A = Channel("/a", "std_msgs/msg/String", "string data\n", "RIHS01_a", "[]")
 B = Channel("/b", "std_msgs/msg/Bool", "bool data\n", "RIHS01_b", "[]")
@@ -193,6 +193,85 @@ def test_without_room_for_a_new_file_nothing_is_changed(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         repair(path)
     assert path.read_bytes() == damaged and [one.name for one in tmp_path.iterdir()] == ["bag.mcap"]
+    assert open_below(tmp_path) == []
+
+
+def open_below(folder):
+    """The files in a folder that this process has open, also removed ones: they take their room."""
+    links = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
+    found = [os.readlink(link) for link in links if os.path.islink(link)]
+    return [name for name in found if name.startswith(str(folder))]
+
+
+@pytest.mark.parametrize("at", ["a chunk", "the copy"])
+def test_a_disk_that_fills_during_a_repair_gets_its_room_back(tmp_path, monkeypatch, at):
+    """The next episode may be smaller. The copy: where there are no second names."""
+    path, real = tmp_path / "bag.mcap", os.pwrite
+    write(path, 30).close()
+    damaged = bytearray(path.read_bytes())
+    damaged[700:900] = bytes(200)
+    path.write_bytes(damaged)
+
+    def full(handle, data, place):
+        if place:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(handle, data, place)
+
+    def refused(*_):
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    def cut(_, target):
+        Path(target).write_bytes(damaged[:100])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if at == "a chunk":
+        monkeypatch.setattr(os, "pwrite", full)
+    else:
+        monkeypatch.setattr(os, "link", refused)
+        monkeypatch.setattr("shutil.copyfile", cut)
+    with pytest.raises(OSError, match="No space left"):
+        repair(path)
+    assert path.read_bytes() == damaged and [one.name for one in tmp_path.iterdir()] == ["bag.mcap"]
+    assert open_below(tmp_path) == []
+
+
+@pytest.mark.parametrize("lost", [len(BEGIN), 512, PAGE])
+def test_a_first_page_that_was_lost_costs_only_what_was_in_it(tmp_path, lost):
+    """The header and the first chunk's types with it: those are in the summary too."""
+    path = tmp_path / "bag.mcap"
+    write(path, 3000, chunk=300).close()
+    end = places(path, 3000)[299][1] if lost > len(BEGIN) else 0
+    damaged = bytes(lost) + path.read_bytes()[lost:]
+    path.write_bytes(damaged)
+    repaired = repair(path)
+    assert repaired is not None and repaired.kept is not None
+    assert repaired.kept.read_bytes() == damaged
+    assert read(path) == list(range(300 if end else 0, 3000))
+    again = repair(path)
+    assert again is not None and not again.changed
+
+
+def test_without_the_types_of_its_first_chunk_a_killed_file_stays_as_it_is(tmp_path):
+    """No message can be read: none is invented, and the file is not one that held none."""
+    path = tmp_path / "bag.mcap"
+    write(path, 3000, chunk=300).abandon()
+    damaged = path.read_bytes()[:64] + bytes(PAGE) + path.read_bytes()[64 + PAGE :]
+    path.write_bytes(damaged)
+    assert repair(path) is None and path.read_bytes() == damaged
+    assert not is_without_chunks(path)
+
+
+def test_a_file_without_a_chunk_is_known(tmp_path):
+    """Of a writer that was killed or ended before its first message; nothing else is."""
+    path = tmp_path / "bag.mcap"
+    file = McapFile(path)
+    begun = path.read_bytes()
+    assert is_without_chunks(path)
+    file.close()
+    assert is_without_chunks(path)
+    for other in (b"", begun[:-9], bytes(len(begun)), begun + bytes(5000)):
+        path.write_bytes(other)
+        assert not is_without_chunks(path) and repair(path) is None
 
 
 def most_bytes(path, count):

@@ -193,6 +193,33 @@ def test_a_clock_that_is_set_forward_ends_the_episode(rig, by_s):
     assert rig.read(1)[0] == ("/a", later - 5)
 
 
+@pytest.mark.parametrize("when", ["before it", "after it"])
+def test_a_stall_beside_a_look_at_the_clock_is_no_clock_that_was_set(rig, when):
+    """A stopped process, a machine that swaps; a clock that was set meanwhile is found at once."""
+    rig.at(9000)
+    rig.start(9010)
+    stalls = [1500 * MS]
+
+    def clock():
+        late = stalls.pop() if stalls else 0
+        rig.now_ns += late if when == "before it" else 0
+        read = rig.now_ns
+        rig.now_ns += late if when == "after it" else 0
+        return read
+
+    rig.recorder._now_ns = clock
+    rig.at(9020)
+    rig.recorder.pull()
+    assert rig.session.episode is not None
+    stalls.append(1500 * MS)
+    rig.set_ns = 3000 * MS
+    rig.now_ns += 3000 * MS
+    rig.recorder.pull()
+    rig.recorder.pull()
+    facts = rig.session.last
+    assert facts is not None and facts.problem == "the clock was set forward by 3.0 s"
+
+
 def test_the_policys_status_begins_and_ends_episodes(tmp_path):
     """With the pre-roll before it; silence ends one too."""
     rig = Rig(tmp_path / "recording", by_policy=True)
@@ -273,6 +300,18 @@ recording.claim()
 print("claimed", flush=True)
 sys.stdin.read()
 """
+
+
+def test_a_folder_that_may_not_be_read_is_refused(tmp_path, monkeypatch):
+    """The episodes that are in it cannot be seen."""
+    recording = Recording(tmp_path, "franka_droid", 0)
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("gr00t_ros.record.recording.Hold", refuse)
+    with pytest.raises(BagError, match="cannot be recorded to: .*Permission denied"):
+        recording.claim()
 
 
 def test_a_killed_recorder_holds_nothing(tmp_path):

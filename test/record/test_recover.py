@@ -1,6 +1,8 @@
 """Episodes are rebuilt from their bags as their recorder knew them."""
 
+import errno
 import json
+import os
 
 import pytest
 
@@ -257,15 +259,84 @@ def test_a_finished_episode_whose_bag_is_cut_off_is_seen_and_repaired(tmp_path, 
     assert info([str(tmp_path)]) == 0
 
 
-def test_a_finished_episode_without_its_bag_is_discarded(tmp_path):
-    """Nothing of it is left; it says so, and in no dataset is it missing silently."""
+UNREADABLE = {
+    "empty": lambda data: b"",
+    "without its end": lambda data: data[:100],
+    "zeros": lambda data: bytes(len(data)),
+    "without its types": lambda data: data[:64] + bytes(len(data) - 164) + data[-100:],
+}
+
+
+@pytest.mark.parametrize("facts", ["finished", "killed", "broken"])
+@pytest.mark.parametrize("damage", UNREADABLE)
+def test_an_episode_without_a_message_that_can_be_read_is_never_discarded(tmp_path, damage, facts):
+    """It may be an unfinished copy; what to do is said, and the others are repaired."""
     episode = finished(tmp_path)
-    mcap_path(episode).write_bytes(b"")
+    if facts == "killed":
+        (episode / FILE).unlink()
+    elif facts == "broken":
+        (episode / FILE).write_text("{")
+    path = mcap_path(episode)
+    path.write_bytes(UNREADABLE[damage](path.read_bytes()))
+    before = {one.name: one.read_bytes() for one in episode.iterdir()}
+    other = killed(tmp_path, START, (15, "stop", "policy", ""), index=1)
+    found = []
+    with pytest.raises(BagError) as caught:
+        found.extend(recover(tmp_path))
+    assert str(caught.value) == (
+        f"{path}: {len(before[path.name])} bytes, no message that can be read; nothing was "
+        f"changed: if it is a copy, copy it again; if there is no other one, remove {episode}"
+    )
+    assert {one.name: one.read_bytes() for one in episode.iterdir()} == before
+    assert found == [f"{other}: 5.0 s recovered; kept, success unknown"]
+
+
+def test_an_episode_that_lost_the_begin_of_its_bag_keeps_its_outcome(tmp_path):
+    """The header and the first chunk are zeros; the messages behind them are there."""
+    episode = Recording(tmp_path, "franka_droid", 0).episode(0)
+    bag = EpisodeBag(episode)
+    for number in range(3):
+        for _ in range(100):
+            status = PolicyStatus(reason="x" * 200)
+            bag.write(STATUS, (10 + number) * S, serialize_message(status))
+        bag._file.flush()
+    bag.close()
+    (episode / FILE).write_text(json.dumps(FACTS | {"outcome": "kept", "success": True}))
+    path = mcap_path(episode)
+    path.write_bytes(bytes(4096) + path.read_bytes()[4096:])
     (line,) = recover(tmp_path)
-    assert line == f"{episode}: its bag holds no message; discarded"
+    assert line.startswith(f"{episode}: its bag was repaired, episode.json is as it was; ")
     facts = read_facts(episode)
-    assert facts is not None and facts.outcome == "discarded" and facts.instruction
+    assert facts is not None and (facts.outcome, facts.success) == ("kept", True)
+    with open_bag(episode) as read:
+        assert [one.count for one in read.topics] == [200]
+
+
+def test_an_episode_whose_recorder_wrote_no_message_is_discarded_or_as_it_was_finished(tmp_path):
+    """Of a recorder that was killed at once nothing is lost; one that ended has told what is."""
+    recording = Recording(tmp_path, "franka_droid", 0)
+    begun, ended, bare = (recording.episode(index) for index in range(3))
+    EpisodeBag(begun)._file.abandon()
+    EpisodeBag(ended).close()
+    bare.mkdir()
+    (ended / FILE).write_text(json.dumps(FACTS | {"index": 1, "outcome": "kept"}))
+    assert list(recover(tmp_path)) == [
+        f"{one}: holds no message; discarded" for one in (begun, bare)
+    ]
+    facts = read_facts(ended)
+    assert facts is not None and facts.outcome == "kept"
     assert list(recover(tmp_path)) == []
+
+
+@pytest.mark.parametrize("name", [FILE, ".episode_000000_0.mcap.x7Ybq2"])
+def test_a_folder_without_its_bag_is_not_discarded(tmp_path, name):
+    """Its facts may be all that there is; a bag that is being copied may have another name."""
+    episode = Recording(tmp_path, "franka_droid", 0).episode(0)
+    episode.mkdir()
+    (episode / name).write_text("{")
+    with pytest.raises(BagError, match=f"{episode}: its bag is not there: put the file there"):
+        list(recover(tmp_path))
+    assert [(one.name, one.read_text()) for one in episode.iterdir()] == [(name, "{")]
 
 
 def test_a_repair_names_what_it_left_out_and_the_file_that_has_it(tmp_path):
@@ -319,3 +390,36 @@ def test_episodes_do_not_depend_on_the_copy_of_the_embodiment_file(tmp_path, cap
     assert info([str(tmp_path)]) == 1
     told = capsys.readouterr().out
     assert "unknown robot: 1 of 1 episodes kept, 5.0 s" in told and "unreadable: " in told
+
+
+def test_one_episode_is_repaired_without_the_embodiment_file_too(tmp_path):
+    """It is known by its name and its bag."""
+    episode = killed(tmp_path, START, (15, "success", "policy", ""))
+    (tmp_path / "embodiment.yaml").unlink()
+    found = []
+    with pytest.raises(BagError) as caught:
+        found.extend(recover(episode))
+    assert found == [f"{episode}: 5.0 s recovered; kept, success"]
+    assert f"'{tmp_path / 'embodiment.yaml'}': no such file" in str(caught.value)
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_info_names_a_bag_that_may_not_be_read_and_goes_on(tmp_path, capsys, monkeypatch, as_json):
+    """As another user's: exit status 1, and the others are listed."""
+    for index in range(3):
+        finished(tmp_path, index)
+    locked = mcap_path(tmp_path / "episode_000001")
+
+    def closed(path):
+        if path == locked:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return True
+
+    monkeypatch.setattr("gr00t_ros.record.info.is_closed", closed)
+    assert info([str(tmp_path), *(["--json"] if as_json else [])]) == 1
+    text = capsys.readouterr().out
+    assert f"{locked}: cannot be read: Permission denied" in text
+    if as_json:
+        assert [one["finished"] for one in json.loads(text)["episodes"]] == [True, False, True]
+        return
+    assert text.count("UNREADABLE") == 1 and "2 of 3 episodes kept, 10.0 s" in text

@@ -222,3 +222,18 @@ def test_an_episode_that_cannot_begin_is_a_problem(writers, tmp_path):
     assert writer.wait(30.0)
     assert [path.name for path in folder.iterdir()] == ["episode.json"]
     assert (folder / "episode.json").read_text() == "another recorder's"
+
+
+def test_an_episode_whose_file_cannot_be_made_leaves_no_folder(writers, tmp_path, monkeypatch):
+    """The disk had room for the folder alone: it would be an episode that is not finished."""
+    folder, said = tmp_path / "episode_000000", []
+    left = full_disk(monkeypatch, 0)
+    writer = writers(10**6, log=said.append)
+    writer.open(folder, [message(1)])
+    writer.finish(folder, facts())
+    assert writer.wait(30.0)
+    assert "No space left on device" in said[0] and list(tmp_path.iterdir()) == []
+    left.clear()
+    writer.open(folder, [message(1)])
+    writer.finish(folder, facts())
+    assert writer.wait(30.0) and times(folder)["/a"] == [1]
