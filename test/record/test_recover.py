@@ -273,9 +273,9 @@ def test_an_episode_without_a_message_that_can_be_read_is_never_discarded(tmp_pa
     """It may be an unfinished copy; what to do is said, and the others are repaired."""
     episode = finished(tmp_path)
     if facts == "killed":
-        (episode / FILE).unlink()
+        (episode / EPISODE_FILE).unlink()
     elif facts == "broken":
-        (episode / FILE).write_text("{")
+        (episode / EPISODE_FILE).write_text("{")
     path = mcap_path(episode)
     path.write_bytes(UNREADABLE[damage](path.read_bytes()))
     before = {one.name: one.read_bytes() for one in episode.iterdir()}
@@ -301,7 +301,7 @@ def test_an_episode_that_lost_the_begin_of_its_bag_keeps_its_outcome(tmp_path):
             bag.write(STATUS, (10 + number) * S, serialize_message(status))
         bag._file.flush()
     bag.close()
-    (episode / FILE).write_text(json.dumps(FACTS | {"outcome": "kept", "success": True}))
+    (episode / EPISODE_FILE).write_text(json.dumps(FACTS | {"outcome": "kept", "success": True}))
     path = mcap_path(episode)
     path.write_bytes(bytes(4096) + path.read_bytes()[4096:])
     (line,) = recover(tmp_path)
@@ -319,7 +319,7 @@ def test_an_episode_whose_recorder_wrote_no_message_is_discarded_or_as_it_was_fi
     EpisodeBag(begun)._file.abandon()
     EpisodeBag(ended).close()
     bare.mkdir()
-    (ended / FILE).write_text(json.dumps(FACTS | {"index": 1, "outcome": "kept"}))
+    (ended / EPISODE_FILE).write_text(json.dumps(FACTS | {"index": 1, "outcome": "kept"}))
     assert list(recover(tmp_path)) == [
         f"{one}: holds no message; discarded" for one in (begun, bare)
     ]
@@ -328,7 +328,7 @@ def test_an_episode_whose_recorder_wrote_no_message_is_discarded_or_as_it_was_fi
     assert list(recover(tmp_path)) == []
 
 
-@pytest.mark.parametrize("name", [FILE, ".episode_000000_0.mcap.x7Ybq2"])
+@pytest.mark.parametrize("name", [EPISODE_FILE, ".episode_000000_0.mcap.x7Ybq2"])
 def test_a_folder_without_its_bag_is_not_discarded(tmp_path, name):
     """Its facts may be all that there is; a bag that is being copied may have another name."""
     episode = Recording(tmp_path, "franka_droid", 0).episode(0)
