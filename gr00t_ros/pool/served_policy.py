@@ -115,6 +115,8 @@ class ServedPolicy:
         end_ns = time.monotonic_ns() + self._timeout_ms * 1_000_000
         try:
             reply = self._connection.exchange(frame, where, end_ns)
+            if endpoint == messages.GET_ACTION:
+                self._connection.listen_once(where)
         except (SidecarError, WireError):  # a late reply must not be taken for the next one's
             self._connection.close()
             self._connection = Connection(self._context, self._address, MAX_BYTES, None)

@@ -11,6 +11,7 @@ import logging
 import signal
 import time
 from dataclasses import dataclass
+from typing import Final
 
 import zmq
 
@@ -28,6 +29,8 @@ from gr00t_ros.serve.front import (
 )
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.curve import ClientKeys, ServerKeys
+
+_MOST_LISTEN_NS: Final = 250_000_000
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +75,8 @@ class Proxy:
         )
         self._connect_ns = settings.connect_ms * 1_000_000
         self._unreachable_ns: int | None = None
+        # Half: what comes meanwhile is not answered busy for it.
+        self._listen_ns = min(_MOST_LISTEN_NS, settings.limits.max_wait_ms * 500_000)
         self._context, self._wake = zmq.Context(), Wake()
         try:
             self._front = Front(
@@ -134,6 +139,8 @@ class Proxy:
 
     def _timeout_ms(self) -> int:
         times = (self.core.next_event_ns(), self._unreachable_ns)
+        if self._is_listening(time.monotonic_ns()):  # and what could leave does not
+            times = (self._upstream.first_answer_ns + self._listen_ns, None)
         left_ns = [at_ns - time.monotonic_ns() for at_ns in times if at_ns is not None]
         return max(0, min([LOOK_MS, *(-(-left // 1_000_000) for left in left_ns)]))
 
@@ -179,8 +186,15 @@ class Proxy:
             return self._upstream.give_up(late)
         return None
 
+    def _is_listening(self, now_ns: int) -> bool:
+        """Whether a second answer to a connection's first request may come: nothing is sent.
+
+        One that came after the next request would be taken for the answer to that.
+        """
+        return now_ns < self._upstream.first_answer_ns + self._listen_ns
+
     def _begin(self, now_ns: int) -> None:
-        frame = self.core.next_frame(now_ns)
+        frame = None if self._is_listening(now_ns) else self.core.next_frame(now_ns)
         if frame is None:
             return
         self._upstream.send(frame)

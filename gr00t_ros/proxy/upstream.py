@@ -1,10 +1,12 @@
 """The proxy's connection to the policy server behind it.
 
-A REQ socket that is closed with LINGER 0 after every failure and replaced for the next request, so
-that a stale reply is never taken for an answer. Each goes where the server's name points then: a
-container that is made anew has another address under its name, and its old one may be another
-server's. A look-up blocks, so it has a thread of its own; one that ends after its request was given
-up serves the next request. Use everything else from one thread.
+A socket that is closed with LINGER 0 after every failure and replaced for the next request, so that
+a late reply is never taken for an answer. It is a DEALER that sends what a REQ would, as the
+client's (wire/client.py): a server that answers twice would give one robot another's answer, and is
+refused where its second answer comes before the next request. Each socket goes where the server's
+name points then: a container that is made anew has another address under its name, and its old one
+may be another server's. A look-up blocks, so it has a thread of its own; one that ends after its
+request was given up serves the next request. Use everything else from one thread.
 """
 
 from __future__ import annotations
@@ -24,6 +26,10 @@ from gr00t_ros.wire.curve import ClientKeys, secure_client
 from gr00t_ros.wire.envelope import Bytes
 
 UNREACHABLE: Final = "the policy server cannot be reached by the proxy"
+ANSWERED_TWICE: Final = (
+    "the policy server answered a request twice, expected one answer to each: which answer belongs "
+    "to which robot cannot be told"
+)
 
 _RECONNECT_MS: Final = 100
 _LOOK_UP_NS: Final = 5_000_000_000
@@ -86,7 +92,7 @@ class Upstream:
             self._renew()
             return None
         try:
-            outcome = self._exchange(self._line.socket)
+            outcome = self._exchange(self._line)
         except zmq.ZMQError as error:
             return self.give_up(f"the policy server cannot be asked: {error.strerror}")
         if outcome is None and is_lost and self._sent:
@@ -103,6 +109,11 @@ class Upstream:
     def is_unsent(self) -> bool:
         """Whether a frame waits for a connection to the server."""
         return self._unsent is not None
+
+    @property
+    def first_answer_ns(self) -> int:
+        """When the first answer of this connection came; 0: none has come."""
+        return 0 if self._line is None else self._line.first_ns
 
     @property
     def is_looking_up(self) -> bool:
@@ -143,19 +154,26 @@ class Upstream:
             return f"busy: the proxy has no socket to the policy server: {error.strerror}"
         return ""
 
-    def _exchange(self, line: zmq.Socket[bytes]) -> bytes | str | None:
+    def _exchange(self, line: _Line) -> bytes | str | None:
         try:
             if self._unsent is not None:
-                line.send(self._unsent, zmq.NOBLOCK, copy=False)
+                if line.has_message():
+                    return self.give_up(ANSWERED_TWICE)
+                line.socket.send(b"", zmq.NOBLOCK | zmq.SNDMORE)  # the delimiter, as from a REQ
+                line.socket.send(self._unsent, zmq.NOBLOCK, copy=False)
                 self._unsent, self._sent = None, True
             if not self._sent:
                 return None
-            reply = line.recv(zmq.NOBLOCK)
-        except zmq.Again:
+            delimiter = line.socket.recv(zmq.NOBLOCK)
+        except zmq.Again:  # ZeroMQ takes the delimiter of a request back
             return None
-        if line.get(zmq.RCVMORE):
+        if delimiter or not line.socket.get(zmq.RCVMORE):
+            return self.give_up("the policy server answered without the empty frame of a REP")
+        reply = line.socket.recv(zmq.NOBLOCK)
+        if line.socket.get(zmq.RCVMORE):
             return self.give_up("the policy server answered in several frames, expected one")
         self._sent = False
+        line.first_ns = line.first_ns or time.monotonic_ns()
         return reply
 
 
@@ -207,7 +225,7 @@ class _Name:
     def _look_up(self) -> None:
         try:
             self._end(numeric(self._address, time.monotonic_ns() + _LOOK_UP_NS))
-        except (UnreachableError, RuntimeError) as error:
+        except Exception as error:  # whatever it is: without an end there is no further look-up
             self._end(f"{UNREACHABLE}: {error}")
 
     def _end(self, found: tuple[str, ...] | str) -> None:
@@ -221,7 +239,10 @@ class _Name:
 
 
 class _Line:
-    """A REQ socket, and the monitor that reports lost connections."""
+    """A DEALER socket, and the monitor that reports lost connections.
+
+    first_ns: when its first answer came; 0: none has come.
+    """
 
     def __init__(
         self,
@@ -230,7 +251,8 @@ class _Line:
         cap: int,
         keys: ClientKeys | None,
     ) -> None:
-        self.socket: zmq.Socket[bytes] = context.socket(zmq.REQ)
+        self.first_ns = 0
+        self.socket: zmq.Socket[bytes] = context.socket(zmq.DEALER)
         self.socket.set(zmq.LINGER, 0)
         self.socket.set(zmq.RCVHWM, 0)  # as front.py: a lost peer must not abort libzmq
         self.socket.set(zmq.IMMEDIATE, 1)  # queue nothing while there is no connection
@@ -251,6 +273,10 @@ class _Line:
     def is_connected(self) -> bool:
         """Whether a frame could be sent now."""
         return bool(int(self.socket.get(zmq.EVENTS)) & zmq.POLLOUT)
+
+    def has_message(self) -> bool:
+        """Whether a message can be read now."""
+        return bool(int(self.socket.get(zmq.EVENTS)) & zmq.POLLIN)
 
     def is_lost(self) -> bool:
         """Whether the connection was lost since the last call."""

@@ -95,8 +95,14 @@ _ANY_ENDPOINT: tuple[ErrorKind, ...] = (
     ErrorKind(
         "server behind the proxy",
         Outlook.PASSES,
-        r"^the policy server (went away|cannot be|did not answer|answered in several)",
+        r"^the policy server (went away|cannot be|did not answer|answered (in several|without))",
         "start the policy server behind the proxy; if it runs, see its log and the proxy's",
+    ),
+    ErrorKind(
+        "answers twice",
+        Outlook.PERSON,
+        r"^the policy server answered a request twice",
+        "use a server that answers once (docs/sidecar.md)",
     ),
     ErrorKind("token", Outlook.PERSON, r"^Unauthorized", "check the api token"),
 )

@@ -2,10 +2,11 @@
 
 Every call ends by its deadline, send and receive together, with the reply or an error of
 errors.py. After any failure the socket is closed with LINGER 0 and the next call makes a new one.
-So a stale reply is never taken for an answer, and the process can always exit. The socket is a
-DEALER that sends what a REQ would: a REQ hides a reply that nobody waits for, and takes one that
-comes after the next request for its answer. Request ids (REQ_CORRELATE) would tell them apart, but
-a server with a ROUTER may not expect the frame that they add. After a failure
+So a late reply is never taken for an answer, and the process can always exit. A server that answers
+twice is refused where its second answer comes before the next request, or while `listen_once`
+waits for it: one that comes later is taken for the next answer. The socket is a DEALER that sends
+what a REQ would: a REQ hides a reply that nobody waits for. Request ids (REQ_CORRELATE) would tell
+answers apart, but a server with a ROUTER may not expect the frame that they add. After a failure
 ZeroMQ may still use a frame that was sent without a copy: its owner must not write it again
 (`template.RequestBuffers.drop`). Use a client from one thread. On the client's side only this file
 and curve.py import zmq.
@@ -52,6 +53,8 @@ DEFAULT_MAX_REPLY_BYTES: Final = 16 * 1024 * 1024
 _RETRY_NS: Final = 50_000_000  # between attempts to connect within one call
 _FRAMES: Final = 4  # known to ZeroMQ: of two templates, before and after a new instruction
 _LISTENS_S: Final = 0.2
+_LEAST_LISTEN_NS: Final = 20_000_000
+_MOST_LISTEN_NS: Final = 300_000_000
 _DYING_S: Final = 0.02  # a process that ends may close its listening socket last
 _EVENTS: Final = (
     zmq.EVENT_CONNECTED
@@ -169,6 +172,19 @@ class PolicyServerClient:
         if self._server is None:
             raise RefusedError("get_action before connect: the server's generation is unknown")
         return self._act(template, self._server, timeout_ms)
+
+    def listen_once(self) -> None:
+        """Raise RefusedError if the last request is answered a second time; call it after one.
+
+        It waits once for each connection: as long as its slowest answer took, 20 ms to 0.3 s. A
+        later call returns at once.
+        """
+        if self._connection is not None:
+            try:
+                self._connection.listen_once(f"the last request to {self.address}")
+            except BaseException:
+                self._drop()
+                raise
 
     def reset(self, options: Mapping[str, object] | None = None) -> dict[str, Any]:
         """Reset the policy's episode; return the reply, {} if it is no map: any is a success.
@@ -311,6 +327,8 @@ class Connection:
         """When the last frame was given to ZeroMQ, ns."""
         self._accepted = False
         self._understood = False  # ZeroMQ's handshake has succeeded
+        self._slowest_ns = 0  # from a frame to its answer
+        self._has_listened = False
         self._descriptor: int | None = None  # of ZeroMQ's TCP socket
         self._ending: _Ending | None = None
         self._frames: deque[tuple[memoryview, zmq.Frame]] = deque(maxlen=_FRAMES)
@@ -349,10 +367,23 @@ class Connection:
                 self._note_past_events(where)
             self.sent_ns = time.monotonic_ns()
             self._await(self._readable, deadline_ns, where)
+            self._slowest_ns = max(self._slowest_ns, time.monotonic_ns() - self.sent_ns)
             return self._received(where)
         finally:
             if self._ending is not None:
                 self._ending.forget()
+
+    def listen_once(self, where: str) -> None:
+        """Wait once for an answer that is too much; raise RefusedError for it.
+
+        As long as the slowest answer took: a copy that was taken for the last one made that fast.
+        """
+        if self._has_listened:
+            return
+        self._has_listened = True
+        listen_ns = min(max(self._slowest_ns, _LEAST_LISTEN_NS), _MOST_LISTEN_NS)
+        self._socket.poll(listen_ns // 1_000_000)
+        self._refuse_unasked(where, "it")
 
     def close(self) -> None:
         """Close the socket at once; unsent data is dropped."""
@@ -365,11 +396,11 @@ class Connection:
         while int(self._monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             self._note(False, where)
 
-    def _refuse_unasked(self, where: str) -> None:
+    def _refuse_unasked(self, where: str, which: str = "the request before this one") -> None:
         """Raise RefusedError if a reply is there that nobody asked for since the last one."""
         if self.sent_ns and int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             raise RefusedError(
-                f"{where}: the server has answered the request before this one a second time, "
+                f"{where}: the server has answered {which} a second time, "
                 "expected one answer to each: which answer belongs to which observation cannot be "
                 "told; use a server that answers once (docs/sidecar.md)"
             )

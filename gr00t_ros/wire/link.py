@@ -162,6 +162,7 @@ class PolicyLink:
         if self._probed_ns is None:  # otherwise finding the key style has inferred already
             _, warmup_ns = self._infer(template)
         action, inference_ns = self._infer(template)
+        self._client.listen_once()  # a second answer would be taken for that to an observation
         shapes = {key: values.shape for key, values in action.items()}
         self.rtc = self._find_rtc(server)
         self._renew_buffers(server)

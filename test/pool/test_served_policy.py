@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 import pytest
 
+from gr00t_ros.errors import RefusedError
 from gr00t_ros.pool.served_policy import ServedPolicy
 from gr00t_ros.supervise.profile import Overrides, Profile
 from gr00t_ros.supervise.supervisor import Phase
 from gr00t_ros.watch.server import Outlook, kind_of
+from gr00t_ros.wire.client import Connection
 
 
 @dataclass
@@ -61,3 +63,23 @@ def test_an_error_keeps_the_servers_words(served, golden_policy, golden_observat
         policy(golden_observation, None)
     assert kind_of(str(error.value)).outlook is Outlook.PERSON
     assert served(golden_policy)(golden_observation, None)[0].keys() == golden_policy.action.keys()
+
+
+def test_a_server_that_answers_twice_is_refused_and_its_connection_not_used_again(
+    served, golden_policy, golden_observation, monkeypatch
+):
+    """Each further answer could be that to another robot's observation."""
+    policy, listened = served(golden_policy), []
+
+    def refuse(connection, where):
+        listened.append(connection)
+        if len(listened) == 1:
+            raise RefusedError(where)
+
+    monkeypatch.setattr(Connection, "listen_once", refuse)
+    policy.reset(None)
+    assert listened == []
+    with pytest.raises(RefusedError):
+        policy(golden_observation, None)
+    policy(golden_observation, None)
+    assert len(set(listened)) == 2

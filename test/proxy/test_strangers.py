@@ -181,7 +181,7 @@ def test_every_server_of_ours_answers_on_after_strangers_vanished(
 def test_nothing_else_of_ours_listens_for_others():
     """A second ROUTER or REP socket would need the same care; ZAP's is within the process.
 
-    The client's DEALER connects, and has no bound that stops reading either.
+    The DEALERs of client and upstream connect, and have no bound that stops reading either.
     """
     room = Path(front_file).parents[1]
     makers = {
@@ -189,7 +189,7 @@ def test_nothing_else_of_ours_listens_for_others():
         for path in room.rglob("*.py")
         if any(f"zmq.{kind})" in path.read_text() for kind in ("ROUTER", "REP", "DEALER", "PULL"))
     }
-    assert makers == {"front.py", "curve.py", "client.py"}
+    assert makers == {"front.py", "curve.py", "client.py", "upstream.py"}
     assert ".bind(" not in (room / "wire" / "client.py").read_text()
 
 

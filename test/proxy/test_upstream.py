@@ -9,12 +9,15 @@ import pytest
 import zmq
 
 from gr00t_ros.errors import RemoteError
+from gr00t_ros.proxy import proxy as proxy_file
 from gr00t_ros.proxy import upstream
 from gr00t_ros.proxy.core import Limits
 from gr00t_ros.proxy.proxy import Proxy, ProxySettings
+from gr00t_ros.serve.front import Wake
 from gr00t_ros.serve.server import PolicyServer
 from gr00t_ros.watch.server import Outlook, outlook_of
 from gr00t_ros.wire import address
+from gr00t_ros.wire.codec import decode, encode
 
 LIMIT_S = 20.0
 NAME = "gpu.test"
@@ -250,3 +253,107 @@ def test_a_look_up_that_ended_long_ago_serves_nobody(gated, monkeypatch):
     while made.is_unsent:
         heard(made)
     assert gate.asked == 2
+
+
+@pytest.mark.parametrize("died", [OSError(24, "Too many open files"), ValueError("no host")])
+def test_a_look_up_that_dies_is_named_and_the_next_request_looks_up_again(gated, monkeypatch, died):
+    """Whatever it dies of: one that counts as under way for ever would be the last."""
+    made, gate, server = gated
+
+    def dies(*_):
+        raise died
+
+    monkeypatch.setattr(upstream, "numeric", dies)
+    made.send(b"first")
+    assert heard(made) == f"{upstream.UNREACHABLE}: {died}"
+    monkeypatch.setattr(upstream, "numeric", gate)
+    gate.open.release()
+    made.send(b"second")
+    while made.is_unsent:
+        assert heard(made) is None
+    assert server.recv() == b"second"
+
+
+class Twice:
+    """A ROUTER server that answers each request with its own data, and again `late_s` later."""
+
+    def __init__(self, late_s):
+        self._late_s, self._context, self._wake = late_s, zmq.Context(), Wake()
+        self._socket = self._context.socket(zmq.ROUTER)
+        port = self._socket.bind_to_random_port("tcp://127.0.0.1")
+        self.address, self.seen = f"tcp://127.0.0.1:{port}", []
+
+    def serve_forever(self):
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._wake.reader, zmq.POLLIN)
+        while not self._wake.asked:
+            if self._socket not in dict(poller.poll()):
+                continue
+            peer, delimiter, frame = self._socket.recv_multipart()
+            self.seen.append(decode(frame)["data"])
+            answer = [peer, delimiter, encode(self.seen[-1], "npy")]
+            self._socket.send_multipart(answer)
+            time.sleep(self._late_s)
+            self._socket.send_multipart(answer)
+
+    def stop(self):
+        self._wake.set()
+
+    def close(self):
+        self._socket.close(linger=0)
+        self._context.term()
+
+
+@pytest.mark.parametrize("late_s", [0.0, 0.05])
+def test_no_robot_is_given_the_answer_to_another_by_a_server_that_answers_twice(
+    client_of, monkeypatch, late_s
+):
+    """It is refused before another request is sent, which the copy would answer."""
+    monkeypatch.setattr(proxy_file, "_MOST_LISTEN_NS", 1_000_000_000)
+    with running(Twice(late_s)) as server:
+        limits = Limits(max_wait_ms=round(LIMIT_S * 1e3))
+        before = running(Proxy(ProxySettings(server.address, "tcp://127.0.0.1:*", limits)))
+        with before as proxy:
+            one, other = client_of(proxy.address), client_of(proxy.address)
+            assert one._call("ping", {"robot": "one"}) == {"robot": "one"}
+            with pytest.raises(RemoteError, match="answered a request twice") as caught:
+                other._call("ping", {"robot": "other"})
+            assert outlook_of(caught.value) is Outlook.PERSON
+            assert server.seen == [{"robot": "one"}]
+            # On a new connection, where nothing waits.
+            assert other._call("ping", {"robot": "other"}) == {"robot": "other"}
+
+
+def test_a_copy_that_comes_while_nobody_asks_is_refused_at_the_next_request():
+    """Nothing is sent on that connection any more."""
+    frame = encode({"endpoint": "ping", "data": 1}, "npy")
+    with running(Twice(0.0)) as server, zmq.Context() as context:
+        made = upstream.Upstream(context, server.address, 1 << 20)
+        made.send(frame)
+        while (reply := heard(made)) is None:
+            pass
+        assert decode(reply) == 1
+        assert made._line.socket.poll(LIMIT_S * 1e3), "the copy"
+        made.send(frame)
+        assert made.progress() == upstream.ANSWERED_TWICE
+        assert not made.is_unsent and server.seen == [1]
+        made.close()
+
+
+def test_a_reply_without_the_frame_of_a_rep_is_none():
+    """What a REQ would leave out in silence, until the deadline."""
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as server:
+        server.set(zmq.LINGER, 0)
+        address = f"tcp://127.0.0.1:{server.bind_to_random_port('tcp://127.0.0.1')}"
+        made = upstream.Upstream(context, address, 1 << 20)
+        made.send(b"request")
+        while made.is_unsent:
+            heard(made)
+        peer, *request = server.recv_multipart()
+        assert request == [b"", b"request"]
+        server.send_multipart([peer, b"answer"])
+        while (outcome := heard(made)) is None:
+            pass
+        assert outcome == "the policy server answered without the empty frame of a REP"
+        made.close()

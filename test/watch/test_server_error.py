@@ -14,6 +14,7 @@ from gr00t_ros.errors import (
     UnreachableError,
     WireError,
 )
+from gr00t_ros.proxy.upstream import ANSWERED_TWICE
 from gr00t_ros.watch.server import (
     KINDS,
     RESET_KINDS,
@@ -36,12 +37,14 @@ PASSES = [
     "the proxy's 16777216 bytes",
     "the policy server cannot be reached by the proxy",
     "the policy server did not answer in 200 ms",
+    "the policy server answered without the empty frame of a REP",
     "CUDA error: an illegal memory access was encountered",
     "[Errno 28] No space left on device",
     "something that nobody has seen",
     "",
 ]
 PERSON = {
+    "answers twice": [ANSWERED_TWICE],
     "token": ["Unauthorized: Invalid API token"],
     WANTS_FLAT.name: ["Video key 'video.cam' must be in observation", "'video.cam'", "'state.arm'"],
     WANTS_NESTED.name: [

@@ -431,6 +431,25 @@ def test_whoever_answers_a_request_twice_is_refused_at_the_next(twice, client_of
     assert all(message == [b"", encode({"endpoint": "ping"}, "npy")] for message in seen)
 
 
+def test_a_second_answer_is_listened_for_once_on_each_connection(twice, client_of, monkeypatch):
+    """A good server costs one wait, of 20 ms to 0.3 s; whoever answers twice is refused in it."""
+    monkeypatch.setattr(client_module, "_LEAST_LISTEN_NS", 1_000_000_000)
+    monkeypatch.setattr(client_module, "_MOST_LISTEN_NS", 1_000_000_000)
+    port, _ = twice(lambda old, new: [new])
+    client, waits_s = client_of(port), []
+    for _ in range(2):
+        client.ping()
+        start_s = time.monotonic()
+        client.listen_once()
+        waits_s.append(time.monotonic() - start_s)
+    assert waits_s[0] >= 0.9 > waits_s[1]
+    other = client_of(twice(lambda old, new: [new, new])[0])
+    other.ping()
+    with pytest.raises(RefusedError, match="a second time, expected one answer to each"):
+        other.listen_once()
+    other.ping()  # on a new connection
+
+
 def test_a_server_that_restarts_between_calls_is_found_again(start_peer, client_of):
     """The link that died in between is replaced."""
     process, port = start_peer("golden", "npy")

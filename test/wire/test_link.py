@@ -1,5 +1,6 @@
 """link: what is checked before a query and after a loss; failures never use up the buffers."""
 
+import contextlib
 import threading
 import time
 from contextlib import closing
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zmq
 
 from gr00t_ros.errors import (
     ChunkError,
@@ -21,6 +23,7 @@ from gr00t_ros.errors import (
 )
 from gr00t_ros.observe.modality import ModalityEntry
 from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.serve.front import Wake
 from gr00t_ros.serve.policies import HoldPolicy
 from gr00t_ros.serve.server import PolicyServer
 from gr00t_ros.wire.access import Token
@@ -223,6 +226,54 @@ def test_the_last_query_is_kept_as_it_went_over_the_wire(place, policy, link_to)
     with pytest.raises(RemoteError):
         link.query(fill, episode=1)
     assert link.exchanged is None
+
+
+@contextlib.contextmanager
+def answered_twice(address, late_s):
+    """A ROUTER before a server: each answer to get_action comes 0.1 s later, and once more."""
+    context, wake = zmq.Context(), Wake()
+    front, behind = context.socket(zmq.ROUTER), context.socket(zmq.REQ)
+    port = front.bind_to_random_port("tcp://127.0.0.1")
+    behind.connect(address)
+
+    def serve():
+        poller, late = zmq.Poller(), []
+        poller.register(front, zmq.POLLIN)
+        poller.register(wake.reader, zmq.POLLIN)
+        while not wake.asked:
+            if front in dict(poller.poll(5)):
+                peer, delimiter, frame = front.recv_multipart()
+                behind.send(frame)
+                answer = [peer, delimiter, behind.recv()]
+                is_action = decode(frame)["endpoint"] == "get_action"
+                late.append((time.monotonic() + 0.1 * is_action, answer))
+                if is_action:
+                    late.append((time.monotonic() + 0.1 + late_s, answer))
+                late.sort(key=lambda entry: entry[0])
+            while late and time.monotonic() >= late[0][0]:
+                front.send_multipart(late.pop(0)[1])
+        context.destroy(linger=0)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield f"tcp://127.0.0.1:{port}"
+    finally:
+        wake.set()
+        thread.join(LIMIT_S)
+
+
+@pytest.mark.parametrize("late_s", [0.0, 0.01, 0.05, 0.12])
+def test_a_server_that_answers_an_inference_twice_is_refused_at_the_check(
+    place, policy, link_to, late_s
+):
+    """No observation gets the answer to another, whichever of the next answer and it is first."""
+    with answered_twice(place.address, late_s) as address:
+        link = link_to(address)
+        with pytest.raises(RefusedError, match="a second time, expected one answer to each"):
+            link.query(fill, episode=1)
+        assert link.checked is None
+    assert set(policy.instructions) == {""}
 
 
 def test_every_fatal_difference_is_listed_and_no_harmless_one(place, policy, link_to):
