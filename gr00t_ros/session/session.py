@@ -395,7 +395,7 @@ class Session:
         Faults if no controller published its state until the end of the wait. In shadow it is not
         our plan that moves them.
         """
-        settled = self._abandonment.over(now_ns, held)
+        settled = self._abandonment.over(now_ns, held, self.mode)
         still = self.mode is not Mode.STOPPING or self.settings.shadow
         still = still or self._abandonment.still(now_ns, held)
         if settled and not still:
