@@ -43,8 +43,10 @@ class Abandonment:
     episode call `restart`.
     """
 
-    def __init__(self, replay: Replay) -> None:
+    def __init__(self, replay: Replay, shadow: bool = False) -> None:
+        """shadow: the controllers play nothing of ours, so no stop waits until they rest."""
         self._replay = replay
+        self._shadow = shadow
         self._settling = Settling()
         self._abandoned = False
         self._on_time = False  # no clock jumped: the stop ramp ends when the plan says
@@ -139,9 +141,10 @@ class Abandonment:
         if self._ended_ns is not None:
             self._ended_ns = min(self._ended_ns, now_ns)
         left_ns = max(left_ns, self._replay.stop_ramp_left_ns(old_now_ns))
-        # Wait at least until the held position is newer than this moment: it then shows whether the
-        # arm still moves.
-        self._settling.begin(now_ns, max(left_ns, SETTLED_NS), held, on_time)
+        if not self._shadow:
+            # Wait at least until the held position is newer than this moment: it then shows whether
+            # the arm still moves.
+            self._settling.begin(now_ns, max(left_ns, SETTLED_NS), held, on_time)
         if held is not None:
             self._replay.start(now_ns, held)
         elif old_now_ns == now_ns:
@@ -181,8 +184,10 @@ class Abandonment:
         """Whether the published states show that the controllers stand still; ask it after `over`.
 
         A controller that missed a stop goes on with an earlier window. If one does not tell, they
-        rest once each of the windows that were sent has ended.
+        rest once each of the windows that were sent has ended. Always true in shadow.
         """
+        if self._shadow:
+            return True
         ended = self._replay.stop_ramp_left_ns(now_ns) == 0
         self._ended_ns = (self._ended_ns or now_ns) if ended else None
         if held is None:
