@@ -84,7 +84,7 @@ class Session:
     _standing: int = 0  # ticks in a row in which it did not
 
     def __post_init__(self) -> None:
-        self._abandonment = Abandonment(self.replay)
+        self._abandonment = Abandonment(self.replay, self.settings.shadow)
 
     @property
     def active(self) -> bool:
@@ -392,12 +392,10 @@ class Session:
     def _settled(self, now_ns: int, held: HeldPositions) -> bool:
         """Whether the controllers rest after a stop, and after their plan was abandoned.
 
-        Faults if no controller published its state until the end of the wait. In shadow it is not
-        our plan that moves them.
+        Faults if no controller published its state until the end of the wait.
         """
-        settled = self._abandonment.over(now_ns, held)
-        still = self.mode is not Mode.STOPPING or self.settings.shadow
-        still = still or self._abandonment.still(now_ns, held)
+        settled = self._abandonment.over(now_ns, held, self.mode)
+        still = self.mode is not Mode.STOPPING or self._abandonment.still(now_ns, held)
         if settled and not still:
             # A simulation that stands moves nothing, and has no time in which to wait.
             still = self._standing >= _STANDING or self._moved_by_others(now_ns, held)

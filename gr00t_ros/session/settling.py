@@ -30,8 +30,9 @@ DIVERGED = "reference_against_plan"
 _LATE = "controller_late"
 # Largest difference of the held positions of a controller at rest, however slowly they change.
 _SAME_RAD = 1e-4
-# Longest wait for a controller that has published its state before and is silent now. A longer
-# silence has a watch of its own (controller_silent), and an operator can reset only after the stop.
+# Longest wait of a stop for a controller that has published its state before and is silent now, and
+# for one that moves after every window has ended. A longer silence has a watch of its own
+# (controller_silent), and an operator can reset only after the stop.
 _UNKNOWN_NS = 2_000_000_000
 
 
@@ -42,8 +43,10 @@ class Abandonment:
     episode call `restart`.
     """
 
-    def __init__(self, replay: Replay) -> None:
+    def __init__(self, replay: Replay, shadow: bool = False) -> None:
+        """shadow: the controllers play nothing of ours, so no stop waits until they rest."""
         self._replay = replay
+        self._shadow = shadow
         self._settling = Settling()
         self._abandoned = False
         self._on_time = False  # no clock jumped: the stop ramp ends when the plan says
@@ -145,10 +148,13 @@ class Abandonment:
         self._abandoned, self._on_time = True, on_time
         if self._moved_ns is not None:
             self._moved_ns = min(self._moved_ns, now_ns)  # plan time may have run back
+        if self._ended_ns is not None:
+            self._ended_ns = min(self._ended_ns, now_ns)
         left_ns = max(left_ns, self._replay.stop_ramp_left_ns(old_now_ns))
-        # Wait at least until the held position is newer than this moment: it then shows whether the
-        # arm still moves.
-        self._settling.begin(now_ns, max(left_ns, SETTLED_NS), held, on_time)
+        if not self._shadow:
+            # Wait at least until the held position is newer than this moment: it then shows whether
+            # the arm still moves.
+            self._settling.begin(now_ns, max(left_ns, SETTLED_NS), held, on_time)
         if held is not None:
             self._replay.start(now_ns, held)
         elif old_now_ns == now_ns:
@@ -158,12 +164,17 @@ class Abandonment:
 
     # When it is over.
 
-    def over(self, now_ns: int, held: HeldPositions) -> bool:
-        """Whether the controllers rest; ask it at each tick. Sets `rest_unknown`."""
+    def over(self, now_ns: int, held: HeldPositions, mode: Mode) -> bool:
+        """Whether the controllers rest; ask it at each tick. Sets `rest_unknown`.
+
+        In mode stopping it is also true once they move for so long that it is not the abandoned
+        plan: `moved_by_others` then ends the stop. A pause waits on: it would end by itself.
+        """
         waited, self._held = self.pending, held
         self._held_seen |= held is not None
         self._note_motion(now_ns, held)
-        settled = self._settling.over(now_ns, held)
+        limited = mode is Mode.STOPPING and self._ended_long_ago(now_ns)
+        settled = self._settling.over(now_ns, held, limited)
         self.rest_unknown = waited and self._settling.gave_up and not self._on_time
         return settled
 
@@ -183,8 +194,10 @@ class Abandonment:
         """Whether the published states show that the controllers stand still; ask it after `over`.
 
         A controller that missed a stop goes on with an earlier window. If one does not tell, they
-        rest once each of the windows that were sent has ended.
+        rest once each of the windows that were sent has ended. Always true in shadow.
         """
+        if self._shadow:
+            return True
         ended = self._replay.stop_ramp_left_ns(now_ns) == 0
         self._ended_ns = (self._ended_ns or now_ns) if ended else None
         if held is None:
@@ -194,11 +207,10 @@ class Abandonment:
     def moved_by_others(self, now_ns: int, held: HeldPositions) -> str:
         """What moves although every window has ended for long; empty if nothing does.
 
-        Ask it after `still`, of a plan that was not abandoned: another program commands the
-        controllers, or their reference is that of a sensor. No stop waits for that to end.
+        Ask it after `still`, when `over` is true: another program commands the controllers, or
+        their reference is that of a sensor. No stop waits for that to end.
         """
-        ended_ns = now_ns if self._ended_ns is None else self._ended_ns
-        if held is None or self._seen is None or now_ns - ended_ns < _UNKNOWN_NS:
+        if held is None or self._seen is None or not self._ended_long_ago(now_ns):
             return ""
         joint = int(np.argmax(np.abs(held - self._seen)))
         return (
@@ -206,6 +218,10 @@ class Abandonment:
             f"{_UNKNOWN_NS / 1e9:.0f} s after the last window has ended: does another program "
             "command it?"
         )
+
+    def _ended_long_ago(self, now_ns: int) -> bool:
+        """Whether, in this stop, every window that was sent has ended for _UNKNOWN_NS."""
+        return self._ended_ns is not None and now_ns - self._ended_ns >= _UNKNOWN_NS
 
     def next_may_begin(self, held: HeldPositions) -> bool:
         """Whether a pause may end: the controllers rest, and where is known if required."""
@@ -233,7 +249,7 @@ class Settling:
     def __init__(self) -> None:
         self._until_ns: int | None = None
         self._held: HeldPositions = None
-        self._given_up_ns = self._told_by_ns = 0
+        self._given_up_ns = self._told_by_ns = self._played_ns = 0
         self._silent_ns: int | None = None  # first tick of the present silence
         self.gave_up = False
 
@@ -243,7 +259,8 @@ class Settling:
         held: (J,) now; None means that no controller is expected to publish its state. on_time: no
         clock jumped, so the old plan is over after `left_ns`, even if no state is published.
         """
-        self._until_ns, self._held, self.gave_up = now_ns + left_ns, held, False
+        self._until_ns = self._played_ns = now_ns + left_ns
+        self._held, self.gave_up = held, False
         self._told_by_ns, self._silent_ns = now_ns, None
         known = held is None or on_time
         self._given_up_ns = now_ns if known else now_ns + _UNKNOWN_NS
@@ -253,10 +270,12 @@ class Settling:
         """Whether the controllers may still play the abandoned plan."""
         return self._until_ns is not None
 
-    def over(self, now_ns: int, held: HeldPositions) -> bool:
+    def over(self, now_ns: int, held: HeldPositions, limited: bool = False) -> bool:
         """Whether the controllers rest; ask it at each tick. `held` (J,) is None if unknown.
 
-        When it turns True, `gave_up` is set if the held position was unknown at the end.
+        limited: do not wait longer than _UNKNOWN_NS, after the old plan has played, for a held
+        position that changes. When it turns True, `gave_up` is set if the held position was unknown
+        at the end.
         """
         if self._until_ns is None:
             return True
@@ -266,7 +285,8 @@ class Settling:
             self._held, self._until_ns = held, max(self._until_ns, now_ns + SETTLED_NS)
         if held is not None:
             self._told_by_ns, self._silent_ns = now_ns, None
-        if now_ns < max(self._until_ns, self._told_by_ns):
+        limited = limited and held is not None and now_ns - self._played_ns >= _UNKNOWN_NS
+        if not limited and now_ns < max(self._until_ns, self._told_by_ns):
             return False
         self._until_ns, self.gave_up = None, held is None
         return True

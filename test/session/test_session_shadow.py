@@ -4,10 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from oracle import HOME
+from oracle import HOME, MS, fr3_limits
 from session_rig import Rig
 
+from gr00t_ros.motion.replay import Replay
+from gr00t_ros.motion.replay_settings import ReplaySettings
 from gr00t_ros.session.mode import Mode
+from gr00t_ros.session.schedule import SessionSettings
+from gr00t_ros.session.session import Session
 
 
 def moving_in_shadow() -> Rig:
@@ -16,6 +20,32 @@ def moving_in_shadow() -> Rig:
     rig.session.settings = replace(rig.session.settings, shadow=True)
     rig.held = HOME + 0.5
     return rig
+
+
+def test_nothing_waits_for_an_arm_that_others_move() -> None:
+    """After a tick that came too late the plan starts anew at the arm, which moves on."""
+    replay = Replay(fr3_limits(), ReplaySettings())
+    rig = Rig(session=Session(replay, SessionSettings(shadow=True)))
+
+    def ticks(count: int) -> None:
+        for _ in range(count):
+            rig.held = rig.held + 0.001
+            rig.tick()
+
+    rig.moving()
+    rig.now_ns += 150 * MS
+    ticks(1)
+    assert "no window has left" in rig.session.reason and rig.mode is Mode.PAUSED
+    ticks(rig.session.settings.healthy_ticks)
+    assert rig.mode is Mode.BLENDING_IN
+    assert rig.session.merge(chunk_from(rig, rig.held), rig.now_ns, rig.held).accepted
+    np.testing.assert_array_equal(rig.session.replay.position(rig.now_ns), rig.held)
+    ticks(25)
+    assert rig.mode is Mode.REPLAYING
+    rig.now_ns += 150 * MS
+    rig.session.deactivate(rig.now_ns)
+    ticks(2)
+    assert not rig.session.active
 
 
 def chunk_from(rig: Rig, start: np.ndarray):

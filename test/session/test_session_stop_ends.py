@@ -58,6 +58,60 @@ def test_a_deactivation_of_an_arm_that_others_move_ends_inactive(move):
     assert stopped(rig, move) in (Mode.WAITING, Mode.READY)
 
 
+def abandoned(rig, move):
+    """No window leaves for longer than the commit time: the plan is abandoned."""
+    rig.moving()
+    rig.now_ns += 120 * MS
+    move(rig)
+    rig.tick()
+    assert rig.mode is Mode.STOPPING and rig.session._abandonment.pending
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_a_pause_of_an_abandoned_plan_ends_in_a_fault_too_and_its_reset_starts_at_the_arm(move):
+    """As that of any other plan; a reset is not refused for the plan that was abandoned."""
+    rig = Rig()
+    abandoned(rig, move)
+    sent = len(rig.windows)
+    assert stopped(rig, move) is Mode.FAULT
+    assert "no window has left" in rig.session.reason
+    assert "what its controller holds still changes" in rig.session.reason
+    move(rig)
+    rig.held = rig.held + 0.05  # far from where the plan was abandoned
+    assert rig.leave(rig.held) == "" and rig.mode is Mode.BLENDING_IN
+    assert rig.merge().accepted and len(rig.windows) == sent
+    np.testing.assert_array_equal(rig.tick()[0].positions[0], rig.held)
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_a_deactivation_ends_after_an_abandoned_plan_too(move):
+    """Two seconds after it was asked for."""
+    rig = Rig()
+    abandoned(rig, move)
+    for _ in range(40):
+        move(rig)
+        rig.tick()
+    rig.session.deactivate(rig.now_ns)
+    began_ns = rig.now_ns
+    assert stopped(rig, move) in (Mode.WAITING, Mode.READY)
+    assert rig.now_ns - began_ns < 2_500 * MS
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_a_deactivation_ends_though_the_clock_ran_back_meanwhile(move):
+    """The stop waits on the new clock, not until it has caught up with the old one."""
+    rig = Rig()
+    rig.now_ns += 1_000_000 * MS
+    rig.moving()
+    rig.session.deactivate(rig.now_ns)
+    for _ in range(60):
+        move(rig)
+        rig.tick()
+    assert rig.mode is Mode.STOPPING
+    rig.now_ns -= 900_000 * MS
+    assert stopped(rig, move) in (Mode.WAITING, Mode.READY)
+
+
 @pytest.mark.parametrize("move", MOVES)
 def test_a_fault_is_latched_from_its_first_tick_on(move):
     """So that a cleanup during its stop does not lose it, also after a deactivation."""

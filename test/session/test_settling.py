@@ -2,8 +2,12 @@
 
 import numpy as np
 import pytest
+from oracle import HOME, fr3_limits
 
-from gr00t_ros.session.settling import Settling
+from gr00t_ros.motion.replay import Replay
+from gr00t_ros.motion.replay_settings import ReplaySettings
+from gr00t_ros.session.mode import Mode
+from gr00t_ros.session.settling import Abandonment, Settling
 
 MS = 1_000_000
 
@@ -86,3 +90,29 @@ def test_a_controller_that_never_tells_again_is_given_up() -> None:
     assert not settling.over(1_999 * MS, None)
     assert not settling.over(2_248 * MS, None)
     assert settling.over(2_249 * MS, None)
+
+
+@pytest.mark.parametrize("limited", [False, True])
+def test_a_controller_that_never_rests_is_waited_for_until_a_limit_if_there_is_one(limited) -> None:
+    """Two seconds after the old plan has played."""
+    settling = Settling()
+    settling.begin(0, 400 * MS, np.zeros(2))
+    moves = ((now_ms, np.full(2, now_ms * 1e-3)) for now_ms in range(20, 10_000, 20))
+    over = [now_ms for now_ms, held in moves if settling.over(now_ms * MS, held, limited)]
+    assert over[:1] == ([2_400] if limited else [])
+
+
+@pytest.mark.parametrize("mode", [Mode.STOPPING, Mode.PAUSED])
+def test_a_pause_waits_for_an_arm_that_never_rests_and_a_stop_ends(mode) -> None:
+    """Motion must not begin by itself from an arm that others move; the stop's end is a fault."""
+    replay = Replay(fr3_limits(), ReplaySettings())
+    replay.start(0, HOME)
+    abandonment = Abandonment(replay)
+    abandonment.begin(0, 0, HOME)
+    for now_ms in range(20, 10_000, 20):
+        now_ns, held = now_ms * MS, HOME + now_ms * 1e-3
+        over = abandonment.over(now_ns, held, mode)
+        abandonment.still(now_ns, held)
+        assert abandonment.moved_by_others(now_ns, held) or not over
+    assert over is (mode is Mode.STOPPING)
+    assert abandonment.next_may_begin(held) is over
