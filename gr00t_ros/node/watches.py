@@ -220,7 +220,10 @@ class RunningWatches:
 
     def begin(self) -> None:
         """Reset all state: an activation or a reset begins."""
-        self._tracking = TrackingError(self._limits)
+        self._tracking = {
+            output.name: TrackingError(self._limits.of(output.names))
+            for output in self._embodiment.outputs
+        }
         self._jump = ClockJump(self._clock.simulated)
         self._silent_clock = SilentClock()
         self._doubt = ClockDoubt()
@@ -292,19 +295,24 @@ class RunningWatches:
         return asked
 
     def _controllers(self, steady_ns: int) -> Iterator[Finding]:
-        """The tracking error, from one message of each controller."""
-        try:
-            positions = self._robot.played_and_measured(self._robot.controllers())
-        except ObservationError as error:
-            yield reasoned("stream_content", f"controller: {error}")
-            return
-        if positions is None:
-            return
-        self._tracking.limit_rad = self._values.tracking_error_rad
-        self._tracking.limit_ns = int(self._values.tracking_error_s * _S)
-        found = self._tracking.check(steady_ns, *positions)
-        if found is not None:
-            yield found
+        """The tracking error of each output alone, from one message of its controller.
+
+        An output whose controller is silent, or whose state cannot be used, hides no other one.
+        """
+        for output, reading in self._robot.controllers():
+            if reading is None:
+                continue
+            tracking = self._tracking[output.name]
+            tracking.limit_rad = self._values.tracking_error_rad
+            tracking.limit_ns = int(self._values.tracking_error_s * _S)
+            try:
+                positions = self._robot.played_and_measured(output, reading)
+            except ObservationError as error:
+                yield reasoned("stream_content", f"controller: {error}")
+                continue
+            found = tracking.check(steady_ns, *positions)
+            if found is not None:
+                yield found
 
     def _unreachable(self, now_ns: int, mode: Mode) -> Iterator[Finding]:
         """Controllers that may be unreachable; waiting messages are pulled before deciding.

@@ -342,7 +342,8 @@ ARM: tuple[Watch, ...] = (
         "The arm is blocked, overloaded, or its controller is badly tuned.",
         f"free the arm, then {RESET}",
         "watch.arm.TrackingError",
-        note="joints whose held difference is unchecked, such as a gripper, are exempt",
+        note="each output is judged alone, and only while its controller publishes a state; "
+        "joints whose held difference is unchecked, such as a gripper, are exempt",
     ),
     Watch(
         "workspace_box",
