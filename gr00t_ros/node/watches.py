@@ -76,6 +76,8 @@ class PolicyWatches:
         self._robot, self._queries = robot_state, queries
         self.workspace = embodiment.workspace
         """May be replaced before a session: its chain comes from the robot's description."""
+        self._sidecar = SidecarDead(server, awake_ns=robot_state.awake_ns)
+        self._in_flight, self._asked_ns = False, 0
         self.apply(values)
         self.begin()
 
@@ -84,23 +86,29 @@ class PolicyWatches:
         self._values = values
 
     def begin(self) -> None:
-        """Reset all state: an activation or a reset begins."""
+        """Reset all state: an activation, a resume or a reset begins.
+
+        The silence of a query in flight counts on: the next one must wait for it, and a server that
+        hangs would not be noticed before that.
+        """
         awake_ns = self._robot.awake_ns
-        self._sidecar = SidecarDead(self._server, awake_ns=awake_ns)
+        if not self._in_flight:
+            self._sidecar = SidecarDead(self._server, awake_ns=awake_ns)
         self._errors = ServerErrors(self._server, awake_ns=awake_ns)
         self._non_finite, self._skew = NonFinite(), Skew()
         self._skewed: Finding | None = None
         box = self.workspace
         self._box = None if box is None else WorkspaceBox(box.lower, box.upper)
-        self._asked_ns = self._probed_ns = self._now_ns = 0
+        self._probed_ns = self._now_ns = 0
 
     def asked(self, now_ns: int) -> None:
         """Note that a query was given to the worker (steady time)."""
-        self._asked_ns = now_ns
+        self._in_flight, self._asked_ns = True, now_ns
         self._sidecar.asked(now_ns)
 
     def received(self, chunk_came: bool, error: Exception | None) -> Finding | None:
         """Take a query's outcome; returns a finding if the answer must be dropped or is a fault."""
+        self._in_flight = False
         if isinstance(error, ObservationError):  # nothing was sent
             self._sidecar.withdrawn(self._asked_ns)
             self.looked(error)
@@ -145,6 +153,8 @@ class PolicyWatches:
         self._sidecar.fault_ns = int(values.sidecar_fault_s * 1e9)
         self._errors.pause_ns = int(values.server_errors_s * 1e9)
         self._errors.fault_ns = int(values.server_errors_fault_s * 1e9)
+        if self._in_flight:
+            self._sidecar.reset_answered(self._queries.reset_ns)
         dead, errors = self._sidecar.finding(now_ns), self._errors.finding(now_ns)
         skewed = self._skewed
         if skewed is not None and skewed.reaction is Reaction.DROP:

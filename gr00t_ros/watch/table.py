@@ -215,7 +215,8 @@ POLICY: tuple[Watch, ...] = (
         _FAULT,
         "silent for the fault time",
         "a paused node checks the server four times a second, each time for timeout_ms at most; if "
-        "the chunk ends sooner, the arm holds until the next chunk",
+        "the chunk ends sooner, the arm holds until the next chunk; the time for the pause counts "
+        "anew when the reset before an episode's first query is answered",
     ),
     Watch(
         "server_errors",
