@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -120,7 +120,7 @@ def judged(
     joints = tuple(found[name] for name in robot.joint_names if name in found)
     beyond = [line for course in courses for line in _outside(course, robot.limits)]
     if played:
-        beyond += broken(record, _limits_of(robot.limits, record.joint_names))
+        beyond += broken(record, robot.limits.of(record.joint_names))
     beyond += [
         line for course in courses if course is not played for line in _too_fast(course, robot)
     ]
@@ -159,7 +159,7 @@ def _streamed(record: Record, robot: Embodiment) -> Iterator[_Course]:
 
 
 def _joints(course: _Course, robot: Embodiment) -> Iterator[TriedJoint]:
-    limits = _limits_of(robot.limits, course.names)
+    limits = robot.limits.of(course.names)
     owner = {name: output.name for output in robot.outputs for name in output.names}
     for column, name in enumerate(course.names):
         yield TriedJoint(
@@ -173,14 +173,6 @@ def _joints(course: _Course, robot: Embodiment) -> Iterator[TriedJoint]:
             PeakRate(float(course.acceleration[column]), float(limits.acceleration[column])),
             PeakRate(float(course.jerk[column]), float(limits.jerk[column])),
         )
-
-
-def _limits_of(limits: JointLimits, names: Sequence[str]) -> JointLimits:
-    """The limits of some joints, in the order of `names`."""
-    columns = [limits.names.index(name) for name in names]
-    arrays = [one.name for one in fields(JointLimits) if one.name != "names"]
-    chosen = {name: getattr(limits, name)[columns] for name in arrays}
-    return replace(limits, names=tuple(names), **chosen)
 
 
 def _outside(course: _Course, limits: JointLimits) -> Iterator[str]:

@@ -118,6 +118,11 @@ class Queries:
             ExchangeJob(lambda: self._query(episode, asked_ns, times, followed), "query")
         )
 
+    @property
+    def reset_ns(self) -> int:
+        """When the last reset before a query was answered, steady time; from any thread."""
+        return self._link.reset_ns
+
     def taken(self) -> None:
         """The result that `on_reply` got is known to whoever decides when the next query is due.
 

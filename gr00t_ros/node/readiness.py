@@ -224,8 +224,10 @@ class RobotChecks:
         """Controllers whose state has other joints than their output: they reject its windows."""
         found = []
         for output, reading in self.robot_state.controllers():
+            if reading is None:
+                continue
             try:
-                self.robot_state.played_and_measured(((output, reading),))
+                self.robot_state.played_and_measured(output, reading)
             except ObservationError as error:
                 text = f"{error}; is {output.topic} the controller of these joints?"
                 found.append(f"controller.{output.name}: {text}")

@@ -139,20 +139,15 @@ class RobotState:
         """Each output with its controller's newest state; None if it is missing or too old."""
         return tuple((output, self._controller(output)) for output in self._embodiment.outputs)
 
+    @staticmethod
     def played_and_measured(
-        self, readings: ControllerReadings
-    ) -> tuple[Positions, Positions] | None:
-        """(J,) reference and (J,) feedback of the same messages; None if a controller is silent.
+        output: Output, reading: ControllerReading
+    ) -> tuple[Positions, Positions]:
+        """(n,) reference and (n,) feedback of one output, from one message of its controller.
 
         Raises ObservationError for a state that is not finite or misses joints of the output.
         """
-        played, measured = [], []
-        for output, reading in readings:
-            if reading is None:
-                return None
-            played.append(select(output.names, reading.reference))
-            measured.append(select(output.names, reading.feedback))
-        return np.concatenate(played), np.concatenate(measured)
+        return select(output.names, reading.reference), select(output.names, reading.feedback)
 
     def references(self) -> tuple[tuple[Output, int, Positions], ...]:
         """Each output with the stamp (ROS ns) and (n,) reference of its controller's newest state.

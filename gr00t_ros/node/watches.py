@@ -77,6 +77,8 @@ class PolicyWatches:
         self._robot, self._queries = robot_state, queries
         self.workspace = embodiment.workspace
         """May be replaced before a session: its chain comes from the robot's description."""
+        self._sidecar = SidecarDead(server, awake_ns=robot_state.awake_ns)
+        self._in_flight, self._asked_ns = False, 0
         self.apply(values)
         self.begin()
 
@@ -85,23 +87,29 @@ class PolicyWatches:
         self._values = values
 
     def begin(self) -> None:
-        """Reset all state: an activation or a reset begins."""
+        """Reset all state: an activation, a resume or a reset begins.
+
+        The silence of a query in flight counts on: the next one must wait for it, and a server that
+        hangs would not be noticed before that.
+        """
         awake_ns = self._robot.awake_ns
-        self._sidecar = SidecarDead(self._server, awake_ns=awake_ns)
+        if not self._in_flight:
+            self._sidecar = SidecarDead(self._server, awake_ns=awake_ns)
         self._errors = ServerErrors(self._server, awake_ns=awake_ns)
         self._non_finite, self._skew = NonFinite(), Skew()
         self._skewed: Finding | None = None
         box = self.workspace
         self._box = None if box is None else WorkspaceBox(box.lower, box.upper)
-        self._asked_ns = self._probed_ns = self._now_ns = 0
+        self._probed_ns = self._now_ns = 0
 
     def asked(self, now_ns: int) -> None:
         """Note that a query was given to the worker (steady time)."""
-        self._asked_ns = now_ns
+        self._in_flight, self._asked_ns = True, now_ns
         self._sidecar.asked(now_ns)
 
     def received(self, chunk_came: bool, error: Exception | None) -> Finding | None:
         """Take a query's outcome; returns a finding if the answer must be dropped or is a fault."""
+        self._in_flight = False
         if isinstance(error, ObservationError):  # nothing was sent
             self._sidecar.withdrawn(self._asked_ns)
             self.looked(error)
@@ -146,6 +154,8 @@ class PolicyWatches:
         self._sidecar.fault_ns = int(values.sidecar_fault_s * 1e9)
         self._errors.pause_ns = int(values.server_errors_s * 1e9)
         self._errors.fault_ns = int(values.server_errors_fault_s * 1e9)
+        if self._in_flight:
+            self._sidecar.reset_answered(self._queries.reset_ns)
         dead, errors = self._sidecar.finding(now_ns), self._errors.finding(now_ns)
         skewed = self._skewed
         if skewed is not None and skewed.reaction is Reaction.DROP:
@@ -221,7 +231,10 @@ class RunningWatches:
 
     def begin(self) -> None:
         """Reset all state: an activation or a reset begins."""
-        self._tracking = TrackingError(self._limits)
+        self._tracking = {
+            output.name: TrackingError(self._limits.of(output.names))
+            for output in self._embodiment.outputs
+        }
         self._jump = ClockJump(self._clock.simulated)
         self._silent_clock = SilentClock()
         self._doubt = ClockDoubt()
@@ -293,19 +306,24 @@ class RunningWatches:
         return asked
 
     def _controllers(self, steady_ns: int) -> Iterator[Finding]:
-        """The tracking error, from one message of each controller."""
-        try:
-            positions = self._robot.played_and_measured(self._robot.controllers())
-        except ObservationError as error:
-            yield reasoned("stream_content", f"controller: {error}")
-            return
-        if positions is None:
-            return
-        self._tracking.limit_rad = self._values.tracking_error_rad
-        self._tracking.limit_ns = int(self._values.tracking_error_s * _S)
-        found = self._tracking.check(steady_ns, *positions)
-        if found is not None:
-            yield found
+        """The tracking error of each output alone, from one message of its controller.
+
+        An output whose controller is silent, or whose state cannot be used, hides no other one.
+        """
+        for output, reading in self._robot.controllers():
+            if reading is None:
+                continue
+            tracking = self._tracking[output.name]
+            tracking.limit_rad = self._values.tracking_error_rad
+            tracking.limit_ns = int(self._values.tracking_error_s * _S)
+            try:
+                positions = self._robot.played_and_measured(output, reading)
+            except ObservationError as error:
+                yield reasoned("stream_content", f"controller: {error}")
+                continue
+            found = tracking.check(steady_ns, *positions)
+            if found is not None:
+                yield found
 
     def _unreachable(self, now_ns: int, mode: Mode) -> Iterator[Finding]:
         """Controllers that may be unreachable; waiting messages are pulled before deciding.

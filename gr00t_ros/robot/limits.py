@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,13 @@ class JointLimits:
     def __len__(self) -> int:
         """J, the number of joints."""
         return len(self.names)
+
+    def of(self, names: Sequence[str]) -> JointLimits:
+        """The limits of these joints alone, in the order of `names`."""
+        columns = [self.names.index(name) for name in names]
+        arrays = [one.name for one in fields(self) if one.name != "names"]
+        chosen = {name: getattr(self, name)[columns] for name in arrays}
+        return replace(self, names=tuple(names), **chosen)
 
     def allowed(self, joint: int) -> str:
         """The range in which joint number `joint` may be commanded, and its margin, as text."""

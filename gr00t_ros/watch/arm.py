@@ -36,7 +36,10 @@ _OUTSIDE = default("further distance allowed, of the range")
 
 
 class TrackingError:
-    """Measures for how long each joint has been away from its controller's reference."""
+    """Measures for how long each joint of one output has been away from its reference.
+
+    One for each output: the gaps between its controller's states are its own.
+    """
 
     def __init__(
         self,
@@ -44,7 +47,7 @@ class TrackingError:
         limit_rad: float = default("tracking_error_rad"),
         limit_ns: int = default_ns("tracking_error_s"),
     ) -> None:
-        """Fault when a joint is more than `limit_rad` away for more than `limit_ns`.
+        """Fault when one of the joints of `limits` is over `limit_rad` away for over `limit_ns`.
 
         Joints without a limit for the held difference, such as a gripper on an object, are exempt.
         """
@@ -56,7 +59,7 @@ class TrackingError:
     def check(self, now_ns: int, reference: Floats, measured: Floats) -> Finding | None:
         """Compare at one instant; after a gap of 0.2 s or `limit_ns` the time starts again.
 
-        reference, measured: (J,) rad.
+        reference, measured: (n,) rad, in the order of `limits`.
         """
         last_ns, self._checked_ns = self._checked_ns, now_ns
         longest_ns = max(self.limit_ns, _COMPARED_NS)

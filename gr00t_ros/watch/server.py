@@ -229,11 +229,25 @@ class SidecarDead:
         self._server, self._awake_ns = server, awake_ns
         self.pause_ns, self.fault_ns = pause_ns, fault_ns
         self._since_ns: int | None = None
+        self._infers_ns: int | None = None  # when the reset before the open query was answered
+        self._repeated = False  # a request before the newest one is open too
 
     def asked(self, now_ns: int) -> None:
         """A request was sent. Time counts from the first one without an answer, not a repeat."""
+        self._repeated, self._infers_ns = self._since_ns is not None, None
         if self._since_ns is None or now_ns < self._since_ns:
             self._since_ns = now_ns
+
+    def reset_answered(self, at_ns: int) -> None:
+        """The reset before the open query was answered at that time: the server infers since then.
+
+        Each of the two may take `pause_ns`. The time for the fault is not renewed. Neither is that
+        for the pause if it had passed, or if a request before this query had no answer: a server
+        that answers only resets must not be waited for again and again.
+        """
+        since_ns = self._since_ns
+        if since_ns is not None and not self._repeated and 0 < at_ns - since_ns <= self.pause_ns:
+            self._infers_ns = at_ns
 
     def answered(self) -> None:
         """An answer came; an error text also shows that the server is alive."""
@@ -249,11 +263,15 @@ class SidecarDead:
 
         In a pause no queries are sent: pings must continue, or the silence becomes a fault.
         """
-        if self._since_ns is None or now_ns - self._since_ns <= self.pause_ns:
+        if self._since_ns is None:
             return None
-        silent_ns = now_ns - self._since_ns
+        silent_ns = now_ns - (self._infers_ns or self._since_ns)
+        if silent_ns <= self.pause_ns:
+            return None
+        worse = self._awake_ns(now_ns - self._since_ns) > self.fault_ns
+        if worse:
+            silent_ns = now_ns - self._since_ns
         awake_ns = self._awake_ns(silent_ns)
-        worse = awake_ns > self.fault_ns
         limit_ns = self.fault_ns if worse else self.pause_ns
         slept_ns = silent_ns - awake_ns
         slept = f" (this node slept for {slept_ns / 1e9:.2f} s of it)" if slept_ns else ""

@@ -215,7 +215,8 @@ POLICY: tuple[Watch, ...] = (
         _FAULT,
         "silent for the fault time",
         "a paused node checks the server four times a second, each time for timeout_ms at most; if "
-        "the chunk ends sooner, the arm holds until the next chunk",
+        "the chunk ends sooner, the arm holds until the next chunk; the time for the pause counts "
+        "anew when the reset before an episode's first query is answered",
     ),
     Watch(
         "server_errors",
@@ -342,7 +343,8 @@ ARM: tuple[Watch, ...] = (
         "The arm is blocked, overloaded, or its controller is badly tuned.",
         f"free the arm, then {RESET}",
         "watch.arm.TrackingError",
-        note="joints whose held difference is unchecked, such as a gripper, are exempt",
+        note="each output is judged alone, and only while its controller publishes a state; "
+        "joints whose held difference is unchecked, such as a gripper, are exempt",
     ),
     Watch(
         "workspace_box",

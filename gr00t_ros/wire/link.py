@@ -116,6 +116,8 @@ class PolicyLink:
         self.checked: CheckResult | None = None
         self.exchanged: Exchanged | None = None
         """The last query, if it was answered."""
+        self.reset_ns = 0
+        """When the last reset before a query was answered, steady time; 0 before the first."""
         self.rtc = Rtc()
         """What is known of this server's RTC."""
         self.rows: tuple[ModalityRow, ...] = ()
@@ -340,7 +342,7 @@ class PolicyLink:
         except Gr00tError:
             self.checked = None
             raise
-        self._episode = episode
+        self._episode, self.reset_ns = episode, self._client.received_ns
 
     def _look(self, server: ServerInfo) -> None:
         self._compare(server)

@@ -1,9 +1,10 @@
-"""After a pause a plan starts where the controllers hold, also if one publishes no state.
+"""Controllers of which one publishes no state: where a plan starts, and how the others are judged.
 
 The real watches, answers and session over stand-ins for the topics; nothing of ROS runs.
 """
 
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -43,6 +44,7 @@ class Topics:
 
     def __init__(self, tells):
         self.tells, self.held, self.measured = set(tells), HOME, HOME
+        self.feedback = None  # of the controllers, where it is not what they hold
         self.awake = Awake(TICK_NS)
         self.cut, self._told = False, {}
 
@@ -51,7 +53,10 @@ class Topics:
             return None
         if not self.cut:
             reading = JointReading(EMBODIMENT.joint_names, self.held)
-            self._told[output] = self._now(ControllerReading(reading, reading, 1.0))
+            feedback = reading
+            if self.feedback is not None:
+                feedback = JointReading(EMBODIMENT.joint_names, self.feedback)
+            self._told[output] = self._now(ControllerReading(reading, feedback, 1.0))
         return self._told[output]
 
     def pull_robot(self):
@@ -77,7 +82,7 @@ class Topics:
 class Node:
     """A session under way at HOME, on plan time of its own."""
 
-    def __init__(self, *tells):
+    def __init__(self, *tells, robot=EMBODIMENT):
         self.topics = Topics(tells)
         clock = SimpleNamespace(
             ros_now_ns=time.monotonic_ns,
@@ -86,12 +91,12 @@ class Node:
             simulated=False,
             pair=lambda: None,
         )
-        replay = Replay(EMBODIMENT.limits, ReplaySettings(), EMBODIMENT.workspace)
+        replay = Replay(robot.limits, ReplaySettings(), robot.workspace)
         self.session, self.now_ns = Session(replay, SessionSettings()), 10**12
-        around = RobotState(self.topics, EMBODIMENT, clock, DEFAULTS)
+        around = RobotState(self.topics, robot, clock, DEFAULTS)
         operator = SimpleNamespace(findings=lambda: ())
         self.watches = RunningWatches(
-            around, operator, (), None, EMBODIMENT, clock, replay, DEFAULTS, "server"
+            around, operator, (), None, robot, clock, replay, DEFAULTS, "server"
         )
         self.verdicts, self.windows = [], []
         self.answers = ReplyHandler(
@@ -253,3 +258,69 @@ def test_a_change_that_was_sent_into_a_short_silence_ends_the_plan(cut) -> None:
     assert [(one.watch, one.stop_ramp_only) for one in said[-1]] == cut * [
         ("controller_late", True)
     ]
+
+
+GRIPPER_FIRST = replace(
+    EMBODIMENT,
+    outputs=EMBODIMENT.outputs[::-1],
+    limits=EMBODIMENT.limits.of([n for o in EMBODIMENT.outputs[::-1] for n in o.names]),
+)
+in_each_order = pytest.mark.parametrize("robot", [EMBODIMENT, GRIPPER_FIRST])
+who_tells = pytest.mark.parametrize("tells", [("arm",), ("arm", "gripper")])
+
+
+def found_for(node, monkeypatch, seconds):
+    """The findings of each tick of this time."""
+    clock = SimpleNamespace(steady_ns=10**12)
+    steady = SimpleNamespace(monotonic_ns=lambda: clock.steady_ns)
+    monkeypatch.setattr("gr00t_ros.node.watches.time", steady)
+    for _ in range(round(seconds * 50)):
+        clock.steady_ns += TICK_NS
+        yield node.watches.findings(node.now_ns, Mode.BLENDING_IN)
+
+
+@who_tells
+@in_each_order
+def test_a_blocked_arm_faults_though_the_grippers_controller_never_tells(
+    monkeypatch, tells, robot
+) -> None:
+    """Each output is judged alone, whatever their order."""
+    node = Node(*tells, robot=robot)
+    node.topics.feedback = HOME + [0.0, 0.3, 0, 0, 0, 0, 0, 0]
+    found = list(found_for(node, monkeypatch, 0.24))
+    assert found[0] == found[10] == ()
+    assert [(one.watch, one.reaction) for one in found[11]] == [("tracking_error", Reaction.FAULT)]
+    assert found[11][0].reason.startswith("fr3_joint2: commanded -0.6000, measured -0.3000")
+
+
+def test_a_silent_controller_does_not_renew_the_time_of_a_blocked_arm(monkeypatch) -> None:
+    """The gripper's ends in the middle of it, and comes back."""
+    node = Node("arm", "gripper")
+    node.topics.feedback = HOME + [0.0, 0.3, 0, 0, 0, 0, 0, 0]
+    said = []
+    for tick, found in enumerate(found_for(node, monkeypatch, 0.4)):
+        node.topics.tells = {"arm"} if 3 <= tick < 7 else {"arm", "gripper"}
+        said.append([one for one in found if one.watch == "tracking_error"])
+    assert not any(said[:11]) and all(said[11:])
+
+
+@who_tells
+@in_each_order
+def test_a_reference_that_is_no_number_is_found_beside_an_output_that_never_tells(
+    monkeypatch, tells, robot
+) -> None:
+    """It pauses, wherever the other output stands in the file."""
+    node = Node(*tells, robot=robot)
+    node.topics.held = HOME + [np.nan, 0, 0, 0, 0, 0, 0, 0]
+    (found,) = found_for(node, monkeypatch, 0.02)
+    assert [one.watch for one in found] == ["stream_content"]
+    assert found[0].reason.startswith("controller: joints not finite: fr3_joint1")
+
+
+def test_a_state_that_cannot_be_used_hides_no_other_output(monkeypatch) -> None:
+    """The gripper's is no number, and the arm is blocked."""
+    node = Node("arm", "gripper", robot=GRIPPER_FIRST)
+    node.topics.held = HOME + [0, 0, 0, 0, 0, 0, 0, np.nan]
+    node.topics.feedback = HOME + [0.0, 0.3, 0, 0, 0, 0, 0, 0]
+    *_, last = found_for(node, monkeypatch, 0.24)
+    assert [one.watch for one in last] == ["stream_content", "tracking_error"]

@@ -42,8 +42,11 @@ class Rig:
     def __init__(self, embodiment=EMBODIMENT, **values):
         self.position, self.asked = INSIDE, []
         queries = SimpleNamespace(
-            check=lambda: self.asked.append("check"), look=lambda: self.asked.append("look")
+            check=lambda: self.asked.append("check"),
+            look=lambda: self.asked.append("look"),
+            reset_ns=0,
         )
+        self.queries = queries
         self.slept_ns = 0
         around = SimpleNamespace(
             end_effector=lambda workspace: self.position,
@@ -152,6 +155,34 @@ def test_a_question_that_was_never_sent_is_no_silence_and_an_older_one_stays() -
     rig.watches.asked(START_NS + S)
     rig.watches.received(False, ObservationError("no joint state"))
     assert len(rig.found(START_NS + 2 * S)) == 1
+
+
+@pytest.mark.parametrize(("reset_ms", "infers_ms"), [(0, 900), (500, 600), (900, 900)])
+def test_a_slow_server_may_take_the_time_for_the_reset_and_again_to_infer(reset_ms, infers_ms):
+    """A pause would drop the answer, and begin an episode with another reset: for ever."""
+    rig = Rig()
+    rig.watches.asked(START_NS)
+    for ms in range(0, reset_ms + infers_ms, 20):
+        rig.queries.reset_ns = START_NS + reset_ms * MS if ms >= reset_ms else 0
+        assert rig.found(START_NS + ms * MS) == []
+    rig.watches.received(True, None)
+    assert rig.found(START_NS + 20 * S) == []
+
+
+def test_a_server_that_hangs_after_a_reset_pauses_and_is_not_renewed_by_a_check() -> None:
+    """A check asks for a reset too: only that of the query in flight counts, and once."""
+    rig = Rig()
+    rig.watches.asked(START_NS)
+    rig.queries.reset_ns = START_NS + 500 * MS
+    assert rig.found(START_NS + 1500 * MS) == []
+    assert [f.reaction for f in rig.found(START_NS + 1501 * MS)] == [Reaction.PAUSE]
+    rig.watches.received(False, DeadlineError("late"))
+    rig.queries.reset_ns = START_NS + 2000 * MS
+    assert [f.reaction for f in rig.found(START_NS + 2001 * MS)] == [Reaction.PAUSE]
+    rig.watches.asked(START_NS + 2002 * MS)
+    rig.queries.reset_ns = START_NS + 2003 * MS
+    assert [f.reaction for f in rig.found(START_NS + 2004 * MS)] == [Reaction.PAUSE]
+    assert rig.found(START_NS + 10 * S + 1)[0].reaction is Reaction.FAULT
 
 
 # server_errors
@@ -350,5 +381,26 @@ def test_beginning_forgets_all() -> None:
     rig = Rig()
     rig.skew()
     rig.watches.asked(START_NS)
+    rig.watches.received(False, DeadlineError("late"))
     rig.watches.begin()
+    assert rig.found(START_NS + 20 * S) == []
+
+
+def test_beginning_does_not_forget_a_query_in_flight() -> None:
+    """The next one waits for it: a server that hangs since before ~/resume must be noticed."""
+    rig = Rig()
+    rig.watches.asked(START_NS)
+    rig.watches.begin()
+    assert rig.found(START_NS + S) == []
+    assert [f.reaction for f in rig.found(START_NS + S + 1)] == [Reaction.PAUSE]
+    rig.watches.received(False, None)  # of the episode before: it is an answer all the same
+    assert rig.found(START_NS + 20 * S) == []
+
+
+def test_a_query_in_flight_that_was_not_sent_after_all_is_no_silence_after_beginning() -> None:
+    """There was no observation."""
+    rig = Rig()
+    rig.watches.asked(START_NS)
+    rig.watches.begin()
+    rig.watches.received(False, ObservationError("no joint state"))
     assert rig.found(START_NS + 20 * S) == []

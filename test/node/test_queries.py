@@ -21,7 +21,7 @@ LIMIT_S = 20.0
 class Exchanges:
     """A link whose server answers errors, and its queries; notes what happens in which order."""
 
-    exchanged, times_ns = "bytes", (0, 0)
+    exchanged, times_ns, reset_ns = "bytes", (0, 0), 0
 
     def __init__(self, takes):
         self.order, self.asked, self.done, self._takes = [], [], threading.Event(), takes
@@ -61,6 +61,13 @@ def test_a_query_that_is_due_is_asked_for_while_the_one_before_is_published():
     assert exchanges.done.wait(LIMIT_S) and exchanges.queries.stop(LIMIT_S)
     assert exchanges.asked == [True, True]
     assert exchanges.order == ["sent", "answered", "published"] * 3
+
+
+def test_the_time_of_a_reset_is_known_while_the_query_is_in_flight():
+    """The replay thread asks for it, the worker's link has it."""
+    exchanges = Exchanges(takes=True)
+    exchanges.reset_ns = 7
+    assert exchanges.queries.reset_ns == 7 and exchanges.queries.stop(LIMIT_S)
 
 
 def test_before_its_result_was_taken_nothing_is_asked_for():

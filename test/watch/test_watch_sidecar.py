@@ -67,6 +67,49 @@ def test_asking_again_does_not_renew_the_time(times_ns) -> None:
     assert (found is not None) is (20 * S - min(times_ns) > S)
 
 
+def found_after_reset(reset_ns, now_ns, earlier_ns=None):
+    """What is found of a query at 5 s, whose reset was answered `reset_ns` later."""
+    watch = SidecarDead("gpu:5555")
+    if earlier_ns is not None:
+        watch.asked(earlier_ns)
+    watch.asked(5 * S)
+    watch.reset_answered(5 * S + reset_ns)
+    return watch.finding(5 * S + now_ns)
+
+
+@pytest.mark.parametrize("reset_ns", [1, S // 2, S])
+def test_an_episodes_reset_and_its_first_inference_may_each_take_the_time(reset_ns) -> None:
+    """Slow is not silent; a server that answers the reset and then hangs is."""
+    assert found_after_reset(reset_ns, reset_ns + S) is None
+    found = found_after_reset(reset_ns, reset_ns + S + 1)
+    assert found.reaction is Reaction.PAUSE
+    assert "no answer for 1.00 s, at most 1.00 s allowed" in found.reason
+    assert found_after_reset(reset_ns, 10 * S).reaction is Reaction.PAUSE
+    found = found_after_reset(reset_ns, 10 * S + 1)
+    assert found.reaction is Reaction.FAULT, "counted from the request"
+    assert "no answer for 10.00 s, at most 10.00 s allowed" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("reset_ns", "earlier_ns"), [(-1, None), (0, None), (S + 1, None), (S // 2, 4 * S + S // 2)]
+)
+def test_a_reset_renews_no_time_that_is_not_its_querys(reset_ns, earlier_ns) -> None:
+    """One before the query, one that was late itself, and one after a query without an answer."""
+    found = found_after_reset(reset_ns, S + 2, earlier_ns)
+    assert found is not None and found.reaction is Reaction.PAUSE
+
+
+def test_the_next_question_knows_nothing_of_an_earlier_reset() -> None:
+    """It has its own time."""
+    watch = SidecarDead("gpu:5555")
+    watch.asked(0)
+    watch.reset_answered(S // 2)
+    watch.answered()
+    watch.asked(20 * S)
+    watch.reset_answered(S // 2)
+    assert watch.finding(21 * S) is None and watch.finding(21 * S + 1) is not None
+
+
 def test_a_question_that_was_never_sent_is_no_silence_and_ends_none() -> None:
     """A camera that is late keeps an observation from being sent; the server is not to blame."""
     watch = SidecarDead("gpu:5555")

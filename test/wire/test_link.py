@@ -423,6 +423,26 @@ def test_the_server_is_reset_once_an_episode(place, policy, link_to):
     assert policy.resets == 7
 
 
+def test_when_the_reset_before_a_query_was_answered_is_known_while_it_infers(
+    place, policy, link_to
+):
+    """Of the query's own reset: neither of the check's, nor of the infer that follows."""
+    link, known = link_to(place.address), []
+
+    def look(template):
+        known.append(link.reset_ns)
+        return fill(template)
+
+    link.check()
+    assert link.reset_ns == 0
+    before_ns = time.monotonic_ns()
+    for episode in (1, 1, 2):
+        link.query(look, episode)
+    assert before_ns < known[0] == known[1] < known[2] < link.times_ns[0]
+    link.check()
+    assert link.reset_ns == known[2]
+
+
 @pytest.mark.parametrize("generation", ["B3", "A1", "A0"])
 def test_a_server_that_cannot_reset_does_not_pass_the_check(place, policy, embodiment, generation):
     """Nothing is inferred; N1.5 has no reset, and who must disturb nobody does not ask for one."""
