@@ -149,16 +149,22 @@ def coverage(robot: Embodiment, values: Parameters, latency_ns: int, measure: st
     return Coverage(replay, robot.action_horizon, robot.step_ns, steps, latency_ns, measure)
 
 
-def too_slow(found: Coverage, stop_and_go: bool) -> str:
-    """Why no motion begins with this latency; empty if it may.
+def too_slow(found: Coverage, values: Parameters) -> str:
+    """Why no motion begins with this inference; empty if it may.
 
-    stop_and_go: the robot may stop between two chunks, if a chunk has a step left when it comes.
+    With stop_and_go the robot may stop between two chunks, if a chunk has a step left when it
+    comes. For a server that always takes longer than it may be silent, each query is a pause.
     """
-    if found.covered or (stop_and_go and found.any_left):
-        return ""
-    if stop_and_go:
-        return f"{found.text}; stop_and_go does not help: each chunk would come after its last step"
-    return found.text
+    if not found.covered and not (values.stop_and_go and found.any_left):
+        never = "; stop_and_go does not help: each chunk would come after its last step"
+        return found.text + (never if values.stop_and_go else "")
+    if found.latency_ns > round(values.sidecar_silence_s * 1e9):
+        return (
+            f"{found.measure} {found.latency_ns / 1e6:.0f} ms is longer than sidecar_silence_s "
+            f"({values.sidecar_silence_s:g} s): each query would be a pause, its answer dropped; "
+            "set sidecar_silence_s above it, or use a faster server or network"
+        )
+    return ""
 
 
 @dataclass(frozen=True, slots=True)

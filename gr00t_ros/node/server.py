@@ -252,7 +252,7 @@ class ServerCheck:
     def _slow(self) -> str:
         """Why the server is too slow to begin, empty if it is not; checked again until then."""
         found = self.coverage()
-        return "" if found is None else too_slow(found, self.values.stop_and_go)
+        return "" if found is None else too_slow(found, self.values)
 
 
 class PolicyConnection:

@@ -312,7 +312,7 @@ class Configured:
         Before the first delay, and where it is why the node is not ready, the server's check.
         """
         checked, p99_ns = self.server.check.coverage(), self._delay_p99_ns
-        refuses = checked is not None and too_slow(checked, self._values.stop_and_go)
+        refuses = checked is not None and too_slow(checked, self._values)
         if not p99_ns or refuses:
             return checked
         return coverage(self.embodiment, self._values, p99_ns, "p99 latency")

@@ -198,7 +198,7 @@ def _reached(embodiment: Embodiment, values: Parameters, check: CheckResult) -> 
     address, found = shown(values.host, values.port), check.server
     text = f"{found.generation.label}, {found.array_codec}, {found.key_style} keys"
     covered = coverage(embodiment, values, check.inference_ns, "inference")
-    slow = too_slow(covered, values.stop_and_go)
+    slow = too_slow(covered, values)
     level = FAIL if slow else PASS if covered.covered else WARN
     return [
         DoctorRow(PASS, "server", address, text),
