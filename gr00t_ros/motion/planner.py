@@ -156,6 +156,7 @@ class Planner:
         self.reference.clear()
         self._arrival.clear()
         self._abandoned, self.stop_due = True, False
+        self._before_soon = None
 
     def states_received(self, at_ns: int | None, slept: bool, stamp_ns: int) -> None:
         """Record new states of all controllers; see Replay.states_received."""
@@ -201,7 +202,7 @@ class Planner:
         self._new_from_ns.clear()
         self._sent_commits_ns.clear()
         self.latest_end_ns, self.stop_due = self.course.end_ns, False
-        self.clearance.sent_in = None
+        self.clearance.sent_in = self._before_soon = None
 
     def branch(self, now_ns: int) -> int:
         """The first knot that is not committed yet. Raises PlanError if time ran back."""
@@ -220,6 +221,7 @@ class Planner:
     def join(self, chunk: ActionChunk, joints: Floats, branch: int) -> None:
         """Follow the guarded `joints` (T, J) of a chunk from the branch knot on."""
         self._withdraw()
+        self._before_soon = None
         course = self.course
         if self._adrift(course, branch):
             self.reference.clear()
@@ -248,7 +250,8 @@ class Planner:
         self.reference.clear()
         self.stop_due = not self._abandoned
         self._soon = soon and self.stop_due
-        self._before_soon, self._made_anew = None, 0
+        if not self.repeats_due:  # else an earlier soon stop may have reached nobody
+            self._before_soon, self._made_anew = None, 0
 
     def stop_anew(self, joints: NDArray[np.bool_], at_ns: int) -> bool:
         """Make good a soon stop whose windows so far did not reach these `joints` (J,).
@@ -261,10 +264,11 @@ class Planner:
         before = self._before_soon
         if before is None or not self.repeats_due or self._made_anew >= self._settings.lost_windows:
             return False
-        if at_ns < self._sent_ns + SOON_NS:
+        if at_ns < self._sent_ns + self._settings.delivery_jitter_ns + PUBLISH_NS:
             return True
         self._withdraw()
         self._course, self._replan = plan.mixed(before, self.course, ~joints), True
+        self.clearance.sent_in = None  # a mix that nobody planned
         self._new_from_ns.clear()
         self._made_anew += 1
         self.stop_due = self._soon = True
@@ -366,9 +370,9 @@ class Planner:
         self._arrival.sent(proposed.made_ns, proposed.same_until_ns)
         since_ns = min(proposed.made_ns - self._sent_ns, self._settings.refresh_ns)
         self._replaced.append(self.course)
+        if proposed.stops and self._soon and self._before_soon is None:
+            self._before_soon = self.course
         if joints is None or joints.all():
-            if proposed.stops and self._soon:
-                self._before_soon = self.course
             self._course = proposed.course
             self.stop_due &= not proposed.stops  # a stop that was not clear is tried again
             self._sent_ns = proposed.made_ns

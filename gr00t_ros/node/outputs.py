@@ -35,7 +35,7 @@ from gr00t_ros.ros.windows import POSE_NAMES, command_stamp, window_topic
 _NS = 1_000_000_000
 
 
-OutputT = TypeVar("AnyOutput", Output, CommandOutput)
+OutputT = TypeVar("OutputT", Output, CommandOutput)
 
 InTime = Callable[[int | None], bool]
 """Whether a message may still be sent; its argument is the plan time, ns, up to which the message

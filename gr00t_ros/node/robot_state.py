@@ -149,8 +149,8 @@ class RobotState:
         """
         return select(output.names, reading.reference), select(output.names, reading.feedback)
 
-    def references(self) -> tuple[tuple[Output, int, Positions], ...]:
-        """Each output with the stamp (ROS ns) and (n,) reference of its controller's newest state.
+    def references(self) -> tuple[tuple[Output, Sample, Positions], ...]:
+        """Each output with its controller's newest state, and that state's (n,) reference.
 
         Outputs whose controller is silent or has other joints are left out.
         """
@@ -160,12 +160,15 @@ class RobotState:
             with contextlib.suppress(ObservationError):
                 if reading is not None and sample is not None and sample.value is reading:
                     played = select(output.names, reading.reference)
-                    found.append((output, sample.stamp_ns, played))
+                    found.append((output, sample, played))
         return tuple(found)
 
     def commanded(self) -> tuple[tuple[Output, int, Positions], ...]:
-        """As `references`, with the (n,) measured position for outputs with a silent controller."""
-        found = list(self.references())
+        """Each output with the stamp (ROS ns) and the (n,) of `references`.
+
+        Outputs with a silent controller have the measured position.
+        """
+        found = [(output, state.stamp_ns, played) for output, state, played in self.references()]
         referenced = {output.name for output, _, _ in found}
         for output in self._embodiment.outputs:
             sample, _ = self._fresh_joints(output.names)

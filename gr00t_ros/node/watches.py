@@ -410,14 +410,17 @@ class RunningWatches:
         if mode not in MOVING:
             return
         limit_rad = self._values.reference_error_rad
-        for output, stamp_ns, played in self._robot.references():
+        for output, state, played in self._robot.references():
+            stamp_ns = state.stamp_ns
             sent = self._sent(output, stamp_ns)
             if sent is None:
                 continue
             before = self._sent_before(output, stamp_ns)
             found = earlier_window(output.name, played, sent, before, limit_rad)
             if found is not None:
-                at_ns = stamp_ns - self._clock.offset_ns()
+                since_ns = time.monotonic_ns() - state.received_ns
+                # A clock that is ahead gives a stamp after the arrival.
+                at_ns = min(stamp_ns - self._clock.offset_ns(), self._clock.now_ns() - since_ns)
                 yield replace(found, earlier=Earlier(tuple(output.names), at_ns))
                 continue
             found = reference_against_plan(output.names, played, *sent, limit_rad)

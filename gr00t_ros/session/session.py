@@ -283,7 +283,7 @@ class Session:
     def tick(self, now_ns: int, findings: Sequence[Finding], held: HeldPositions) -> Window | None:
         """Advance by one refresh; return the window of joints to publish, or None.
 
-        findings: of all watches, more_severe causes first; the first of each reaction is reported.
+        findings: of all watches, graver causes first; the first of each reaction is reported.
         Next: ask `replay.command_window` and `pose_windows` for the other outputs, publish
         everything, and call `keep`. Without `keep` the plan continues from what was published
         before.

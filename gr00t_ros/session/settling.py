@@ -57,6 +57,7 @@ class Abandonment:
         # It has moved by less than _SAME_RAD from there since `_moved_ns`.
         self._seen: HeldPositions = None
         self._moved_ns: int | None = None  # None: it has not moved since the activation
+        self._moved_joint = 0  # the joint that moved most then
         self._ended_ns: int | None = None  # since when every window that was sent has ended
         self.rest_unknown = False
         """Set in the tick that ends a wait after a clock jump with no held position known."""
@@ -107,7 +108,7 @@ class Abandonment:
         lost = mode in ACTIVE and self._replay.windows_may_be_lost(now_ns)
         moving = mode in MOVING and not self.pending
         goes_on = not (diverged and moving and not (on_time and self._known_end(now_ns)))
-        if not lost and (goes_on or self._stops_anew(diverged)):
+        if not lost and (goes_on or (mode is Mode.STOPPING and self._stops_anew(diverged))):
             return [finding for finding in findings if finding.watch != DIVERGED]
         self.begin(now_ns, now_ns, held, on_time)
         self._needs_held = lost or any(one.watch == _LATE for one in diverged)
@@ -184,6 +185,7 @@ class Abandonment:
         if self._seen is None:
             self._seen = held  # nothing was sent before, or it never told
         elif _apart(held, self._seen):
+            self._moved_joint = int(np.argmax(np.abs(held - self._seen)))
             self._seen, self._moved_ns = held, now_ns
 
     def note_stop(self) -> None:
@@ -212,9 +214,9 @@ class Abandonment:
         """
         if held is None or self._seen is None or not self._ended_long_ago(now_ns):
             return ""
-        joint = int(np.argmax(np.abs(held - self._seen)))
+        joint = self._replay.joint_names[self._moved_joint]
         return (
-            f"{self._replay.joint_names[joint]}: what its controller holds still changes, "
+            f"{joint}: what its controller holds still changes, "
             f"{_UNKNOWN_NS / 1e9:.0f} s after the last window has ended: does another program "
             "command it?"
         )

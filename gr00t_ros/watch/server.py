@@ -265,12 +265,12 @@ class SidecarDead:
         """
         if self._since_ns is None:
             return None
-        silent_ns = now_ns - (self._infers_ns or self._since_ns)
-        if silent_ns <= self.pause_ns:
-            return None
-        worse = self._awake_ns(now_ns - self._since_ns) > self.fault_ns
-        if worse:
-            silent_ns = now_ns - self._since_ns
+        silent_ns = now_ns - self._since_ns
+        worse = silent_ns > self.pause_ns and self._awake_ns(silent_ns) > self.fault_ns
+        if not worse:
+            silent_ns = now_ns - (self._infers_ns or self._since_ns)
+            if silent_ns <= self.pause_ns:
+                return None
         awake_ns = self._awake_ns(silent_ns)
         limit_ns = self.fault_ns if worse else self.pause_ns
         slept_ns = silent_ns - awake_ns

@@ -10,7 +10,7 @@ from session_rig import FAULT, PAUSE, START_NS, STEP_NS, TICK_NS, Rig
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.planner import SOON_NS
 from gr00t_ros.motion.replay import Replay
-from gr00t_ros.motion.replay_settings import ReplaySettings
+from gr00t_ros.motion.replay_settings import PUBLISH_NS, ReplaySettings
 from gr00t_ros.motion.sampler import JtcSampler
 from gr00t_ros.session.mode import MOVING, Mode
 from gr00t_ros.session.schedule import SessionSettings
@@ -54,49 +54,76 @@ def test_the_stop_begins_at_the_first_knot_that_a_window_can_reach(
     assert new_from_ns(Rig().moving(), other) > 100 * MS
 
 
-def stops_with_a_lost_window(late_ms: int, refresh_ms: int, commit_ms: int) -> tuple[float, int]:
-    """Way and time to rest of a contact stop whose first window is lost; the next tick is late.
+class Played:
+    """An arm, its controller's states, and the watch that compares them as the node's does."""
 
-    The controller publishes each millisecond, and the watch compares as the node's does. Checks the
-    limits of what the controller plays.
-    """
-    chosen = ReplaySettings(refresh_ns=refresh_ms * MS, commit_ns=commit_ms * MS)
-    session = Session(Replay(LIMITS, chosen), SessionSettings())
-    session.set_ready(True, "")
-    session.activate(START_NS, HOME)
-    jtc, played, next_ns, sent = JtcSampler(len(HOME)), [], START_NS, 0
-    jtc.hold(HOME)
-    angles = 3.0 * np.arange(60)[:, None] * STEP_NS * 1e-9 + np.arange(len(HOME))
-    path = HOME + 0.2 * (np.sin(angles) - np.sin(angles[0]))
-    chunk = ActionChunk(0, session.episode, START_NS, STEP_NS, path, {})
-    verdict = session.merge(chunk, START_NS, HOME)
-    assert verdict is not None and verdict.accepted
-    stop_ns = START_NS + 1000 * MS
-    replay = session.replay
-    for now_ns in range(START_NS, stop_ns + 1000 * MS, MS):
-        if now_ns >= next_ns:
-            found = [contact(Reaction.FAULT)] if now_ns >= stop_ns else []
-            at_ns = now_ns - MS  # of the newest state
-            newest = replay.sent(at_ns)
-            if newest is not None and session.mode in MOVING:
-                before = replay.sent_before(at_ns)
-                one = earlier_window("arm", played[-1], newest, before)
-                if one is not None:
-                    found.append(replace(one, earlier=Earlier(tuple(LIMITS.names), at_ns)))
-            replay.states_received(now_ns)
-            window = session.tick(now_ns, found, played[-1] if played else HOME)
-            session.keep()
-            if window is not None:
-                if sent > 0 or now_ns < stop_ns:
-                    assert jtc.accept(window, now_ns, HOME) is None
-                sent += now_ns >= stop_ns
-            next_ns += (refresh_ms + (late_ms if sent == 1 else 0)) * MS
-        played.append(jtc.sample(now_ns)[0])
-    assert session.mode is Mode.FAULT and session.reason == "contact arm: elbow 30 Nm"
-    assert_lawful(Record(START_NS, np.array(played), []), LIMITS)
-    moved = np.array(played)[1000:]
-    still = np.abs(np.diff(moved, axis=0)).max(axis=1) < 1e-9
-    return float(np.abs(moved[-1] - moved[0]).max()), int(len(still) - np.argmin(still[::-1]))
+    def __init__(self, refresh_ms: int = 20, commit_ms: int = 100) -> None:
+        chosen = ReplaySettings(refresh_ns=refresh_ms * MS, commit_ns=commit_ms * MS)
+        self.session = Session(Replay(LIMITS, chosen), SessionSettings())
+        self.session.set_ready(True, "")
+        self.session.activate(START_NS, HOME)
+        self.jtc, self.positions = JtcSampler(len(HOME)), [HOME]
+        self.jtc.hold(HOME)
+        self.refresh_ns = refresh_ms * MS
+        self.now_ns = self.next_ns = START_NS
+        self.found: list[Finding] = []
+        self.lost, self.late_ms = 0, 0
+        """So many windows from now on are lost, and the tick after one comes so much later."""
+
+    def chunk(self, amplitude_rad: float = 0.2) -> None:
+        """Joints that move in different ways: what a shift in time does not explain."""
+        angles = 3.0 * np.arange(60)[:, None] * STEP_NS * 1e-9 + np.arange(len(HOME))
+        begin = self.session.replay.position(self.now_ns)
+        path = begin + amplitude_rad * (np.sin(angles) - np.sin(angles[0]))
+        chunk = ActionChunk(0, self.session.episode, self.now_ns, STEP_NS, path, {})
+        verdict = self.session.merge(chunk, self.now_ns, self.positions[-1])
+        assert verdict is not None and verdict.accepted, verdict
+
+    def run(self, duration_ms: int) -> "Played":
+        """Tick and play for so long."""
+        for now_ns in range(self.now_ns, self.now_ns + duration_ms * MS, MS):
+            self.now_ns = now_ns
+            if now_ns >= self.next_ns:
+                self.next_ns += self.refresh_ns
+                self._tick(now_ns)
+            self.positions.append(self.jtc.sample(now_ns)[0])
+        self.now_ns += MS
+        return self
+
+    def _tick(self, now_ns: int) -> None:
+        findings = (*self.found, *self._earlier(now_ns - MS))
+        self.session.replay.states_received(now_ns)
+        window = self.session.tick(now_ns, findings, self.positions[-1])
+        self.session.keep()
+        if window is None:
+            return
+        if self.lost:
+            self.lost -= 1
+            self.next_ns += self.late_ms * MS
+        else:
+            assert self.jtc.accept(window, now_ns, HOME) is None
+
+    def _earlier(self, at_ns: int) -> list[Finding]:
+        """What the node's watch finds in the state of that time."""
+        replay, newest = self.session.replay, self.session.replay.sent(at_ns)
+        if newest is None or self.session.mode not in MOVING:
+            return []
+        one = earlier_window("arm", self.positions[-1], newest, replay.sent_before(at_ns))
+        known = Earlier(tuple(LIMITS.names), at_ns)
+        return [] if one is None else [replace(one, earlier=known)]
+
+    def moved(self, since_ms: int) -> tuple[float, int]:
+        """The way since then, and until when a joint moved, ms."""
+        moved = np.array(self.positions)[since_ms:]
+        still = np.abs(np.diff(moved, axis=0)).max(axis=1) < 1e-9
+        return float(np.abs(moved[-1] - moved[0]).max()), int(len(still) - np.argmin(still[::-1]))
+
+    def largest_rad_s(self, since_ms: int) -> float:
+        """The largest velocity since then."""
+        return float(np.abs(np.diff(np.array(self.positions)[since_ms:], axis=0)).max() * 1e3)
+
+
+CONTACT = "contact arm: elbow 30 Nm"
 
 
 @pytest.mark.parametrize(
@@ -107,9 +134,55 @@ def test_a_contact_stop_is_made_good_where_a_state_shows_that_it_was_lost(
     late_ms: int, refresh_ms: int, commit_ms: int
 ) -> None:
     """From where the arm then is: no step, and not the way of the window before, to its end."""
-    way_rad, rest_ms = stops_with_a_lost_window(late_ms, refresh_ms, commit_ms)
+    arm = Played(refresh_ms, commit_ms)
+    arm.chunk()
+    arm.run(1000)
+    arm.found, arm.lost, arm.late_ms = [contact(Reaction.FAULT)], 1, late_ms
+    arm.run(1000)
+    assert arm.session.mode is Mode.FAULT and arm.session.reason == CONTACT
+    assert_lawful(Record(START_NS, np.array(arm.positions[1:]), []), LIMITS)
+    way_rad, rest_ms = arm.moved(1000)
     assert rest_ms < 200 + late_ms + refresh_ms
     assert way_rad < 0.6 * rest_ms * 1e-3
+
+
+def test_a_stop_that_may_be_on_its_way_is_repeated_and_not_made_anew() -> None:
+    """The controller may have it when a new one arrives: from the window before that is a step."""
+    arm = Played()
+    arm.chunk()
+    arm.run(1000)
+    arm.found = [contact(Reaction.FAULT)]
+    arm.run(1)
+    replay, sent_ns = arm.session.replay, arm.now_ns - MS
+    chosen = ReplaySettings()
+    covered_ns = chosen.delivery_jitter_ns + PUBLISH_NS
+    times = range(sent_ns, sent_ns + 400 * MS, MS)
+    sent = [replay.position(at_ns) for at_ns in times]
+    assert replay.stop_anew(LIMITS.names, sent_ns + covered_ns - 1)
+    np.testing.assert_array_equal([replay.position(at_ns) for at_ns in times], sent)
+    assert replay.stop_anew(LIMITS.names, sent_ns + covered_ns)
+    assert np.abs(np.array([replay.position(at_ns) for at_ns in times]) - sent).max() > 0.01
+    assert not replay.stop_anew(LIMITS.names, sent_ns + covered_ns), "more than may be lost"
+
+
+def test_windows_lost_in_a_later_episode_have_nothing_to_do_with_a_contact_stop_before() -> None:
+    """The plan is abandoned and the session pauses, as without a contact before."""
+    arm = Played()
+    arm.chunk()
+    arm.run(1000)
+    arm.found = [contact(Reaction.FAULT)]
+    arm.run(500)
+    arm.found = []
+    arm.run(500)
+    assert arm.session.reset(arm.now_ns, arm.positions[-1], ()) == ""
+    arm.chunk()
+    arm.run(400)
+    arm.chunk(0.05)
+    arm.lost = 7
+    arm.run(400)
+    assert "it plays an earlier window" in arm.session.reason
+    assert arm.largest_rad_s(2000) < 1.5
+    assert_lawful(Record(START_NS, np.array(arm.positions[1:]), []), LIMITS)
 
 
 def test_its_motion_keeps_the_limits_and_later_windows_repeat_it() -> None:

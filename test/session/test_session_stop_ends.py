@@ -49,6 +49,21 @@ def test_a_pause_of_an_arm_that_others_move_ends_in_a_fault_with_the_joint(move)
     assert any(name in rig.session.reason for name in rig.session.replay.joint_names)
 
 
+def test_the_reason_names_the_joint_that_moves_and_no_other():
+    """The last of seven, and not the first of the file."""
+    rig = Rig()
+    rig.moving()
+    rig.tick(PAUSE)
+    last = len(rig.session.replay.joint_names) - 1
+
+    def move(rig):
+        rig.held = rig.held.copy()
+        rig.held[last] += 0.002
+
+    assert stopped(rig, move) is Mode.FAULT
+    assert f"{rig.session.replay.joint_names[last]}: what its controller" in rig.session.reason
+
+
 @pytest.mark.parametrize("move", MOVES)
 def test_a_deactivation_of_an_arm_that_others_move_ends_inactive(move):
     """Somebody took over; that is what it is for."""

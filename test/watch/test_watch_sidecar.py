@@ -99,6 +99,16 @@ def test_a_reset_renews_no_time_that_is_not_its_querys(reset_ns, earlier_ns) -> 
     assert found is not None and found.reaction is Reaction.PAUSE
 
 
+def test_a_reset_that_is_answered_late_does_not_put_off_the_fault() -> None:
+    """The time for the fault counts from the question, also where that for the pause is near it."""
+    watch = SidecarDead("gpu:5555", 8 * S, 10 * S)
+    watch.asked(S)
+    watch.reset_answered(8 * S)
+    assert watch.finding(11 * S) is None
+    found = watch.finding(11 * S + 1)
+    assert found is not None and found.reaction is Reaction.FAULT
+
+
 def test_the_next_question_knows_nothing_of_an_earlier_reset() -> None:
     """It has its own time."""
     watch = SidecarDead("gpu:5555")
