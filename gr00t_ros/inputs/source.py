@@ -342,9 +342,7 @@ class JointSource(Source):
         }
         self._matter = {name for names in self._views for name in names} | set(commanded)
         self._problems: dict[str, str] = {}  # of the joints that matter, by name
-        self._unreadable = (
-            ""  # why the newest message cannot be read: of which joints it is, nobody knows
-        )
+        self._unreadable = ""  # why the newest message cannot be read; its joints are unknown
         self._heard_ns: int | None = None  # when the newest message came, usable or not
 
     def buffer_of(self, stream: Stream | Output) -> StampedBuffer:

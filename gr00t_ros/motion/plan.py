@@ -1,6 +1,7 @@
 """The committed motion on a fixed knot grid, its windows, and whether what was sent has arrived.
 
-Each course equals the one before it up to now + commit. No controller acknowledges a window, so
+Each course equals the one before it up to now + commit, except that a contact stop begins earlier
+(`Planner.stop`, soon). No controller acknowledges a window, so
 Arrival judges by the states that controllers publish: a new state shows that the connection works,
 and a window that was sent while no state came may be lost. All times are plan time.
 """

@@ -161,7 +161,7 @@ class ReplayThread:
     def post(self, action: Callable[[Session, int], Any], soon: bool = False) -> None:
         """Run `action(session, now_ns)` at the start of the next tick; what it raises is logged.
 
-        soon: of an extra tick now, if its window is new from an earlier time than the next one's.
+        soon: run it in an extra tick now, if that changes the motion earlier than the next tick.
         """
         self._queue(action).add_done_callback(self._tell)
         if soon:

@@ -70,7 +70,7 @@ class ClientAccess:
     _values: Parameters = field(repr=False)
 
     def read_token(self) -> Token | None:
-        """Return the token that there is now: its file may have another one. SettingsError."""
+        """Read the token again, because its file may have changed; raises SettingsError."""
         path = self._values.api_token_file
         return read_token(path) if path else self.token
 

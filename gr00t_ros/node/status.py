@@ -292,7 +292,7 @@ class Reporter:
         message = self._of_session(parts, values, snapshot)
         try:
             self._fill(message, parts, snapshot)
-        finally:  # mode and reason are told whatever else cannot be
+        finally:  # publish mode and reason even if another part fails
             self._status.publish(message)
             if changed:
                 self._said = event

@@ -22,7 +22,7 @@ _STAMP = attrgetter("stamp_ns")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One message: its header stamp, when it was received (plan clock), and what was in it.
+    """One message: its header stamp, when it was received (steady time), and what was in it.
 
     arrived_ns: when the middleware had it, by this machine's system clock; 0: not known.
     transit_ns: the longest way, from stamp or publication to arrival, of all messages of the last

@@ -93,10 +93,10 @@ def assemble(
     `buffers` are by stream and topic. If a stream merges several topics, each topic is checked for
     age and skew by itself. The oldest of them stamps the stream. If the joints of one topic come
     in several messages, the oldest message stamps the topic. Stamps are compared with
-    `now_ros_ns`, receive times with `now_ns` (plan clock). The instant is the newest one that every
-    stream has reached. The stamp is that of the anchor stream's sample nearest to the instant.
-    Every other sample is the one nearest to stamp + delta x step. It may be apart from that by the
-    skew (delta 0), or by half a step and a period (history).
+    `now_ros_ns`, receive times with `now_ns` (steady time). The instant is the newest one that
+    every stream has reached. The stamp is that of the anchor stream's sample nearest to the
+    instant. Every other sample is the one nearest to stamp + delta x step. It may be apart from
+    that by the skew (delta 0), or by half a step and a period (history).
     """
     lanes = [(stream, topic) for stream in embodiment.streams for topic in stream.topics]
     newest = {lane: sample for lane, buffer in buffers.items() if (sample := buffer.latest())}

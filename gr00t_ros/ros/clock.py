@@ -1,8 +1,8 @@
 """The plan clock of the node and its offset to ROS time.
 
-Plans, ages and watches use steady time, because a step of the system clock must not move an arm
-(control.md 1, item 2). With use_sim_time they use ROS time. Each call measures the offset to ROS
-time. All methods may be called from any thread.
+Plans use steady time, because a step of the system clock must not move an arm (control.md 1, item
+2). With use_sim_time they use ROS time; ages of what arrived stay on steady time. Each call
+measures the offset to ROS time. All methods may be called from any thread.
 """
 
 from __future__ import annotations

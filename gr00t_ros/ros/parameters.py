@@ -1,9 +1,9 @@
 """All node parameters: name, type, default, range, unit, text, and when each may change.
 
-The fields of `Parameters` are the only place that names a parameter. The descriptors for rqt, the
-check of a change (ros/parameter_values) and config/policy.yaml are made from them. The defaults and
-ranges of the watches come from watch/table, those of the replay's times from
-motion/replay_settings; their text for rqt and the direction that is stricter stand here.
+The fields of `Parameters` name every parameter. The descriptors for rqt, the check of a change
+(ros/parameter_values) and config/policy.yaml are made from them. The defaults and ranges of the
+watches come from watch/table, those of the replay's times from motion/replay_settings, both by the
+same name; their text for rqt and the direction that is stricter stand here.
 """
 
 from __future__ import annotations

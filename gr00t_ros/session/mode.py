@@ -70,7 +70,7 @@ CAUSES: dict[Event, str] = {
     Event.STOP: "a watch; the plan's end; operator: ~/pause, ~/estop, instruction, deactivate",
     Event.REST_HOLD: "plan: the stop ended, the inputs are healthy",
     Event.REST_PAUSE: "plan: the stop ended, a watch paused",
-    Event.REST_OPERATOR: "plan: the stop ended, the operator paused",
+    Event.REST_OPERATOR: "plan: the stop ended, the operator paused or something is in the way",
     Event.REST_FAULT: "plan: the stop ended, a fault is latched",
     Event.REST_INACTIVE: "plan: the stop ended, the operator deactivated",
     Event.REST_LATCHED: "plan: the stop ended, the operator deactivated and a fault is latched",

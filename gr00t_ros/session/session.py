@@ -37,7 +37,7 @@ from gr00t_ros.session.overlap import Followed
 from gr00t_ros.session.schedule import QuerySchedule, SessionCounts, SessionSettings
 from gr00t_ros.session.settling import DIVERGED, SETTLED_NS, Abandonment, HeldPositions
 from gr00t_ros.watch.finding import RESUME, Finding, Reaction, better_reason
-from gr00t_ros.watch.table import finding
+from gr00t_ros.watch.table import finding, reasoned
 
 # Ticks after a clock jump or a stall until its effect on the stream ages is certainly over. Counted
 # in ticks because plan time itself may have jumped.
@@ -507,9 +507,11 @@ class Session:
         self._abandonment.begin(self._now_ns, now_ns, held)
         if self.mode is Mode.FAULT:
             return  # stays latched
-        rest = Event.REST_FAULT if held is None else Event.REST_PAUSE
         back_s = (self._now_ns - now_ns) / 1e9
-        if self._note_stop(rest, f"the clock went back by {back_s:.3f} s"):
+        text = f"the clock went back by {back_s:.3f} s"
+        found = reasoned("clock_backward", text, worse=held is None)
+        faults = found.reaction is Reaction.FAULT
+        if self._note_stop(Event.REST_FAULT if faults else Event.REST_PAUSE, found.reason):
             self._paused_by, self._reason_ticks = "clock_backward", 0
 
     # Helpers: the start of an episode, and the verdicts on its chunks.

@@ -157,7 +157,7 @@ class StreamerLife:
 
 
 def controller_silent(
-    output: str, topic: str, age_ns: int | None, limit_ns: int = 500_000_000
+    output: str, topic: str, age_ns: int | None, limit_ns: int = default_ns("controller_silence_s")
 ) -> Finding | None:
     """Watch the age of a controller's state; None (never published) is not a finding."""
     if age_ns is None or age_ns <= limit_ns:
@@ -267,7 +267,7 @@ def reference_against_plan(
     reference: Floats,
     planned: Floats,
     velocity: Floats,
-    limit_rad: float = 2e-3,
+    limit_rad: float = default("reference_error_rad"),
 ) -> Finding | None:
     """Compare the controllers' reference with what was sent for the stamp of their state.
 

@@ -161,7 +161,8 @@ INPUTS: tuple[Watch, ...] = (
         "A bag or simulation was restarted, or the system's clock was set back.",
         "let the clock run on; it continues by itself",
         "session.session.Session",
-        note="with simulated time it is a fault if no controller publishes its state",
+        _FAULT,
+        "with simulated time, if no controller publishes its state",
     ),
     Watch(
         "clock_forward",
@@ -487,9 +488,9 @@ ARM: tuple[Watch, ...] = (
         "session.session.Session",
         note="with the parameter collision: required. A window that is not proven clear is not "
         "sent: the arm glides to a stop in front of the obstacle and goes on by itself as soon as "
-        "the policy leads elsewhere; only after collision_patience_s does it wait for ~/resume. If "
-        "something comes into the committed way, the arm stops from the end of that part on, and "
-        "the stop is counted as unproven",
+        "the policy leads elsewhere. After collision_patience_s it pauses until ~/resume, also if "
+        "the way is clear by then (mode paused_by_operator). If something comes into the committed "
+        "way, the arm stops from the end of that part on, and the stop is counted as unproven",
     ),
     Watch(
         "in_collision",

@@ -346,7 +346,7 @@ class PolicyLink:
 
     def _look(self, server: ServerInfo) -> None:
         self._compare(server)
-        # Before an observation, which must not be another robot's, as an episode's first one is.
+        # An observation must not enter another robot's episode, so a reset comes before the first.
         if self.named is not None:
             self.named.find(server)
         elif self._resets and not server.generation.is_n15:
