@@ -328,10 +328,10 @@ class Inputs:
             pulled = PulledSubscription(self._images, (message_type,), named, profiles=qos.PICTURES)
             period_ns = round(1e9 / max(VIDEO_PULL_HZ, self._embodiment.rate_hz))
             watch = CameraWatch(f"video.{stream.key}")
-            pace = PicturePeriod(stream.period_ns)
+            period = PicturePeriod(stream.period_ns)
             self._pictures.append(pulled)
             return Source(
-                pulled, PictureReader(cameras), history, period_ns, watch, publishers, pace
+                pulled, PictureReader(cameras), history, period_ns, watch, publishers, period
             )
         if kind(stream) == "joints":
             pulled = PulledSubscription(node, (message_type,), topic, profiles=(qos.JOINTS,))

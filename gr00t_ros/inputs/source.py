@@ -153,15 +153,15 @@ class Source:
         period_ns: int,
         camera: CameraWatch | None = None,
         publishers: JointPublishers | None = None,
-        pace: PicturePeriod | None = None,
+        picture_period: PicturePeriod | None = None,
     ) -> None:
         """Read the messages of `subscription` with `read`; a pull is due every `period_ns`.
 
         The caller of `pull` passes every frame to `camera`, outside the lock. `publishers`: None if
-        any number of publishers is allowed. `pace` measures how often a camera sends.
+        any number of publishers is allowed. `picture_period` measures how often a camera sends.
         """
         self.subscription, self.camera, self.joint_publishers = subscription, camera, publishers
-        self._pace = pace
+        self._picture_period = picture_period
         self.received = 0
         self.refused = 0
         self.problem = ""
@@ -243,12 +243,13 @@ class Source:
         system_ns: the system clock minus steady time, as the middleware uses the system clock.
         """
         newest = self.buffer.latest()
-        if newest is None or self._pace is None:
+        if newest is None or self._picture_period is None:
             return None
         arrived_ns = newest.arrived_ns - system_ns
-        if not newest.received_ns - self._pace.period_ns < arrived_ns < newest.received_ns:
+        period_ns = self._picture_period.period_ns
+        if not newest.received_ns - period_ns < arrived_ns < newest.received_ns:
             arrived_ns = newest.received_ns  # not known, or the system clock was set since
-        return CameraTiming(arrived_ns, self._pace.period_ns)
+        return CameraTiming(arrived_ns, period_ns)
 
     def _push(self, message: Any, now_ns: int, arrived_ns: int) -> StampedValue | None:
         stamp_ns, value = self._read(message)
@@ -257,8 +258,8 @@ class Source:
             return None
         if isinstance(message, bytes):
             self._fit(len(message))
-        if self._pace is not None:
-            self._pace.see(self.subscription.number, stamp_ns)
+        if self._picture_period is not None:
+            self._picture_period.see(self.subscription.number, stamp_ns)
         transit_ns = self._transit_ns(now_ns, arrived_ns, arrived_ns - stamp_ns)
         sample = Sample(stamp_ns, now_ns, value, arrived_ns, transit_ns)
         if self.buffer.push(sample) or self._rebase(sample):
@@ -343,7 +344,7 @@ class JointSource(Source):
         self._matter = {name for names in self._views for name in names} | set(commanded)
         self._problems: dict[str, str] = {}  # of the joints that matter, by name
         self._unreadable = ""  # why the newest message cannot be read; its joints are unknown
-        self._heard_ns: int | None = None  # when the newest message came, usable or not
+        self._received_ns: int | None = None  # when the newest message came, usable or not
 
     def buffer_of(self, stream: Stream | Output) -> StampedBuffer:
         """The samples of this stream, with the stamps of its own joints."""
@@ -361,9 +362,9 @@ class JointSource(Source):
 
         Those that never came if others did, whether or not the messages of these can be used.
         """
-        if self._heard_ns is None:
+        if self._received_ns is None:
             return ()
-        return self.joints.older(names, self._heard_ns - allowed_ns)
+        return self.joints.older(names, self._received_ns - allowed_ns)
 
     def mixed(self, now_ns: int) -> tuple[str, ...]:
         """The joints of our streams and outputs that two publishers send at the same time."""
@@ -394,12 +395,12 @@ class JointSource(Source):
     def clear(self) -> None:
         """Drop all joints and samples."""
         self.joints.clear()
-        self._heard_ns = None
+        self._received_ns = None
         for buffer in self._views.values():
             buffer.clear()
 
     def _merge(self, stamp_ns: int, reading: JointReading, now_ns: int) -> None:
-        self._heard_ns = now_ns
+        self._received_ns = now_ns
         if self._foreign(reading.names, now_ns):
             return
         about = self._matter.intersection(reading.names)

@@ -257,7 +257,7 @@ class RobotChecks:
     def start(self) -> tuple[Positions | None, list[Finding]]:
         """The start position of a plan, None if unknown, and the findings against a start."""
         try:
-            start = self.robot_state.start()
+            start = self.robot_state.start_position()
             against = self.robot_state.outside_finding()
             if against is None and self.readers:
                 against = self.robot_state.held_finding()

@@ -189,7 +189,7 @@ class RobotState:
         """(J,) position from which a plan at rest continues (session/start.continue_from)."""
         return start_rules.continue_from(self._held(), planned)
 
-    def start(self) -> Positions:
+    def start_position(self) -> Positions:
         """(J,) position from which a first plan starts (session/start.start_from).
 
         Raises ObservationError with the reason if it is unknown.
@@ -254,7 +254,7 @@ class RobotState:
 
     def held_finding(self) -> Finding | None:
         """Compare held and measured position before a start."""
-        return start_rules.apart(self.start(), self.measured(), self._embodiment.limits)
+        return start_rules.apart(self.start_position(), self.measured(), self._embodiment.limits)
 
     def outside_finding(self) -> Finding | None:
         """Compare the measured position with the file's limits before a start."""

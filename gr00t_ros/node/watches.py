@@ -186,7 +186,7 @@ class RunningWatches:
         self,
         robot_state: RobotState,
         operator: OperatorWatches,
-        commands: tuple[
+        graph_watches: tuple[
             OtherPublishers
             | ControllerManager
             | ControllerParameters
@@ -202,13 +202,13 @@ class RunningWatches:
         values: Parameters,
         server: str,
     ) -> None:
-        """Watch `robot_state` and `commands`, with the thresholds of `values`.
+        """Watch `robot_state` and the graph, with the thresholds of `values`.
 
-        `commands`: watches on other publishers, on the controllers' state and parameters, on the
+        `graph_watches`: on other publishers, on the controllers' state and parameters, on the
         streamers, on joints that are not commanded, and on contacts. `replay` is the session's; it
         is asked for what was sent.
         """
-        self._robot, self._commands, self._clock = robot_state, commands, clock
+        self._robot, self._graph_watches, self._clock = robot_state, graph_watches, clock
         self._operator, self._queries = operator, queries
         self._limits, self._replay = embodiment.limits, replay
         self._embodiment = embodiment
@@ -259,7 +259,7 @@ class RunningWatches:
         clocks = tuple(self._clocks())  # after `ages`: a jump that affects them is then found too
         found = (
             *self._operator.findings(),
-            *(found for watch in self._commands for found in watch.findings()),
+            *(found for watch in self._graph_watches for found in watch.findings()),
             *self._controllers(steady_ns),
             *self._plans(mode),
             *clocks,

@@ -319,7 +319,7 @@ class Configured:
 
     def activate(self) -> None:
         """Begin a session; raises Gr00tError if the start position is not known."""
-        start, poses = self.robot_state.start(), self.robot_state.poses()
+        start, poses = self.robot_state.start_position(), self.robot_state.poses()
         workspace = self._checks.limits.begin().workspace
         # The last periodic look may be a second old and show a publisher that has gone since.
         self._others.look()

@@ -20,7 +20,7 @@ from gr00t_ros.errors import RotationError
 from gr00t_ros.robot.field import Field
 from gr00t_ros.robot.keys import LINK
 
-Array = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 QUATERNION_TOLERANCE = 1e-2
 """Largest | |q| - 1 | of a quaternion; within it, it is normalised."""
@@ -41,7 +41,7 @@ _SMALL_RAD = 1e-6
 """Below it sin(x) / x is 1 to the last digit of float64."""
 
 
-def matrix_from_quaternion(quaternion_xyzw: ArrayLike) -> Array:
+def matrix_from_quaternion(quaternion_xyzw: ArrayLike) -> Floats:
     """(..., 3, 3) rotation matrices of (..., 4) quaternions x, y, z, w.
 
     Raises RotationError where one is not finite or not of unit length.
@@ -55,7 +55,7 @@ def matrix_from_quaternion(quaternion_xyzw: ArrayLike) -> Array:
     return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
 
-def quaternion_from_matrix(matrix: ArrayLike) -> Array:
+def quaternion_from_matrix(matrix: ArrayLike) -> Floats:
     """(..., 4) unit quaternions x, y, z, w with w >= 0 of (..., 3, 3) rotation matrices.
 
     4 q q^T is linear in R; its row of the largest diagonal element is q times at least 1, so no
@@ -78,7 +78,7 @@ def quaternion_from_matrix(matrix: ArrayLike) -> Array:
     return _w_positive(row / np.linalg.norm(row, axis=-1, keepdims=True))
 
 
-def axis_angle_from_quaternion(quaternion_xyzw: ArrayLike) -> Array:
+def axis_angle_from_quaternion(quaternion_xyzw: ArrayLike) -> Floats:
     """(..., 3) rotation vectors, rad, of length 0 to pi, of (..., 4) quaternions x, y, z, w.
 
     Raises RotationError where one is not finite or not of unit length.
@@ -91,7 +91,7 @@ def axis_angle_from_quaternion(quaternion_xyzw: ArrayLike) -> Array:
     return vector * factor
 
 
-def quaternion_from_axis_angle(rotation_vector_rad: ArrayLike) -> Array:
+def quaternion_from_axis_angle(rotation_vector_rad: ArrayLike) -> Floats:
     """(..., 4) unit quaternions x, y, z, w with w >= 0 of (..., 3) rotation vectors, rad.
 
     Raises RotationError where one is not finite.
@@ -102,12 +102,12 @@ def quaternion_from_axis_angle(rotation_vector_rad: ArrayLike) -> Array:
     return _w_positive(np.concatenate([vector * factor, np.cos(half)], axis=-1))
 
 
-def matrix_from_axis_angle(rotation_vector_rad: ArrayLike) -> Array:
+def matrix_from_axis_angle(rotation_vector_rad: ArrayLike) -> Floats:
     """(..., 3, 3) rotation matrices of (..., 3) rotation vectors; RotationError: not finite."""
     return matrix_from_quaternion(quaternion_from_axis_angle(rotation_vector_rad))
 
 
-def axis_angle_from_matrix(matrix: ArrayLike) -> Array:
+def axis_angle_from_matrix(matrix: ArrayLike) -> Floats:
     """(..., 3) rotation vectors, rad, of (..., 3, 3) rotation matrices.
 
     Raises RotationError where one is no rotation.
@@ -115,7 +115,7 @@ def axis_angle_from_matrix(matrix: ArrayLike) -> Array:
     return axis_angle_from_quaternion(quaternion_from_matrix(matrix))
 
 
-def axis_angle_near(rotation_vector_rad: Array, near_rad: ArrayLike) -> Array:
+def axis_angle_near(rotation_vector_rad: Floats, near_rad: ArrayLike) -> Floats:
     """(..., 3) rotation vectors of the same rotations, of up to 2 pi, nearest to `near_rad` (3,).
 
     A rotation by angle a about an axis equals one by 2 pi - a about the opposite axis. Close to pi,
@@ -129,13 +129,13 @@ def axis_angle_near(rotation_vector_rad: Array, near_rad: ArrayLike) -> Array:
     return np.asarray(np.where((other_away < away) & ~small, other, rotation_vector_rad))
 
 
-def quaternion_near(quaternion_xyzw: Array, near_xyzw: ArrayLike) -> Array:
+def quaternion_near(quaternion_xyzw: Floats, near_xyzw: ArrayLike) -> Floats:
     """(..., 4) the one of q and -q, which are one rotation, that is nearer to `near_xyzw` (4,)."""
     along = quaternion_xyzw @ np.asarray(near_xyzw)
     return np.asarray(np.where(along[..., None] < 0.0, -quaternion_xyzw, quaternion_xyzw))
 
 
-def rot6d_rows_from_matrix(matrix: ArrayLike, rotate: ArrayLike | None = None) -> Array:
+def rot6d_rows_from_matrix(matrix: ArrayLike, rotate: ArrayLike | None = None) -> Floats:
     """(..., 6): the first two rows, row-major, of R x rotate, of (..., 3, 3) matrices R.
 
     `rotate` is the (3, 3) fixed rotation of the data set: DROID's is
@@ -148,7 +148,7 @@ def rot6d_rows_from_matrix(matrix: ArrayLike, rotate: ArrayLike | None = None) -
     return turned[..., :2, :].reshape(*turned.shape[:-2], 6)
 
 
-def matrix_from_rot6d_rows(rot6d: ArrayLike, rotate: ArrayLike | None = None) -> Array:
+def matrix_from_rot6d_rows(rot6d: ArrayLike, rotate: ArrayLike | None = None) -> Floats:
     """(..., 3, 3) rotation matrices R of which (..., 6) are the first two rows of R x rotate.
 
     The rows are made orthonormal by Gram-Schmidt (Y. Zhou 2019, On the Continuity of Rotation
@@ -166,7 +166,7 @@ def matrix_from_rot6d_rows(rot6d: ArrayLike, rotate: ArrayLike | None = None) ->
     return turned
 
 
-def unit_quaternion(quaternion_xyzw: ArrayLike) -> Array:
+def unit_quaternion(quaternion_xyzw: ArrayLike) -> Floats:
     """(..., 4) float64 of length 1, same sign; RotationError if a length is not close to 1."""
     quaternion = _finite(quaternion_xyzw, 4, "a quaternion")
     norm = np.linalg.norm(quaternion, axis=-1, keepdims=True)
@@ -178,7 +178,7 @@ def unit_quaternion(quaternion_xyzw: ArrayLike) -> Array:
     return np.asarray(quaternion / norm)
 
 
-def rotation(matrix: ArrayLike) -> Array:
+def rotation(matrix: ArrayLike) -> Floats:
     """(..., 3, 3) float64, unchanged; RotationError if one is not a rotation matrix."""
     rows = np.asarray(matrix, dtype=np.float64)
     if rows.shape[-2:] != (3, 3) or not rows.size or not np.isfinite(rows).all():
@@ -191,7 +191,7 @@ def rotation(matrix: ArrayLike) -> Array:
     return rows
 
 
-def _direction(vector: Array, what: str) -> Array:
+def _direction(vector: Floats, what: str) -> Floats:
     """`vector` of unit length; RotationError where its length is outside ROT6D_LENGTHS."""
     length = np.linalg.norm(vector, axis=-1, keepdims=True)
     low, high = ROT6D_LENGTHS
@@ -201,12 +201,12 @@ def _direction(vector: Array, what: str) -> Array:
     return np.asarray(vector / length)
 
 
-def _w_positive(quaternion: Array) -> Array:
+def _w_positive(quaternion: Floats) -> Floats:
     """The one of q and -q, which are one rotation, whose w is not negative."""
     return np.asarray(np.where(quaternion[..., 3:] < 0.0, -quaternion, quaternion))
 
 
-def _finite(values: ArrayLike, width: int, what: str) -> Array:
+def _finite(values: ArrayLike, width: int, what: str) -> Floats:
     array = np.asarray(values, dtype=np.float64)
     if array.ndim == 0 or array.shape[-1] != width or not array.size:
         raise RotationError(f"got an array {array.shape}, expected {what}: (..., {width})")
@@ -217,14 +217,11 @@ def _finite(values: ArrayLike, width: int, what: str) -> Array:
     return array
 
 
-def _shown(array: Array) -> str:
+def _shown(array: Floats) -> str:
     return np.array2string(array, precision=4, threshold=16, separator=",").replace("\n", "")
 
 
-Floats = NDArray[np.float64]
-
 # Below this sine the axis comes from the symmetric part of the matrix, which has no small numbers.
-_SMALL = 1e-6
 
 
 def matrix_of_vector(vector: Floats) -> Floats:
@@ -239,7 +236,7 @@ def vector_of_matrix(matrix: Floats) -> Floats:
     (a, b, c), (d, e, f), (g, h, i) = matrix.tolist()
     axis = np.array([h - f, c - g, d - b]) / 2.0
     sine, cosine = math.sqrt(float(axis @ axis)), (a + e + i - 1.0) / 2.0
-    if sine > _SMALL:
+    if sine > _SMALL_RAD:
         return axis * (math.atan2(sine, cosine) / sine)
     if cosine > 0.0:
         return axis
@@ -396,6 +393,12 @@ class Pose:
 
     position: Floats
     rotation: Floats
+
+    def towards(self, other: Pose, part: float) -> Pose:
+        """The pose at `part` (0 to 1) of the way: on a line, and the shorter way about one axis."""
+        turn = vector_of_matrix(other.rotation @ self.rotation.T)
+        position = self.position + part * (other.position - self.position)
+        return Pose(position, matrix_of_vector(part * turn) @ self.rotation)
 
     def away_from(self, other: Pose) -> tuple[float, float]:
         """Distance in m and angle in rad between the two."""

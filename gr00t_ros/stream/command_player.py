@@ -409,10 +409,7 @@ def _at(window: _PoseWindow, now_ns: int) -> Pose:
     if index >= len(poses) - 1:
         return poses[-1]
     part = float(now_ns - times_ns[index]) / float(times_ns[index + 1] - times_ns[index])
-    before, after = poses[index], poses[index + 1]
-    turn = vector_of_matrix(after.rotation @ before.rotation.T)
-    position = before.position + part * (after.position - before.position)
-    return Pose(position, matrix_of_vector(part * turn) @ before.rotation)
+    return poses[index].towards(poses[index + 1], part)
 
 
 def _same(one: Pose, other: Pose) -> bool:

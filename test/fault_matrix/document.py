@@ -29,8 +29,8 @@ thresholds: [watchdogs.md](watchdogs.md). What all this is not: [safety.md](safe
 - **way back**: what it took, and how long after the mending the arm moved again.
 
 The endurance of `./dev soak` injects these faults at random for an hour. It last ran on 2026-11-30
-(commit a0bc13b6, two cores beside other work, 1459 faults): every one as expected, and memory, threads and
-files of node and server did not grow.
+(commit a0bc13b6, two cores beside other work, 1459 faults): every one as expected, and memory,
+threads and files of node and server did not grow.
 """
 COLUMNS = (
     *("fault", "injected", "expected", "seen", "told", "rest"),

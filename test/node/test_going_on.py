@@ -103,7 +103,7 @@ class Node:
             self.watches, lambda _, verdict: self.verdicts.append(verdict), print
         )
         self.session.set_ready(True, "")
-        self.session.activate(self.now_ns, around.start())
+        self.session.activate(self.now_ns, around.start_position())
 
     def tick(self, *findings, count=1):
         for _ in range(count):
@@ -230,7 +230,7 @@ def test_an_activation_looks_for_other_publishers_once_more() -> None:
     """Otherwise a publisher that has gone since the last look would fault the new motion."""
     done = []
     parts = SimpleNamespace(
-        robot_state=SimpleNamespace(start=lambda: HOME, poses=lambda: {}),
+        robot_state=SimpleNamespace(start_position=lambda: HOME, poses=lambda: {}),
         _checks=SimpleNamespace(limits=SimpleNamespace(begin=lambda: SimpleNamespace(workspace=0))),
         _others=SimpleNamespace(look=lambda: done.append("look")),
         replay=SimpleNamespace(call=lambda action: done.append("activate")),

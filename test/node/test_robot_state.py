@@ -77,7 +77,7 @@ def test_where_joint_states_are_too_old_the_controllers_feedback_is_the_measurem
 def test_a_plan_starts_where_each_controller_holds_and_else_where_the_arm_is_measured():
     """A streamer that has no window yet leaves the gripper's own word as it is, and no further."""
     state = robot_state(0.0, 0.0, controllers="gripper")
-    np.testing.assert_array_equal(state.start(), [*POSITION[:7], 2 * POSITION[7]])
+    np.testing.assert_array_equal(state.start_position(), [*POSITION[:7], 2 * POSITION[7]])
     assert state.held() is None
     every = robot_state(0.0, 0.0, controllers=True)
     np.testing.assert_array_equal(every.start(), 2 * POSITION)
@@ -88,10 +88,10 @@ def test_a_plan_starts_where_each_controller_holds_and_else_where_the_arm_is_mea
 def test_a_controller_that_has_told_and_is_late_is_waited_for():
     """A blocked arm is measured where its controller does not hold it: a start there is a step."""
     state = robot_state(0.0, 0.0, controllers=True)
-    np.testing.assert_array_equal(state.start(), 2 * POSITION)
+    np.testing.assert_array_equal(state.start_position(), 2 * POSITION)
     state._inputs._controllers = "gripper"
     with pytest.raises(ObservationError, match="output arm: no usable state of its controller"):
-        state.start()
+        state.start_position()
 
 
 @pytest.mark.parametrize(

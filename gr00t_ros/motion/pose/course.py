@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gr00t_ros.errors import PlanError
 from gr00t_ros.motion.pose.follower import PoseFollower, PoseMotion
 from gr00t_ros.robot.limits import PoseLimits
-from gr00t_ros.robot.rotation import Pose, matrix_of_vector, vector_of_matrix
+from gr00t_ros.robot.rotation import Pose
 
 # How far outside the box a pose is still followed to the wall, m (control.md 3, as for joints).
 CLAMP_M = 0.05
@@ -337,7 +336,4 @@ def target_at(chunk: PoseChunk, at_ns: int) -> Pose:
     last = len(chunk.steps) - 1
     index = min(max(int(along // 1), 0), last)
     part = min(max(along - index, 0.0), 1.0)
-    before, after = chunk.steps[index], chunk.steps[min(index + 1, last)]
-    turn = vector_of_matrix(after.rotation @ before.rotation.T)
-    position: NDArray[np.float64] = before.position + part * (after.position - before.position)
-    return Pose(position, matrix_of_vector(part * turn) @ before.rotation)
+    return chunk.steps[index].towards(chunk.steps[min(index + 1, last)], part)
