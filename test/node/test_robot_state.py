@@ -80,9 +80,9 @@ def test_a_plan_starts_where_each_controller_holds_and_else_where_the_arm_is_mea
     np.testing.assert_array_equal(state.start_position(), [*POSITION[:7], 2 * POSITION[7]])
     assert state.held() is None
     every = robot_state(0.0, 0.0, controllers=True)
-    np.testing.assert_array_equal(every.start(), 2 * POSITION)
+    np.testing.assert_array_equal(every.start_position(), 2 * POSITION)
     np.testing.assert_array_equal(every.held(), 2 * POSITION)
-    np.testing.assert_array_equal(robot_state(0.0, 0.0).start(), POSITION)
+    np.testing.assert_array_equal(robot_state(0.0, 0.0).start_position(), POSITION)
 
 
 def test_a_controller_that_has_told_and_is_late_is_waited_for():
