@@ -279,7 +279,7 @@ class RunningWatches:
         if not self._values.shadow:
             return self._robot.held()
         try:
-            return self._robot.start()
+            return self._robot.start_position()
         except ObservationError:
             return None
 

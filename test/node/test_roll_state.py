@@ -69,6 +69,8 @@ def test_a_rolled_state_is_where_the_arm_is_at_the_chunk_s_stamp(rig):
     wait_until(lambda: len(chunks.rolled()) >= 4, "four chunks with a rolled state")
     assert chunks.stamps_s[0] < chunks.received_s[0], "no latency was known before the first one"
     for i in chunks.rolled():
-        there = float(np.interp(chunks.stamps_s[i], chunks.times_s, chunks.measured_rad))
+        measured_rad = list(chunks.measured_rad)  # the times come first: there are as many at least
+        times_s = chunks.times_s[: len(measured_rad)]
+        there = float(np.interp(chunks.stamps_s[i], times_s, measured_rad))
         assert abs(chunks.sent_rad[i] - there) < LAG_RAD, f"chunk {i}"
     assert rig.change("deactivate")
