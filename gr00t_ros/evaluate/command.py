@@ -216,8 +216,7 @@ def evaluate_all(
     """Evaluate the episodes, write all files into `output`; returns the content of results.json.
 
     After Ctrl-C the files have the episodes that were done, results.json says `interrupted`, and
-    KeyboardInterrupt is raised then.
-    Raises SettingsError if the files cannot be written.
+    KeyboardInterrupt is raised then. Raises SettingsError if the files cannot be written.
     """
     run = EvaluationRun(task, references, servers, workers, in_flight, tell)
     measured, failed, answered = run.run()
