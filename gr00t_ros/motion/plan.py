@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gr00t_ros.errors import PlanError
 from gr00t_ros.motion.sampler import Trajectory
-from gr00t_ros.motion.shaper import Bounds, Rows, State
+from gr00t_ros.motion.shaper import Bounds, Rows, State, both_sides
 
 Floats = NDArray[np.float64]
 
@@ -165,8 +165,8 @@ class Course:
 
     def rows_between(self, first: int, last: int) -> Rows:
         """Rows of the knots first..last; after the end they repeat the last row, at rest."""
-        index = self._index(first, last)
-        return Rows(*(field[index] for field in self.rows))
+        index, (position, velocity, acceleration) = self._index(first, last), self.rows
+        return Rows(position[index], velocity[index], acceleration[index])
 
     def lags_between(self, first: int, last: int) -> NDArray[np.int64]:
         """Lag of the reference at the knots first..last, (N,) int64 ns."""
@@ -174,11 +174,12 @@ class Course:
 
     def lag_at(self, knot: int) -> int:
         """Lag of the reference at a knot, ns."""
-        return int(self.lags_between(knot, knot)[0])
+        return int(self.lag_ns[self._at(knot)])
 
     def state(self, knot: int) -> State:
         """Motion at one knot."""
-        return State(*(field[0] for field in self.rows_between(knot, knot)))
+        at, (position, velocity, acceleration) = self._at(knot), self.rows
+        return State(position[at], velocity[at], acceleration[at])
 
     def at(self, now_ns: int) -> State:
         """Motion at any plan time, with constant jerk between knots."""
@@ -217,6 +218,10 @@ class Course:
             same_until_ns=same_until_ns,
         )
 
+    def _at(self, knot: int) -> int:
+        """The row of a knot: the first row before the course, the last one after it."""
+        return min(max(knot - self.first_knot, 0), len(self.lag_ns) - 1)
+
     def _index(self, first: int, last: int) -> slice | NDArray[np.int64]:
         begin, end = first - self.first_knot, last + 1 - self.first_knot
         if 0 <= begin <= end <= len(self.lag_ns):
@@ -241,15 +246,14 @@ def extend(
     new: (N, J) rad, rad/s, rad/s^2, with the stop ramp at the end. lag_ns: (n,) of the new rows
     before the stop ramp; the stop ramp keeps the last one.
     """
-    rows = Rows(
-        *(
-            np.concatenate(pair)
-            for pair in zip(course.rows_between(first_knot, branch_knot), new, strict=True)
-        )
-    )
-    lags = np.concatenate([course.lags_between(first_knot, branch_knot), lag_ns])
-    padded = np.concatenate([lags, np.full(len(rows.position) - len(lags), lags[-1])])
-    return Course(course.knot_ns, first_knot, branch_knot + len(lag_ns), rows, padded)
+    kept = course.rows_between(first_knot, branch_knot)
+    rows = Rows(*(np.concatenate(pair) for pair in zip(kept, new, strict=True)))
+    lags = np.empty(len(rows.position), dtype=np.int64)
+    before, after = len(kept.position), len(kept.position) + len(lag_ns)
+    lags[:before] = course.lags_between(first_knot, branch_knot)
+    lags[before:after] = lag_ns
+    lags[after:] = lags[after - 1]
+    return Course(course.knot_ns, first_knot, branch_knot + len(lag_ns), rows, lags)
 
 
 def mixed(before: Course, new: Course, joints: NDArray[np.bool_]) -> Course:
@@ -331,18 +335,18 @@ def keeps_speed(course: Course, first_knot: int, within: Bounds) -> bool:
 def breaks(course: Course, branch_knot: int, new: Rows, within: Bounds) -> NDArray[np.bool_]:
     """(J,) True for joints whose new rows break a limit that the course before keeps."""
     position, velocity, acceleration = new
-    branch = course.state(branch_knot)
-    swing = np.diff(np.vstack([branch.acceleration, acceleration]), axis=0)
+    before = np.concatenate([course.state(branch_knot).acceleration[None], acceleration[:-1]])
     old = course.rows_between(branch_knot, max(branch_knot, course.last_knot)).position
-    farthest = np.stack([old.max(axis=0), (-old).max(axis=0)])
-    limit = np.maximum(within.sides + POSITION_SLACK_RAD, farthest + _ROUNDING_RAD)
-    sides = np.stack([position, -position], axis=1)
+    upper, negated_lower = within.sides + POSITION_SLACK_RAD
+    upper = np.maximum(upper, old.max(axis=0) + _ROUNDING_RAD)
+    lower = np.minimum(-negated_lower, old.min(axis=0) - _ROUNDING_RAD)
     jerk = within.jerk * (course.knot_ns * 1e-9)
     bad = (
         ~np.isfinite(position + velocity + acceleration)
         | (np.abs(acceleration) > within.acceleration * (1 + _ROUNDING))
-        | (np.abs(swing) > jerk * (1 + _ROUNDING))
-        | (sides > limit).any(axis=1)
+        | (np.abs(acceleration - before) > jerk * (1 + _ROUNDING))
+        | (position > upper)
+        | (position < lower)
         | _too_fast(new, within)
     )
     unrest = (velocity[-1] != 0.0) | (acceleration[-1] != 0.0)
@@ -352,6 +356,5 @@ def breaks(course: Course, branch_knot: int, new: Rows, within: Bounds) -> NDArr
 
 def _too_fast(rows: Rows, within: Bounds) -> NDArray[np.bool_]:
     """(N, J) True where a row breaks a velocity limit in either direction."""
-    sides = np.stack([rows.position, -rows.position], axis=1)
-    speeds = np.stack([rows.velocity, -rows.velocity], axis=1)
-    return np.asarray((speeds > within.speed(sides) + _ROUNDING).any(axis=1))
+    limit = within.speed(both_sides(rows.position)) + _ROUNDING
+    return np.asarray((rows.velocity > limit[:, 0]) | (-rows.velocity > limit[:, 1]))

@@ -525,7 +525,7 @@ class Planner:
         )
         state = course.state(branch)
         body = self._shaper.follow(state, raw)
-        end = State(*(np.vstack(pair)[-1] for pair in zip(state, body, strict=True)))
+        end = State(*(field[-1] for field in body)) if len(body.position) else state
         new = Rows(*(np.concatenate(pair) for pair in zip(body, self._stop_ramp(end), strict=True)))
         return self._extended(course, branch, new, lags[1 : len(body.position) + 1], now_ns)
 
@@ -556,11 +556,6 @@ class Planner:
         inside: Floats = np.minimum(np.maximum(raw, -negated_lower), upper)
         return inside
 
-    def _goal(self, course: Course, branch: int) -> tuple[int, Floats]:
-        """The reference time that is followed at the branch knot, ns, and the (J,) rad there."""
-        at_ns = branch * self._settings.knot_ns - course.lag_at(branch)
-        return at_ns, self._inside(np.array([at_ns]))[0]
-
     def _still_to_go(self, course: Course, branch: int) -> bool:
         """Whether the reference still moves, or rests elsewhere than the plan will.
 
@@ -570,14 +565,17 @@ class Planner:
         settled_ns = self.reference.settled_ns
         if settled_ns is None:
             return False
-        at_ns, goal = self._goal(course, branch)
-        away = np.abs(course.state(branch).position - goal)
         adrift = self._adrift(course, branch)
+        at_ns = branch * self._settings.knot_ns - course.lag_at(branch)
+        moves = at_ns < settled_ns or (self._slowing and not adrift)
+        if moves and not adrift:
+            return True  # the usual case, which needs no goal
+        goal = self._inside(np.array([at_ns]))[0]
+        away = np.abs(course.state(branch).position - goal)
         if adrift and np.any(away > self._jump):
             self.reference.clear()
             return False
         rest = course.state(course.last_knot).position
-        moves = at_ns < settled_ns or (self._slowing and not adrift)
         return moves or bool(np.abs(rest - goal).max() > _SETTLED_RAD)
 
     def _rebased(self, course: Course, branch: int) -> Course:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.motion.chunk import ActionChunk
-from gr00t_ros.motion.shaper import Bounds
+from gr00t_ros.motion.shaper import Bounds, both_sides
 
 Floats = NDArray[np.float64]
 Merge = Literal["offset_decay", "crossfade", "newest", "ensemble"]
@@ -29,7 +29,8 @@ ENSEMBLE_CHUNKS = 8
 
 def fading(times_ns: NDArray[np.int64], splice_ns: int, fade_ns: int) -> Floats:
     """(N, 1) from 1 at the splice to 0 after the fade, with zero slope at both ends."""
-    part = np.clip((times_ns - splice_ns) / max(fade_ns, 1), 0.0, 1.0)[:, None]
+    part = (times_ns - splice_ns) / max(fade_ns, 1)
+    part = np.minimum(np.maximum(part, 0.0), 1.0)[:, None]
     left: Floats = 1.0 - part * part * (3.0 - 2.0 * part)
     return left
 
@@ -90,7 +91,8 @@ class _Piece:
     def sample(self, times_ns: NDArray[np.int64]) -> Floats:
         """(N, J) rad, linear between rows; constant before the first and after the last row."""
         last = len(self.rows) - 1
-        along = np.clip((times_ns - self.stamp_ns) / self.step_ns, 0.0, last)
+        along = (times_ns - self.stamp_ns) / self.step_ns
+        along = np.minimum(np.maximum(along, 0.0), last)
         index = np.minimum(along.astype(np.int64), max(last - 1, 0))
         part = (along - index)[:, None]
         before, after = self.rows[index], self.rows[np.minimum(index + 1, last)]
@@ -224,8 +226,8 @@ def slowing_per_s(target: Bounds, velocity_scale: float) -> float:
 
 def _ratios(raw: Floats, knot_ns: int, within: Bounds, checked: NDArray[np.bool_]) -> list[float]:
     """Allowed speed over the reference's speed between rows of raw: the least of all joints."""
-    steps = np.diff(raw, axis=0)
-    limits = within.speed(np.stack([raw, -raw], axis=1))
+    steps = raw[1:] - raw[:-1]
+    limits = within.speed(both_sides(raw))
     limits = VELOCITY_SHARE * np.minimum(limits[1:], limits[:-1])
     allowed = np.where(steps > 0, limits[:, 0], limits[:, 1])
     needed = np.where(checked, np.abs(steps) / (knot_ns * 1e-9), 0.0)

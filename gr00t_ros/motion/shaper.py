@@ -16,7 +16,8 @@ from gr00t_ros.robot.limits import JointLimits
 Floats = NDArray[np.float64]
 
 # Offsets to the least n3 that are tried as well: a longer last phase may allow a shorter first one.
-_AROUND = np.array([-1.0, 0.0, 1.0, 2.0])[None, :, None]
+# The last one stands for the largest n3.
+_AROUND = np.array([-1.0, 0.0, 1.0, 2.0, np.inf])[None, :, None]
 
 
 class Rows(NamedTuple):
@@ -47,7 +48,7 @@ def stop(state: State, acceleration: Floats, jerk: Floats, knot_s: float) -> Row
     ends = np.cumsum(phases, axis=0)
     knot = np.arange(1, int(ends[-1].max()) + 1)[:, None]
     ramp_in = np.minimum(knot / phases[0], 1.0)
-    ramp_out = np.clip((ends[-1] - knot) / phases[2], 0.0, 1.0)
+    ramp_out = np.minimum(np.maximum((ends[-1] - knot) / phases[2], 0.0), 1.0)
     before = state.acceleration
     rows = np.where(knot <= ends[0], before + (peak - before) * ramp_in, peak * ramp_out)
     rows = np.where(knot >= ends[-1], 0.0, rows)
@@ -58,10 +59,10 @@ def stop(state: State, acceleration: Floats, jerk: Floats, knot_s: float) -> Row
 
 def integrate(state: State, acceleration: Floats, knot_s: float) -> Rows:
     """Motion with accelerations (N, J) at the knots after `state`, linear between knots."""
-    a = np.vstack([state.acceleration, acceleration])
-    velocity = state.velocity + np.cumsum((a[:-1] + a[1:]) * (knot_s / 2), axis=0)
-    v = np.vstack([state.velocity, velocity])
-    way = v[:-1] * knot_s + (2 * a[:-1] + a[1:]) * (knot_s**2 / 6)
+    before = np.concatenate([state.acceleration[None], acceleration[:-1]])
+    velocity = state.velocity + np.cumsum((before + acceleration) * (knot_s / 2), axis=0)
+    slower = np.concatenate([state.velocity[None], velocity[:-1]])
+    way = slower * knot_s + (2 * before + acceleration) * (knot_s**2 / 6)
     return Rows(state.position + np.cumsum(way, axis=0), velocity, acceleration)
 
 
@@ -84,18 +85,16 @@ def _phases(
     gained = state.velocity + state.acceleration * n1 * (knot_s / 2)
     root = (np.sqrt(n1**2 + 8 * np.abs(gained) / (push * knot_s)) - n1) / 2
     least = np.minimum(np.ceil(root), largest)
-    around = np.clip(least + _AROUND, 1, largest)
-    n3 = np.concatenate([around, np.broadcast_to(largest, gained.shape)], axis=1)
+    n3 = np.minimum(np.maximum(least + _AROUND, 1), largest)
     ramps = (n1 + n3) / 2
     n2 = np.maximum(np.ceil(np.abs(gained) / (acceleration * knot_s) - ramps - 1e-9), 0.0)
     a1 = -gained / ((ramps + n2) * knot_s)
     bound = push * (1 + 1e-9)
     fits = (np.abs(a1 - state.acceleration) <= bound * n1) & (np.abs(a1) <= bound * n3)
     total = np.where(fits, n1 + n2 + n3, np.inf).reshape(-1, len(swing))
-    row, column = np.unravel_index(np.argmin(total, axis=0), n3.shape[:2])
-    joint = np.arange(len(swing))
-    best = row, column, joint
-    phases = np.stack([n1[row, 0, 0], n2[best], n3[best]]).astype(np.int64)
+    row, column = np.divmod(np.argmin(total, axis=0), n3.shape[1])
+    best = row, column, np.arange(len(swing))
+    phases = np.array([n1[row, 0, 0], n2[best], n3[best]], dtype=np.int64)
     return phases, a1[best]
 
 
@@ -111,7 +110,13 @@ ENVELOPE_SHARE = 0.9
 # Preview of the filter, in time constants 1/omega; beyond it the gains are below 2 %.
 PREVIEW_CONSTANTS = 8.0
 
-_SIDES = np.array([1.0, -1.0])[:, None, None]
+_SIDES = np.array([1.0, -1.0])[:, None]
+
+
+def both_sides(position: Floats) -> Floats:
+    """(..., 2, J) positions (..., J) as measured towards the upper and the lower limit."""
+    sides: Floats = position[..., None, :] * _SIDES
+    return sides
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -226,7 +231,7 @@ class Shaper:
         the excess.
         """
         knot_s, jerk = self._knot_s, self._within.jerk
-        position, velocity, acceleration = (_SIDES * state).transpose(1, 0, 2)
+        position, velocity, acceleration = both_sides(state)
         room = self._fastest(position) - velocity - (knot_s / 2) * acceleration
         root = np.sqrt(np.maximum(room * (2 / jerk), 0.0) + knot_s**2)
         most: Floats = jerk * (root - knot_s) + np.minimum(room, 0.0) / knot_s
