@@ -27,7 +27,7 @@ from gr00t_ros.errors import Gr00tError
 from gr00t_ros.node.operator import NOT_CONFIGURED, Operator, why_not
 from gr00t_ros.node.server import defaults_of
 from gr00t_ros.node.server_process import SidecarProcess
-from gr00t_ros.node.status import Reporter
+from gr00t_ros.node.status import Reporter, pulse_s
 from gr00t_ros.node.tracing.recording import TraceService
 from gr00t_ros.node.wiring import Configured
 from gr00t_ros.robot.files import find_embodiment
@@ -42,7 +42,7 @@ from gr00t_ros.srv import SetInstruction
 from gr00t_ros.watch.finding import RESET
 from gr00t_ros.wire.template import MAX_INSTRUCTION_BYTES
 
-_STATUS_S, _DIAGNOSTICS_S = 0.1, 1.0
+_DIAGNOSTICS_S = 1.0
 _SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 _ERROR = TransitionCallbackReturn.ERROR
 _INACTIVE, _ACTIVE = "inactive", "active"
@@ -75,8 +75,9 @@ class PolicyNode(LifecycleNode):
         self._reporter = Reporter(self)
         self.create_service(SetInstruction, "~/set_instruction", self._set_instruction)
         self._operator = Operator(self, lambda: self._parts)
-        self._traces = TraceService(self, self._why_no_trace)
-        self.create_timer(_STATUS_S, self._report, clock=steady)
+        self._traces = TraceService(self, self._why_no_trace, self._follow_traces)
+        self._pulse = self.create_timer(pulse_s(by_events=False), self._report, clock=steady)
+        self._event = self.create_guard_condition(self._report)
         self.create_timer(_DIAGNOSTICS_S, self._diagnose, clock=steady)
         self.add_on_set_parameters_callback(self._check_parameters)
         self.add_post_set_parameters_callback(self._take_parameters)
@@ -105,6 +106,7 @@ class PolicyNode(LifecycleNode):
             self._parts = Configured(
                 self, self._images.node, self._values, self._sidecar, self._operator.latched
             )
+            self._parts.replay.on_event = self._event.trigger
             self._sidecar.start()
             gc.freeze()  # long-lived objects are not scanned again: a collection takes microseconds
             return super(PolicyNode, self).on_configure(state)
@@ -303,7 +305,18 @@ class PolicyNode(LifecycleNode):
                 if parts is not None:
                     self._follow_server(parts)
             finally:
-                self._traces.tick(parts.flows_done() if parts is not None else [])
+                self._follow_traces()
+
+    def _follow_traces(self) -> None:
+        """Record what has flowed; report seldom while nothing but events has to be followed."""
+        parts = self._parts
+        self._traces.tick(parts.flows_done() if parts is not None else [])
+        active = self._state_machine.current_state[1] == _ACTIVE
+        calm = active and parts is not None and not parts.latched and not self._traces.recording
+        period_ns = round(pulse_s(by_events=calm) * 1e9)
+        if self._pulse.timer_period_ns != period_ns:
+            self._pulse.timer_period_ns = period_ns
+            self._pulse.reset()
 
     def _follow_server(self, parts: Configured) -> None:
         if self._state_machine.current_state[1] == _INACTIVE:

@@ -119,6 +119,8 @@ class ReplayThread:
         self.withheld = 0
         """Messages that were not sent because they would have arrived too late."""
         self.snapshot = Snapshot(session.mode, session.reason, 0, SessionCounts(), True)
+        self.on_event: Callable[[], None] = _nothing
+        """Called on this thread after mode or reason have changed in `snapshot`."""
         self.played: tuple[PlayedWindows, ...] = ()
         """The newest windows of this session, oldest first, each with what of it was sent."""
         settings = session.replay.settings
@@ -308,9 +310,10 @@ class ReplayThread:
         self._loop.phase_ns = _phase_ns(session.replay.commit.commit_ns)
         at_rest = not session.active or session.replay.at_rest(now_ns)
         counts, replay = replace(session.counts), session.replay
+        mode, reason, before = session.mode, session.reason, self.snapshot
         self.snapshot = Snapshot(
-            session.mode,
-            session.reason,
+            mode,
+            reason,
             session.episode,
             counts,
             at_rest,
@@ -322,6 +325,8 @@ class ReplayThread:
             replay.commit.why,
             replay.courses if session.active else (),
         )
+        if (mode, reason) != (before.mode, before.reason):
+            self.on_event()
 
     def _in_time(self, made_ns: int, send_ns: int) -> Callable[[int | None], bool]:
         """The check whether a message made for plan time `made_ns` may be sent now.
@@ -397,6 +402,10 @@ class ReplayThread:
                 future.set_result(action(self._session, now_ns))
             except Exception as error:
                 future.set_exception(error)
+
+
+def _nothing() -> None:
+    """Nobody waits for events."""
 
 
 def _phase_ns(commit_ns: int) -> int:

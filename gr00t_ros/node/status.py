@@ -6,6 +6,7 @@ event is logged once; a reason in which only the numbers change is the same even
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -61,7 +62,8 @@ SHADOW_ERROR = "shadow error "
 
 _WARN = {Mode.UNCONFIGURED, Mode.WAITING, Mode.STOPPING, *AT_REST}
 _CLOSEST = 3  # joints whose distance to their limits is published
-_STATUS_EVERY = 5  # an unchanged status is published every so many ticks of the status timer
+_UNCHANGED_S = 0.5  # an unchanged status is published again after this time
+_LOOK_S = 0.1  # time between two looks at what may have changed without an event
 _WARNED = {Mode.HOLDING, Mode.PAUSED}
 
 
@@ -257,6 +259,14 @@ def event_of(mode: str, reason: str) -> tuple[str, str]:
     return mode, without_numbers(reason)
 
 
+def pulse_s(by_events: bool) -> float:
+    """Period of `Reporter.report`, s. by_events: all that it publishes early comes with an event.
+
+    Each time the executor wakes up, it looks at all entities: that takes more than the status.
+    """
+    return _UNCHANGED_S if by_events else _LOOK_S
+
+
 class Reporter:
     """The publishers of one node; all methods run on the executor thread."""
 
@@ -267,7 +277,7 @@ class Reporter:
         self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS)
         self._said = ("", "")
         self._reason = ""
-        self._ticks = 0
+        self._due_s = 0.0
 
     @property
     def unconfigured_reason(self) -> str | None:
@@ -282,13 +292,14 @@ class Reporter:
         self._status.publish(self._unconfigured())
 
     def report(self, parts: Configured, values: Parameters) -> None:
-        """Publish the status and log a new event; called at 10 Hz while configured."""
+        """Publish the status and log a new event; called at each event and every `pulse_s`."""
         snapshot = parts.replay.snapshot
         event = event_of(snapshot.mode.value, snapshot.reason)
-        self._ticks += 1
-        changed = event != self._said
-        if not changed and self._ticks % _STATUS_EVERY:
+        changed, now_s = event != self._said, time.monotonic()
+        if not changed and now_s < self._due_s:
             return
+        if now_s >= self._due_s:  # what an event publishes in between does not move this
+            self._due_s = now_s + _UNCHANGED_S - _LOOK_S / 2
         message = self._of_session(parts, values, snapshot)
         try:
             self._fill(message, parts, snapshot)

@@ -44,7 +44,7 @@ SLOW_S = 0.8
 PROMPT = """
 import sys
 from gr00t_ros.node import node, status
-status._STATUS_EVERY = 1
+status._UNCHANGED_S = 0.1
 sys.exit(node.main())
 """
 """The node with a status at each tick of its timer, 0.1 s: each step of a play waits for one."""

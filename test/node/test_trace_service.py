@@ -27,7 +27,7 @@ class Asked:
 
     def __init__(self, seconds, path, refused=""):
         node = SimpleNamespace(create_service=lambda *_words, **_options: None)
-        self.service = TraceService(node, lambda: refused)
+        self.service = TraceService(node, lambda: refused, lambda: None)
         request = Trace.Request(seconds=float(seconds), path=str(path))
         self._steps = self.service._trace(request, Trace.Response())
         self.answer = None

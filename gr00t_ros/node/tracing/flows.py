@@ -31,7 +31,7 @@ from gr00t_ros.trace.flow import (
 )
 
 KEPT = 256
-"""Flows that are kept for whoever takes them, ten times a second."""
+"""Flows that are kept for whoever takes them, at least twice a second."""
 SEEN_WITHIN_NS = 2_000_000_000
 """A state of the changed part is not waited for any longer: windows reach less far ahead."""
 _MOST_UNDER_WAY = 64

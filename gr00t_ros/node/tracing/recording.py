@@ -72,16 +72,24 @@ class _FlowRecording:
 class TraceService:
     """The service of one node; all methods run on its executor thread."""
 
-    def __init__(self, node: Node, why_not: Callable[[], str]) -> None:
-        """Create the service. why_not: why nothing can be recorded now, empty if it can."""
-        self._why_not = why_not
+    def __init__(self, node: Node, why_not: Callable[[], str], follow: Callable[[], None]) -> None:
+        """Create the service. why_not: why nothing can be recorded now, empty if it can.
+
+        follow: calls `tick` now, and ten times a second while `recording`.
+        """
+        self._why_not, self._follow = why_not, follow
         self._recording: _FlowRecording | None = None
         # In a group of its own: other requests are served while this one waits.
         group = ReentrantCallbackGroup()
         node.create_service(Trace, "~/trace", self._trace, callback_group=group)
 
+    @property
+    def recording(self) -> bool:
+        """Whether a recording is under way, or its file is being written."""
+        return self._recording is not None
+
     def tick(self, flows: Sequence[Flow]) -> None:
-        """Take the flows that have ended; call it ten times a second."""
+        """Take the flows that have ended, if a recording is under way."""
         recording = self._recording
         if recording is None:
             return
@@ -105,11 +113,13 @@ class TraceService:
             recording.write()
 
     async def _trace(self, request: Trace.Request, response: Trace.Response) -> Trace.Response:
+        self._follow()  # the flows that have ended before do not belong to this recording
         try:
             recording = self._recording = self._begin(request)
         except TraceError as error:
             response.message = str(error)
             return response
+        self._follow()
         problem = await recording.answer
         response.success = not problem and not recording.ended_early
         response.message = str(problem or recording.path)
