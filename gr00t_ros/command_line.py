@@ -87,6 +87,8 @@ def program(run: Callable[[], int]) -> int:
     one line and MISUSE: each command reports its own files better, where it expects the refusal.
     """
     _repair_streams()
+    # Where SIGCHLD is ignored, which a process inherits, the system forgets how a child ended.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     check_at_import()
     # launch sends a SIGINT behind the terminal's own: it must not kill a Python that ends already
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)

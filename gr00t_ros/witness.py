@@ -21,12 +21,11 @@ def witnessed(ask: Callable[[Tell], object]) -> tuple[int | None, str]:
     """Ask in a child process; return the last status that it told, and how the process ended.
 
     The status is None if it told none: the exit status of the process itself may be that of the
-    middleware. SIGINT and SIGTERM are passed on to it. This process must not have threads. Raises
+    middleware. SIGINT and SIGTERM are passed on to it. This process must not have threads, nor
+    ignore SIGCHLD (`command_line.program` sees to that). Raises
     OSError, with nothing asked, if the system has no pipe or no process for it.
     """
     reader, writer = os.pipe()
-    # Where SIGCHLD is ignored, which a process inherits, the system forgets how a child ended.
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     passed_on = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, passed_on)  # until each of the two can take them
     try:

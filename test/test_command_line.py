@@ -112,6 +112,20 @@ def test_a_program_keeps_the_status_of_its_command():
     assert program(lambda: 5) == 5
 
 
+IGNORING = """
+import signal, subprocess, sys
+from gr00t_ros.command_line import program
+
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+sys.exit(program(lambda: subprocess.call([sys.executable, "-c", "raise SystemExit(4)"])))
+"""
+
+
+def test_a_child_s_status_is_known_below_a_program_that_ignores_sigchld():
+    """A process inherits that; subprocess then takes every child's status for 0."""
+    assert subprocess.run([sys.executable, "-c", IGNORING], check=False).returncode == 4
+
+
 ENDING = """
 import os, signal, sys
 from gr00t_ros.command_line import program
