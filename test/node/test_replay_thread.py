@@ -553,6 +553,20 @@ def test_calls_are_made_by_the_thread_with_the_session(rig):
     assert rig.thread.latencies.summary("replay_jitter").count > 0
 
 
+def test_others_are_told_of_each_change_of_mode_or_reason_and_of_nothing_else(rig):
+    """A tick that changes neither wakes nobody up."""
+    told = []
+    rig.thread.on_event = lambda: told.append(
+        (rig.thread.snapshot.mode, rig.thread.snapshot.reason)
+    )
+    rig.start()
+    rig.windows_go_on()
+    rig.thread.call(lambda session, now_ns: session.fault(now_ns, "planted"))
+    wait_until(lambda: (Mode.FAULT, "planted") in told, "the fault")
+    assert all(before != after for before, after in itertools.pairwise(told))
+    assert len(told) < len(rig.sent)
+
+
 def test_after_stop_nothing_is_published(rig):
     """The caller may destroy the publishers."""
     rig.start()

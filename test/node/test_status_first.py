@@ -50,3 +50,23 @@ def test_mode_and_reason_are_told_whatever_else_raises(node, monkeypatch, part):
     with suppress(RuntimeError):
         node._report()
     assert len(sent) == 1, "the same status again after half a second"
+
+
+def test_an_active_node_without_a_fault_waits_for_events(node, monkeypatch):
+    """Each look at the clock wakes up the executor, which looks at all entities then."""
+    assert node._pulse.timer_period_ns == 100_000_000
+    active = SimpleNamespace(current_state=(3, "active"))
+    with monkeypatch.context() as calm:
+        calm.setattr(node, "_state_machine", active)
+        calm.setattr(type(node._parts), "latched", "")
+        node._follow_traces()
+        assert node._pulse.timer_period_ns == 500_000_000
+        calm.setattr(type(node._traces), "recording", True)
+        node._follow_traces()
+        assert node._pulse.timer_period_ns == 100_000_000
+        calm.setattr(type(node._traces), "recording", False)
+        node._follow_traces()
+    node._follow_traces()
+    assert node._pulse.timer_period_ns == 100_000_000, (
+        "a node that is not active follows the server"
+    )
