@@ -198,8 +198,10 @@ class Arrivals:
 
     def __init__(self, context: Context, subscriptions: Sequence[PulledSubscription]) -> None:
         self._context, self._subscriptions = context, subscriptions
-        with context.handle:
-            self._guard = _rclpy.GuardCondition(context.handle)
+        handle = context.handle
+        assert handle is not None  # of a context that was initialised
+        with handle:
+            self._guard = _rclpy.GuardCondition(handle)
         self.ended = False
 
     def wait(self, until_ns: int) -> None:

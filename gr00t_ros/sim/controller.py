@@ -32,6 +32,9 @@ except ImportError:  # not in the PyPI wheels; ours has the same fields, and the
 
 Floats = NDArray[np.float64]
 
+STATE_MESSAGE: type = ControllerState
+"""The class of the messages of a controller's state."""
+
 KEPT_WINDOWS = 20_000  # 400 s at 50 Hz
 ENDS_MOVING = "allow_nonzero_velocity_at_trajectory_end"
 
