@@ -338,7 +338,7 @@ class _Listener:
             self._subscription = self._subscribe()
             self._topic.forget()
 
-    def _subscribe(self) -> Subscription[Any]:
+    def _subscribe(self) -> Subscription:
         policy = ReliabilityPolicy.RELIABLE if self._reliable else ReliabilityPolicy.BEST_EFFORT
         depth = _PICTURES_DEPTH if self._picture else _DEPTH
         profile = QoSProfile(depth=depth, reliability=policy)
