@@ -146,7 +146,7 @@ class _Lockstep:
             self._simulation,
             followers,
             CommandRecorder(robot.commanded_names, 1.0),
-            self._pace,  # type: ignore[arg-type]
+            self._pace,  # type: ignore[arg-type]  # it has what the loop needs
             self._on_tick,
         )
         self._controllers = [

@@ -238,7 +238,7 @@ class Queries:
 
     def _deliver(self, outcome: Outcome) -> None:
         if outcome.job.tag == "check":
-            self._on_check(outcome.reply, outcome.error)  # type: ignore[arg-type]
+            self._on_check(outcome.reply, outcome.error)  # type: ignore[arg-type]  # a check's
         elif outcome.job.tag == "warm":
             if outcome.error is not None and not isinstance(outcome.error, RemoteError):
                 self._on_check(None, outcome.error)
@@ -246,7 +246,7 @@ class Queries:
             self._on_look(outcome.error)
         else:
             self._told = outcome.job
-            self._on_reply(outcome.reply, outcome.error)  # type: ignore[arg-type]
+            self._on_reply(outcome.reply, outcome.error)  # type: ignore[arg-type]  # a query's
             if self._link.exchanged is not None:
                 self._on_exchange(self._link.exchanged)
 

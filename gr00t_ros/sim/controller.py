@@ -117,7 +117,7 @@ class Follower:
         valid message silently, as the real one does. A stamp before 1970 ends the real
         controller's process (rclcpp::Time throws), so this controller becomes inactive.
         """
-        if message.header.stamp.sec < 0:  # type: ignore[attr-defined]
+        if message.header.stamp.sec < 0:
             self.set_active(False, measured)
             with self._lock:
                 self._rejected += 1
