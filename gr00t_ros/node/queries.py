@@ -237,8 +237,9 @@ class Queries:
         return observation
 
     def _deliver(self, outcome: Outcome) -> None:
+        """Hand on what a job returned: of a check a CheckResult, of a query a QueryReply."""
         if outcome.job.tag == "check":
-            self._on_check(outcome.reply, outcome.error)  # type: ignore[arg-type]  # a check's
+            self._on_check(outcome.reply, outcome.error)  # type: ignore[arg-type]
         elif outcome.job.tag == "warm":
             if outcome.error is not None and not isinstance(outcome.error, RemoteError):
                 self._on_check(None, outcome.error)
@@ -246,7 +247,7 @@ class Queries:
             self._on_look(outcome.error)
         else:
             self._told = outcome.job
-            self._on_reply(outcome.reply, outcome.error)  # type: ignore[arg-type]  # a query's
+            self._on_reply(outcome.reply, outcome.error)  # type: ignore[arg-type]
             if self._link.exchanged is not None:
                 self._on_exchange(self._link.exchanged)
 
