@@ -37,7 +37,7 @@ from bench.spinning import spun
 from gr00t_ros.inputs import images
 from gr00t_ros.ros.transports import profiles_variable
 
-VARIANTS = {"pulled": Pulled, "callbacks": Callbacks}
+VARIANTS: Mapping[str, type[Pulled] | type[Callbacks]] = {"pulled": Pulled, "callbacks": Callbacks}
 LOADS = ("idle", "observing")
 MEASURES = ("cpu_percent", "python_percent", "frames_hz", "decoding_percent")
 ROUNDS, SLICE_S, SMOKE_SLICE_S = 3, 3.0, 0.3
@@ -225,7 +225,7 @@ def _table(slices: Sequence[Slice]) -> list[dict[str, float | str]]:
 
 
 def _median(slices: Sequence[Slice], kind: Kind, measure: str) -> float:
-    return statistics.median(getattr(each, measure) for each in slices if each.kind == kind)
+    return float(statistics.median(getattr(each, measure) for each in slices if each.kind == kind))
 
 
 def _lines(table: Sequence[dict[str, float | str]]) -> Iterator[str]:

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import zmq
 
@@ -137,8 +138,8 @@ def measure(rounds: int) -> dict[str, list[float]]:
     keys = ClientKeys(new_pair()[0], new_pair()[1])
     with ExitStack() as stack:
         ports = {name: stack.enter_context(peer()) for name, peer in PEERS.items()}
-        variants = {name: lambda port=port: lateness_ms(port) for name, port in ports.items()}
-        variants["mute, CURVE"] = lambda: lateness_ms(ports["mute"], keys)
+        variants = {name: partial(lateness_ms, port) for name, port in ports.items()}
+        variants["mute, CURVE"] = partial(lateness_ms, ports["mute"], keys)
         return interleave(variants, rounds, warm_up=min(5, rounds))
 
 

@@ -168,7 +168,8 @@ def _engine(
     disabled = disabled_pairs(robot_srdf(robot, model), robot.name)
     description = read_description(robot_urdf(robot, model), robot.name, read_mesh, disabled)
     held = {joint.name: joint.ready_rad for joint in robot.joints if joint.name not in names}
-    random, kept = np.random.default_rng(1), {}
+    random = np.random.default_rng(1)
+    kept: dict[str, object] = {}
     while len(kept) < boxes:
         centre = random.uniform((-0.2, -0.7, -0.1), (0.9, 0.7, 0.9))
         size = random.uniform(0.02, 0.3, 3)

@@ -294,7 +294,7 @@ def _chunks(begin_ns: int, for_s: int) -> deque[tuple[int, ActionChunk]]:
     path, found = chunk_path(rng), deque[tuple[int, ActionChunk]]()
     for stamp_ns in range(begin_ns, begin_ns + for_s * S, CHUNK_NS):
         times_ns = stamp_ns - begin_ns + np.arange(16) * 33_333_333
-        joints = HOME + path(times_ns * 1e-9) + rng.uniform(-0.02, 0.02, len(HOME))
+        joints = HOME + path(times_ns * np.float64(1e-9)) + rng.uniform(-0.02, 0.02, len(HOME))
         found.append(
             (stamp_ns + 40 * MS, ActionChunk(len(found), 1, stamp_ns, 33_333_333, joints, {}))
         )

@@ -213,9 +213,14 @@ def main(arguments: Sequence[str]) -> None:
         image.data.frombytes(bytes(3 * height_px * width_px))
         serialised = bytearray(serialize_message(image))
         publishers = [node.create_publisher(Image, topic, profile) for topic in topics]
+
+        def publish() -> None:
+            for publisher in publishers:
+                publish_now(publisher, serialised)
+
         node.create_timer(
             1.0 / RATE_HZ,
-            lambda: [publish_now(publisher, serialised) for publisher in publishers],
+            publish,
             clock=Clock(clock_type=ClockType.STEADY_TIME),
         )
     print("READY", flush=True)

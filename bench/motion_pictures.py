@@ -54,12 +54,12 @@ def main() -> int:
 def _window_picture() -> str:
     """Velocity of one joint in the windows before and after a chunk, and the window's parts."""
     now_ns, before, after = _two_windows()
-    knots = [(w.stamp_ns + w.times_ns - now_ns) * 1e-9 for w in (before, after)]
+    knots = [(w.stamp_ns + w.times_ns - now_ns) * np.float64(1e-9) for w in (before, after)]
     joint = int(np.abs(_speeds(after, now_ns * np.ones(1, np.int64))[0]).argmax())
     edges = [knots[1][0], 0.0, SETTINGS.commit_ns * 1e-9,
              (after.horizon_ns - now_ns) * 1e-9, knots[1][-1]]  # fmt: skip
     times_ns = np.arange(after.stamp_ns, after.end_ns + 1, MS)
-    seconds = (times_ns - now_ns) * 1e-9
+    seconds = (times_ns - now_ns) * np.float64(1e-9)
     curves = [_speeds(window, times_ns)[:, joint] for window in (before, after)]
     figure = Figure(f"one window: velocity of {LIMITS.names[joint]}, rad/s", edges[0], edges[-1],
                     curves)  # fmt: skip
@@ -67,6 +67,7 @@ def _window_picture() -> str:
         figure.band(start, end, colour, name)
     figure.line(seconds, curves[1], "#0072b2", "this window")
     figure.line(seconds, curves[0], "#d55e00", "the window before", dash="5 4")
+    assert after.velocities is not None
     figure.dots(knots[1], after.velocities[:, joint], "#0072b2")
     return figure.text()
 
@@ -101,7 +102,7 @@ def _death_picture() -> str:
     killed = Scenario("killed", 40, 66_666_667, 120 * MS, 0.02, DEATH_NS)
     played = {m: play(m, killed, arrivals(killed))[0] for m in ("gr00t_ros", "single points")}
     speeds = {method: np.diff(positions, axis=0) * 1e3 for method, positions in played.items()}
-    seconds = (START_NS + MS * np.arange(len(speeds["gr00t_ros"])) - DEATH_NS) * 1e-9
+    seconds = (START_NS + MS * np.arange(len(speeds["gr00t_ros"])) - DEATH_NS) * np.float64(1e-9)
     joint = int(np.abs(speeds["gr00t_ros"][(DEATH_NS - START_NS) // MS]).argmax())
     part = (seconds > -0.4) & (seconds < 0.8)
     shown = {name: speed[part, joint] for name, speed in speeds.items()}
@@ -120,7 +121,7 @@ class Figure:
         self._start, self._end = start, end
         low, high = min(c.min() for c in curves), max(c.max() for c in curves)
         room = 0.1 * (high - low)
-        self._low, self._high = min(low, 0.0) - room, max(high, 0.0) + room
+        self._low, self._high = float(min(low, 0.0) - room), float(max(high, 0.0) + room)
         self._legend: list[tuple[str, str]] = []
         self._parts = [
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" '
@@ -185,8 +186,9 @@ class Figure:
 
 def _tick(span: float) -> float:
     """A round distance between marks, four to eight of them in `span`."""
-    power = 10.0 ** np.floor(np.log10(span))
-    return next(float(power * part) for part in (0.1, 0.2, 0.5, 1.0) if span / (power * part) < 8)
+    power = float(10.0 ** np.floor(np.log10(span)))
+    parts = (power * part for part in (0.1, 0.2, 0.5, 1.0))
+    return next(part for part in parts if span / part < 8)
 
 
 if __name__ == "__main__":

@@ -79,13 +79,16 @@ def _rows(latency_ms: int) -> Iterator[RtcRow]:
             played, rejected = play(method, scenario, chunks)
             turn = _arrivals(scenario, rtc, two_modes=False)
             v, a, j = (np.diff(played, n=n, axis=0) * 1e3**n for n in (1, 2, 3))
+            velocity, acceleration, jerk = (float(np.abs(one).max()) for one in (v, a, j))
             lag = (played - raw_reference(chunks))[1000:]
             yield RtcRow(
                 method,
                 rtc,
                 latency_ms,
                 _seam_rad(chunks),
-                *(float(np.abs(one).max()) for one in (v, a, j)),
+                velocity,
+                acceleration,
+                jerk,
                 float(np.sqrt(np.mean(j**2))),
                 float(np.sqrt(np.mean(lag**2))),
                 _turn_ms(play(method, scenario, turn)[0], turn),
@@ -116,7 +119,8 @@ def _continued(before: ActionChunk, joints: Floats, asked_ns: int, acts_after_ns
     if overlap is None:
         return joints
     old, new = ({"joints": rows[None].astype(np.float32)} for rows in (before.joints, joints))
-    return inpainted(old, new, overlap, RAMP_RATE)["joints"][0].astype(np.float64)
+    joined = inpainted(old, new, overlap, RAMP_RATE)["joints"][0]
+    return np.asarray(joined, np.float64)
 
 
 def _seam_rad(chunks: Arrivals) -> float:
@@ -139,7 +143,7 @@ def _turn_ms(played: Floats, chunks: Arrivals) -> float:
     """Time from the first observation that shows the moved target until half of it is played."""
     path = chunk_path(np.random.default_rng(0))
     times_ns = MS * np.arange(len(played))
-    away = (played - HOME - path(times_ns * 1e-9)).mean(axis=1)
+    away = (played - HOME - path(times_ns * np.float64(1e-9))).mean(axis=1)
     first_ns = next(chunk.stamp_ns for _, chunk in chunks if chunk.stamp_ns >= TURN_NS) - START_NS
     later = np.flatnonzero((away > TURN_RAD / 2) & (times_ns > first_ns))
     return float(times_ns[later[0]] - first_ns) / MS if len(later) else float("inf")

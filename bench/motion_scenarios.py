@@ -68,8 +68,11 @@ class Scenario:
 
 def scenarios() -> Iterator[Scenario]:
     """Three forms of chunks, four latencies, two disagreements; and for each form a killed node."""
-    forms = (("16 at 30 Hz", 16, 33_333_333), ("40 at 15 Hz", 40, 66_666_667))
-    forms += (("50 at 20 Hz", 50, 50 * MS),)
+    forms = (
+        ("16 at 30 Hz", 16, 33_333_333),
+        ("40 at 15 Hz", 40, 66_666_667),
+        ("50 at 20 Hz", 50, 50 * MS),
+    )
     for disagreement in (0.02, 0.1):
         for name, steps, step_ns in forms:
             for latency_ms in (60, 120, 250, 400):
@@ -106,7 +109,7 @@ def arrivals_of(
         arrival_ns = asked_ns + round(scenario.latency_ns * late / MS) * MS
         times_ns = asked_ns - START_NS + np.arange(scenario.steps) * scenario.step_ns
         before = result[-1][1] if result else None
-        joints = answer(rng, HOME + path(times_ns * 1e-9), asked_ns, before)
+        joints = answer(rng, HOME + path(times_ns * np.float64(1e-9)), asked_ns, before)
         chunk = ActionChunk(len(result), 1, asked_ns, scenario.step_ns, joints, {})
         if scenario.death_ns is None or arrival_ns < scenario.death_ns:
             result.append((arrival_ns, chunk))

@@ -41,7 +41,7 @@ class SlowPolicy:
         time.sleep(max(0.0, end + rows * ROW_S - time.monotonic()))
         return {key: np.concatenate([one[key] for one in actions]) for key in actions[0]}, {}
 
-    def reset(self, options: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    def reset(self, options: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
         """Begin a new episode."""
         return self._scripted.reset(options)
 

@@ -19,17 +19,19 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import rclpy
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image, JointState
 from std_srvs.srv import Trigger
@@ -175,18 +177,18 @@ def _cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _call(node: Node, kind: type, service: str) -> None:
+def _call(node: Node, kind: Any, service: str) -> None:
     client = node.create_client(kind, service)
     _wait(client.service_is_ready, service)
-    future = client.call_async(kind.Request())  # type: ignore[attr-defined]
+    future = client.call_async(kind.Request())
     rclpy.spin_until_future_complete(node, future, timeout_sec=LIMIT_S)
     if not future.done() or not future.result().success:
         raise RuntimeError(f"{service}: {future.result() if future.done() else 'no answer'}")
 
 
-def _wait(condition: object, what: str) -> None:
+def _wait(condition: Callable[[], bool], what: str) -> None:
     end_s = time.monotonic() + LIMIT_S
-    while not condition():  # type: ignore[operator]
+    while not condition():
         if time.monotonic() > end_s:
             raise RuntimeError(f"waited {LIMIT_S:g} s in vain for {what}")
         time.sleep(0.02)
@@ -231,7 +233,9 @@ def _publish() -> None:
         publisher = node.create_publisher(type(message), topic, KEPT[topic == JOINTS])
         data, count = bytearray(serialize_message(message)), [0]
 
-        def send(publisher=publisher, data=data, count=count) -> None:  # type: ignore[no-untyped-def]
+        def send(
+            publisher: Publisher = publisher, data: bytearray = data, count: list[int] = count
+        ) -> None:
             count[0] += 1
             struct.pack_into("<i", data, 4, count[0])
             publisher.publish(bytes(data))

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 from rclpy.node import Node
 
 from bench.camera_publisher import CAMERAS
@@ -29,7 +30,11 @@ class Load:
     """Runs from construction to `close`; `deliver` gets each chunk, on the load's own thread."""
 
     def __init__(
-        self, reader: Pulled | Callbacks, slots: np.ndarray, port: int, deliver: Callable
+        self,
+        reader: Pulled | Callbacks,
+        slots: NDArray[np.uint8],
+        port: int,
+        deliver: Callable[[ActionChunk], object],
     ) -> None:
         self._reader, self._slots, self._deliver = reader, slots, deliver
         self._client = PolicyServerClient("127.0.0.1", port, TIMEOUT_MS, key_style="nested")
@@ -71,7 +76,9 @@ def swing(sequence: int, stamp_ns: int) -> ActionChunk:
     return ActionChunk(sequence, 1, stamp_ns, STEP_NS, joints, {})
 
 
-def reading(node: Node, kind: type[Pulled] | type[Callbacks]) -> tuple:
+def reading(
+    node: Node, kind: type[Pulled] | type[Callbacks]
+) -> tuple[Pulled | Callbacks, NDArray[np.uint8]]:
     """A reader of all cameras, after frames have arrived, and its slots."""
     slots = np.zeros((CAMERAS, 1, 1, *SLOT_PX, 3), np.uint8)
     reader = kind(node, CAMERAS, slots)

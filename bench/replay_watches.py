@@ -145,7 +145,9 @@ class Loop:
 
     def run(self, count: int) -> WatchedCost:
         """Tick at 50 Hz, with a chunk every half a second."""
-        watched, ticked, merged = [], [], []
+        watched: list[float] = []
+        ticked: list[float] = []
+        merged: list[float] = []
         self._play(20, [], [], [])  # until every topic was received
         session = self._session
         session.set_ready(True, "")
@@ -215,7 +217,7 @@ def _loop(node: Node, robot: Embodiment) -> Iterator[Loop]:
     inputs = Inputs(node, robot, observation(DEFAULTS))
     replay = Replay(robot.limits, SETTINGS, robot.workspace)
     topics = tuple(output.topic for output in robot.outputs)
-    nobody = SimpleNamespace(check=lambda: False, look=lambda: False)
+    nobody: Any = SimpleNamespace(check=lambda: False, look=lambda: False)
     operator = OperatorWatches(node, DEFAULTS, lambda reason: None)
     manager = ControllerManager(node, DEFAULTS.controller_manager, {})
     watches = RunningWatches(

@@ -20,6 +20,7 @@ import time
 import tracemalloc
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from bench.paired import Report, Target, interleave, percentile, ratio, ratio_interval
@@ -69,8 +70,8 @@ def _peak_bytes(variant: Variant) -> int:
 def measure(shape: tuple[int, int, int], rounds: int) -> dict[str, Any]:
     """Return the samples of all variants for two cameras of `shape` (T, H, W)."""
     with connected(shape) as variants:
-        costs = interleave({k: lambda v=v: _ask(v) for k, v in variants.items()}, rounds)
-        codec = interleave({k: lambda v=v: _codec_us(v) for k, v in variants.items()}, rounds)
+        costs = interleave({k: partial(_ask, v) for k, v in variants.items()}, rounds)
+        codec = interleave({k: partial(_codec_us, v) for k, v in variants.items()}, rounds)
         frame = variants["template"].template.frame.nbytes
         peaks = {name: _peak_bytes(variant) / frame for name, variant in variants.items()}
     return {

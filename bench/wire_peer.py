@@ -79,4 +79,6 @@ def serve_tcp(array_codec: ArrayCodec) -> None:
 
 
 if __name__ == "__main__":
-    {"zmq": serve_zmq, "tcp": serve_tcp}[sys.argv[1]](sys.argv[2])  # type: ignore[arg-type]
+    codec = sys.argv[2]
+    serve = {"zmq": serve_zmq, "tcp": serve_tcp}[sys.argv[1]]
+    serve(codec)  # type: ignore[arg-type]  # one of the codecs, from wire_variants.peer

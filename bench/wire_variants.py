@@ -42,6 +42,9 @@ class Variant(Protocol):
     def waited_ns(self) -> int:
         """CPU that this thread has used so far in waits for replies, with the GIL released."""
 
+    def close(self) -> None:
+        """End the connection."""
+
 
 class Wait:
     """A poller that counts the CPU time of its waits."""
@@ -73,7 +76,8 @@ class Template:
         )
         link = self._client._connection  # a private part: the client does not count its waits
         assert link is not None
-        self._wait = link._readable = Wait(link._readable)
+        self._wait = Wait(link._readable)
+        link._readable = self._wait  # type: ignore[assignment]  # it does what the client needs
         self._images = _images(shape) if copies else {}
         self._state = np.zeros((1, 1, 7), np.float32)
         self._reply = wire_peer.action_reply(server.array_codec)
@@ -237,7 +241,7 @@ def connected(shape: tuple[int, int, int]) -> Iterator[dict[str, Any]]:
         npy = stack.enter_context(peer("zmq", "npy"))
         msgpack_numpy = stack.enter_context(peer("zmq", "msgpack_numpy"))
         slots = Template(npy, shape, copies=False)
-        variants = {
+        variants: dict[str, Variant] = {
             "template": slots,
             "template, images copied in": Template(npy, shape, copies=True),
             "npy plain": Plain(npy, shape, "npy"),

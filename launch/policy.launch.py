@@ -4,6 +4,8 @@ ros2 launch gr00t_ros policy.launch.py embodiment:=franka_droid host:=192.168.1.
 ros2 launch gr00t_ros policy.launch.py embodiment:=franka_droid sidecar:=local profile:=n17
 """
 
+from collections.abc import Callable
+
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.conditions import IfCondition
@@ -13,7 +15,7 @@ from launch_ros.actions import Node
 from gr00t_ros.tools.launch import is_true, launch_description
 
 AS_NODE = "; empty: from params_file, else the default"
-NODE_PARAMETERS = {
+NODE_PARAMETERS: dict[str, tuple[Callable[[str], object], str]] = {
     "embodiment": (str, "Name in config/embodiments, or path, of the embodiment file"),
     "settled": (str, "Fields marked unsettled whose assumed value is right, separated by commas"),
     "host": (str, "Host of the GR00T policy server"),

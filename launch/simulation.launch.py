@@ -81,13 +81,13 @@ def _relay(argument: dict[str, str], robot: "RobotDescription") -> Node:
         "image_topics": [f"/camera/{name}/image_raw" for name in robot.camera_names],
         "pose_topics": [f"/{pose.topic}" for pose in robot.poses],
     }
-    parameters = {"source_prefix": RELAY_PREFIX, **topics}
+    parameters: dict[str, object] = {"source_prefix": RELAY_PREFIX, **topics}
     return _node("sim_relay", "gr00t_sim_relay", argument, parameters)
 
 
 def _robot(argument: dict[str, str], robot: "RobotDescription") -> Node:
     clock = is_true(argument["use_sim_time"])
-    parameters = {
+    parameters: dict[str, object] = {
         "robot": argument["robot"],
         "seed": int(argument["seed"]),
         "synthetic_cameras": is_true(argument["synthetic_cameras"]),

@@ -101,7 +101,7 @@ def installed_names(distribution: Distribution, prefix: Path) -> list[str]:
     site = Path(str(distribution.locate_file(""))).resolve()
     names = []
     for file in distribution.files or ():
-        path = Path(distribution.locate_file(file)).resolve()  # type: ignore[arg-type]
+        path = Path(str(distribution.locate_file(file))).resolve()
         inside = path.is_relative_to(site)
         name = path.relative_to(site if inside else prefix.resolve()).as_posix()
         if "__pycache__" not in name:

@@ -48,12 +48,12 @@ def run_bare(arguments: list[str]) -> int:
         environment,
     )
     python = folder / "bin" / "python"
-    pip = [installer / "bin" / "python", "-m", "pip", "--python", python, "install", "--quiet"]
-    pip.append("--only-binary=:all:")
+    pip: list[str | Path] = [installer / "bin" / "python", "-m", "pip", "--python", python]
+    pip += ["install", "--quiet", "--only-binary=:all:"]
     step(f"{', '.join([*NEEDS, *pins])} for {asked}", [*pip, *NEEDS, *pins], environment)
     sys.stdout.flush()
     tests = words or [f"test/{room}" for room in ROOMS]
-    command = [python, "-m", "pytest", "-q", "-n=2", *tests]
+    command: list[str | Path] = [python, "-m", "pytest", "-q", "-n=2", *tests]
     return subprocess.call(command, cwd=ROOT, env=environment)
 
 

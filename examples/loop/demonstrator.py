@@ -48,9 +48,9 @@ class Demonstrator:
         if not astray or info["phase"] not in ON_THE_WAY:
             return action, info
         arm: NDArray[np.float32] = action[ARM]
-        offset = self._random.normal(0.0, OFFSET_RAD, arm.shape[-1]).astype(np.float32)
-        return {**action, ARM: arm + self._rise[:, None] * offset}, info
+        offset = self._random.normal(0.0, OFFSET_RAD, arm.shape[-1])
+        return {**action, ARM: arm + self._rise[:, None] * np.asarray(offset, np.float32)}, info
 
-    def reset(self, options: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    def reset(self, options: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
         """Forget the episode."""
         return self._policy.reset(options)

@@ -146,7 +146,7 @@ class _Lockstep:
             self._simulation,
             followers,
             CommandRecorder(robot.commanded_names, 1.0),
-            self._pace,  # type: ignore[arg-type]
+            self._pace,  # type: ignore[arg-type]  # it has what the loop needs
             self._on_tick,
         )
         self._controllers = [
@@ -308,9 +308,9 @@ class _Node:
         found = assemble(self._embodiment, self._buffers, now_ns, now_ns, TOLERANCES)
         if not isinstance(found, Observation):
             raise RuntimeError("; ".join(map(str, found)))
-        observation = {
+        observation: dict[str, dict[str, Any]] = {
             "video": {
-                key: np.stack([sample.value for sample in samples])[None]  # type: ignore[misc]
+                key: np.stack([np.asarray(sample.value) for sample in samples])[None]
                 for key, samples in found.video.items()
             },
             "state": {key: rows[None] for key, rows in found.state.items()},

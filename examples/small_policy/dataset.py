@@ -47,7 +47,7 @@ class Rows:
     def chunk_rows(self, rows: NDArray[np.int64], horizon: int) -> NDArray[np.int64]:
         """(M, horizon): the rows of each row's action chunk; an episode's last row repeats."""
         ahead = rows[:, None] + np.arange(horizon)
-        return np.minimum(ahead, self.last[rows][:, None])
+        return np.asarray(np.minimum(ahead, self.last[rows][:, None]))
 
     def goals(self) -> NDArray[np.float32]:
         """(N, J) rad: where the arm is commanded when the gripper's order changes next.

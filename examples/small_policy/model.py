@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -138,7 +139,7 @@ def save(path: Path, model: SmallPolicy, extra: dict[str, object]) -> None:
     draft.replace(path)
 
 
-def load(path: Path) -> tuple[SmallPolicy, dict[str, object]]:
+def load(path: Path) -> tuple[SmallPolicy, dict[str, Any]]:
     """Read a checkpoint; unpickles nothing but tensors and plain values."""
     stored = torch.load(path, weights_only=True)
     shape = stored.pop("shape")

@@ -119,7 +119,7 @@ def train(dataset: Path, output: Path, minutes: float, horizon: int, threads: in
     learn, held_back = split(rows)
     if path.exists():
         model, past = load(path)
-        spent_s, step = float(past["spent_s"]), int(past["step"])  # type: ignore[arg-type]
+        spent_s, step = float(past["spent_s"]), int(past["step"])
     else:
         shape = Shape(tuple(rows.pictures), SIZE_PX, rows.state.shape[1] - 1, horizon)
         model, past, spent_s, step = SmallPolicy(shape), {}, 0.0, 0
@@ -127,7 +127,7 @@ def train(dataset: Path, output: Path, minutes: float, horizon: int, threads: in
     model = model.to(memory_format=torch.channels_last)  # a third faster on a CPU
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=1e-4)
     if "optimizer" in past:
-        optimizer.load_state_dict(past["optimizer"])  # type: ignore[arg-type]
+        optimizer.load_state_dict(past["optimizer"])
     random = np.random.default_rng(step)
     budget_s, began, saved_s = 60.0 * minutes, time.monotonic() - spent_s, spent_s
     mean = 0.0
@@ -143,7 +143,7 @@ def train(dataset: Path, output: Path, minutes: float, horizon: int, threads: in
             found = model(pictures, state)
         parts = losses(model, found, *wanted)
         optimizer.zero_grad(set_to_none=True)
-        sum(parts).backward()  # type: ignore[union-attr]
+        sum(parts).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         step += 1

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, BinaryIO
 
 from gr00t_ros.errors import BagError
 from gr00t_ros.robot.files import read_yaml
@@ -174,13 +174,13 @@ def _any_schema() -> Iterator[None]:
     own = storage_mcap.get_msgdef, storage_mcap.read_string
     texts = 0
 
-    def read_string(stream: Any) -> str:
+    def read_string(bio: BinaryIO) -> str:
         nonlocal texts
         texts += 1
-        text: str = storage_mcap.read_bytes(stream).decode(errors="replace")
+        text: str = storage_mcap.read_bytes(bio).decode(errors="replace")
         return "ros2" if texts == 1 else text  # the first text of a file is its profile
 
-    def get_msgdef(_schema: Any) -> MessageDefinition:
+    def get_msgdef(schema: storage_mcap.Schema | None) -> MessageDefinition:
         return MessageDefinition(MessageDefinitionFormat.NONE, "")
 
     storage_mcap.get_msgdef, storage_mcap.read_string = get_msgdef, read_string

@@ -19,9 +19,9 @@ from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.streams import StateStream, Stream
 from gr00t_ros.sidecar.target import add_embodiment
 
-_TF = {name: ("tf2_msgs/msg/TFMessage",) for name in ("/tf", "/tf_static")}
+_TF: dict[str, tuple[str, ...]] = dict.fromkeys(("/tf", "/tf_static"), ("tf2_msgs/msg/TFMessage",))
 
-_DESCRIPTION = {DESCRIPTION: ("std_msgs/msg/String",)}
+_DESCRIPTION: dict[str, tuple[str, ...]] = {DESCRIPTION: ("std_msgs/msg/String",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +100,10 @@ def _read_from(stream: Stream, name: str) -> dict[str, tuple[str, ...]]:
     """
     if kind(stream) == "tf":
         return _TF
-    described = isinstance(stream, StateStream) and stream.source == "kinematics"
-    more = _DESCRIPTION if described and stream.chain is None else {}
-    return {name: (type_name(READS[kind(stream)][0]),)} | more
+    types: dict[str, tuple[str, ...]] = {name: (type_name(READS[kind(stream)][0]),)}
+    if isinstance(stream, StateStream) and stream.source == "kinematics" and stream.chain is None:
+        types |= _DESCRIPTION
+    return types
 
 
 def main(words: Sequence[str]) -> int:

@@ -10,7 +10,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
@@ -24,7 +24,7 @@ from gr00t_ros.command_line import DONE, NO
 from gr00t_ros.errors import BagError
 from gr00t_ros.ros.process import checked_topic, run_node
 
-VERSION = 9
+VERSION: Final = 9
 """Version of the bag format: that of ROS 2 Jazzy."""
 
 DEPTH = 100

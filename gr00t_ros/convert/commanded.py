@@ -179,7 +179,7 @@ class _CommandedValues:
         self.windows, self.messages = _Newest(), _Newest()
         self._columns = [robot.command_limits.names.index(name) for name in output.names]
         self._player = CommandPlayer(output, robot.command_limits)
-        self._last = robot.command_limits.start[self._columns].copy()
+        self._last: Floats = robot.command_limits.start[self._columns].copy()
         self._taken_ns = -1
 
     def at(self, now_ns: int) -> Floats:
@@ -262,7 +262,9 @@ class Commanded:
         self._values = [_CommandedValues(output, embodiment) for output in embodiment.commands]
         self._poses = [_CommandedPose(output) for output in embodiment.poses]
         self._takers: dict[str, list[_Newest]] = {}
-        for one in (*self._joints, *self._values, *self._poses):
+        every: tuple[_CommandedJoints | _CommandedValues | _CommandedPose, ...]
+        every = (*self._joints, *self._values, *self._poses)
+        for one in every:
             window = window_topic(one.output).replace("~", policy_node, 1)
             if types.get(window) == type_name(JointTrajectory):
                 self._takers.setdefault(window, []).append(one.windows)
@@ -324,7 +326,8 @@ class Commanded:
         for joints in self._joints:
             if joints.output.type == "forward_command":
                 yield joints.output.topic, joints.points, Float64MultiArray
-        for one in (*self._values, *self._poses):
+        streamed: tuple[_CommandedValues | _CommandedPose, ...] = (*self._values, *self._poses)
+        for one in streamed:
             message = _message(one.output)
             if message is not None:
                 yield one.output.topic, one.messages, message.kind

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -108,8 +108,7 @@ class EpisodeReference:
         content = hashlib.sha256()
         try:
             for path in files:
-                with path.open("rb") as file:
-                    content.update(hashlib.file_digest(file, "sha256").digest())
+                content.update(_sha256(path))
         except OSError as error:
             raise BagError(f"{self.path}: cannot be read: {error}") from error
         return {**looks, "sha256": content.hexdigest()}
@@ -414,9 +413,18 @@ class _Reading:
         ]
 
 
+def _sha256(path: Path) -> bytes:
+    """The digest of a file's content; hashlib.file_digest is new in Python 3.11."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.digest()
+
+
 def _date(time_ns: int) -> str:
     """A bag time as a person reads it."""
-    return f"{datetime.fromtimestamp(time_ns // 10**9, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{datetime.fromtimestamp(time_ns // 10**9, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _taken(one: Observation, key: str) -> RecordedPicture:

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import rclpy
@@ -219,7 +219,7 @@ def finish(run: DemoResult, folder: Path, options: argparse.Namespace) -> int:
     return 0 if run.success else 1
 
 
-def _clearance_text(figures: Mapping[str, object]) -> str:
+def _clearance_text(figures: Mapping[str, Any]) -> str:
     if "nearest" not in figures:
         return ""
-    return f", nearest {1e3 * figures['min_clearance_m']:.0f} mm: {figures['nearest']}"  # type: ignore[operator]
+    return f", nearest {1e3 * figures['min_clearance_m']:.0f} mm: {figures['nearest']}"

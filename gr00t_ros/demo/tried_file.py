@@ -44,7 +44,7 @@ def tried_file(name: str, folder: Path) -> TriedFile:
     path = find_embodiment(name)
     robot = load_embodiment(name)
     content = read_marks(Field(read_yaml(path, "an embodiment", EmbodimentError), str(path)))[0]
-    mapping: dict[str, Any] = content.value  # type: ignore[assignment]
+    mapping: dict[str, Any] = content.value  # type: ignore[assignment]  # a map: it was loaded
     replaced = (*_outputs(mapping), *_states(mapping, robot), *_workspace(mapping, robot))
     if not replaced:
         return TriedFile(path, robot, ())

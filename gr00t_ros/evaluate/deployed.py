@@ -143,8 +143,8 @@ class _Run:
         while now_ns < end_ns + refresh_ns:  # the tick after the last row takes what is due there
             while waiting and self._arrival_ns(waiting[0][1]) <= now_ns:
                 self._merge(*waiting.pop(0), now_ns)
-            if self._session is not None:
-                self._tick(self._session, now_ns)
+            if self._session is not None:  # _merge makes it, which mypy does not see
+                self._tick(self._session, now_ns)  # type: ignore[unreachable]
             now_ns += refresh_ns
         # What is left arrives after the last row.
         self._guard.chunks += len(waiting)

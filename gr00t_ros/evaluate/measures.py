@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,13 +82,13 @@ def turning_points(column: Floats, deadband: float) -> int:
     return turns
 
 
-def _reduced(values: Floats, of: object) -> Floats:
+def _reduced(values: Floats, of: Callable[[Floats], np.floating[Any]]) -> Floats:
     """(C,) a reduction over the finite rows of each column; NaN where there is none."""
     found = np.full(values.shape[1], np.nan)
     for column in range(values.shape[1]):
         finite = values[np.isfinite(values[:, column]), column]
         if len(finite):
-            found[column] = of(finite)  # type: ignore[operator]
+            found[column] = of(finite)
     return found
 
 

@@ -297,7 +297,7 @@ def settings_figures(settings: OpenLoopSettings, embodiment: Embodiment) -> Plai
 
 def write_arrays(folder: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
     """Write arrays.npz into `folder`, which exists."""
-    np.savez_compressed(folder / NPZ_NAME, **dict(arrays))  # type: ignore[arg-type]
+    np.savez_compressed(folder / NPZ_NAME, **dict(arrays))  # type: ignore[arg-type]  # no options
 
 
 def write_results(folder: Path, results: Plain) -> None:

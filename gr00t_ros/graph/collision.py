@@ -159,7 +159,8 @@ class Collision:
             return []
         found = [("", f"{len(model.pairs.names)} pairs are checked")]
         if self._scene is not None:
-            names = ", ".join(one.name for one in (*self._scene.solids, *self._scene.carried))
+            carried = (one.name for one in self._scene.carried)
+            names = ", ".join((*(one.name for one in self._scene.solids), *carried))
             found.append((self._scene.where, f"readable, all links and frames known: {names}"))
         if self._obstacles.on:
             shapes = len(model.placed.shapes)

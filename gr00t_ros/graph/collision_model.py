@@ -131,7 +131,7 @@ class ModelMaker:
         joints = {one.joint.name: one.joint for one in description.links.values()}
         fingers = {name: joints[name].range for name in others if _is_finger(joints[name])}
         measured = tuple(name for name in others if name not in fingers)
-        held = {**fingers, **{name: 0.0 for name in measured}}
+        held: dict[str, HeldJoint] = {**fingers, **{name: 0.0 for name in measured}}
         engine = self._engine(description, self._scene, names, held)
         return CollisionModel(engine, pairs_of(engine), measured, dict(fingers))
 

@@ -267,7 +267,7 @@ class PlanningSceneSource:
             self._client.call_async(self._request).add_done_callback(self._answered)
         self._taken()
 
-    def _answered(self, answer: Future[Any]) -> None:
+    def _answered(self, answer: Future) -> None:
         self._asked = False
         response = answer.result() if answer.exception() is None else None
         if response is not None and not response.scene.is_diff:

@@ -338,7 +338,7 @@ class _Listener:
             self._subscription = self._subscribe()
             self._topic.forget()
 
-    def _subscribe(self) -> Subscription[Any]:
+    def _subscribe(self) -> Subscription:
         policy = ReliabilityPolicy.RELIABLE if self._reliable else ReliabilityPolicy.BEST_EFFORT
         depth = _PICTURES_DEPTH if self._picture else _DEPTH
         profile = QoSProfile(depth=depth, reliability=policy)
@@ -347,9 +347,8 @@ class _Listener:
         )
 
 
-def _taker(
-    node: Node, topic: TopicTraffic, read: Read
-) -> Callable[[bytes, Mapping[str, int | None]], None]:
+def _taker(node: Node, topic: TopicTraffic, read: Read) -> Callable[..., None]:
+    """The callback of a raw message and its info, of which Jazzy's rclpy has no type."""
     clock = node.get_clock()
 
     def take(raw: bytes, info: Mapping[str, int | None]) -> None:
@@ -361,7 +360,7 @@ def _taker(
             return  # the stream's own check reports what is wrong with the message
         if isinstance(value, Frame):
             topic.size_px = value.size_px
-        topic.joints.append(value.names if isinstance(value, JointReading) else ())
+        topic.joints.append(tuple(value.names) if isinstance(value, JointReading) else ())
         topic.stamps_ns.append(stamp_ns)
         topic.ros_ns.append(int(clock.now().nanoseconds))
 

@@ -216,7 +216,8 @@ class JointStateMessage:
             view = joint_state(raw)
             self._layout = _joint_layout(raw)
             return view
-        stamp_ns = _nanoseconds(*_STAMP.unpack_from(raw, _BODY), "sensor message JointState")
+        seconds, nanoseconds = _STAMP.unpack_from(raw, _BODY)
+        stamp_ns = _nanoseconds(seconds, nanoseconds, "sensor message JointState")
         position, velocity = (
             np.frombuffer(raw, _F64, count, at) if count else np.empty(0)
             for at, count in (layout.position, layout.velocity)
@@ -275,8 +276,9 @@ class TrajectoryReader:
             None if at is None else words[at].view(_F64)[..., 0].copy() for at in layout.doubles
         ]
         assert fields[0] is not None
+        seconds, nanoseconds = _STAMP.unpack_from(raw, _BODY)
         return TrajectoryView(
-            _nanoseconds(*_STAMP.unpack_from(raw, _BODY), "message JointTrajectory"),
+            _nanoseconds(seconds, nanoseconds, "message JointTrajectory"),
             layout.names,
             times[:, 0].astype(np.int32) * _SECOND_NS + times[:, 1],
             fields[0],

@@ -52,7 +52,7 @@ def decode(view: CompressedView, size_px: tuple[int, int]) -> tuple[NDArray[np.u
         raise _refused(view, f"OpenCV decoded {got}, the header says {(height, width, 3)}")
     # compressed_image_transport: "compressed rgb8" was encoded with red and blue exchanged.
     swapped = "compressed rgb" in view.format
-    return pixels, None if swapped else cv2.COLOR_BGR2RGB
+    return np.asarray(pixels, np.uint8), None if swapped else cv2.COLOR_BGR2RGB
 
 
 def level(view: CompressedView) -> float | None:

@@ -26,6 +26,7 @@ from gr00t_ros.observe.observation import Observation
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.framing import Framing
 from gr00t_ros.robot.streams import VideoStream
+from gr00t_ros.wire.jpeg_header import MAX_PIXELS
 
 Pixels = NDArray[np.uint8]
 
@@ -52,7 +53,7 @@ def fill(
         return
     if framing.crop is not None:
         if code is not None and not pixelwise:  # cropping a Bayer mosaic would shift its pattern
-            pixels, code = cv2.cvtColor(pixels, code), None
+            pixels, code = np.asarray(cv2.cvtColor(pixels, code), np.uint8), None
         top, bottom, left, right = framing.crop.box(*pixels.shape[:2])
         pixels = pixels[top:bottom, left:right]
     height, width = pixels.shape[:2]
@@ -79,7 +80,7 @@ def _into(pixels: Pixels, code: int | None, pixelwise: bool, picture: Pixels) ->
         _resize(pixels, small)
         _convert(small, code, picture)
     else:
-        _resize(cv2.cvtColor(pixels, code), picture)
+        _resize(np.asarray(cv2.cvtColor(pixels, code), np.uint8), picture)
 
 
 def _area(slot: Pixels, height: int, width: int, fit: str) -> Pixels:
@@ -112,7 +113,7 @@ def _convert(source: Pixels, code: int | None, target: Pixels) -> None:
         _written(cv2.cvtColor(source, code, dst=target), target)
 
 
-def _written(result: Pixels, target: Pixels) -> None:
+def _written(result: cv2.typing.MatLike, target: Pixels) -> None:
     """Check that OpenCV wrote to `dst`: with another shape or dtype it allocates silently."""
     if result is not target:
         raise ObservationError(
@@ -407,10 +408,10 @@ def _foreign(view: cdr.ImageView) -> NDArray[np.uint8]:
 def _check_size(view: cdr.ImageView, encoding: _Encoding) -> None:
     height, width = view.height_px, view.width_px
     shape = f"Image of {height}x{width} {view.encoding}"
-    if not encoding.least_px <= min(height, width) or height * width > compressed.MAX_PIXELS:
+    if not encoding.least_px <= min(height, width) or height * width > MAX_PIXELS:
         raise ObservationError(
             f"{shape}: expected at least {encoding.least_px} pixels a side and at most "
-            f"{compressed.MAX_PIXELS} in all"
+            f"{MAX_PIXELS} in all"
         )
     if encoding.even_width and width % 2:
         raise ObservationError(f"{shape}: expected an even width, two pixels share their colour")

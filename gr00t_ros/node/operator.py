@@ -29,7 +29,7 @@ class Operator:
         """Create the services; `configured` returns the parts that exist at the time of a call."""
         self.latched = ""
         self._node, self._configured = node, configured
-        actions = {
+        actions: dict[str, Callable[[], str]] = {
             "pause": self._pause,
             "resume": partial(self._leave, Session.resume),
             "reset": self._reset,

@@ -66,18 +66,21 @@ class Outputs:
         """
         self._joints = tuple(_with_columns(embodiment.outputs, embodiment.joint_names))
         self._commands = tuple(_with_columns(embodiment.commands, embodiment.command_limits.names))
+        every: tuple[Output | CommandOutput | PoseOutput, ...]
+        every = (*embodiment.outputs, *embodiment.streamed)
         self._publishers = {
             output.name: node.create_lifecycle_publisher(
                 JointTrajectory,
                 f"~/shadow/{output.name}" if shadow else window_topic(output),
                 qos.COMMAND,
             )
-            for output in (*embodiment.outputs, *embodiment.streamed)
+            for output in every
         }
-        self._trajectories = {
-            output.name: WindowMessage(output.names)
-            for output in (*embodiment.outputs, *embodiment.commands)
-        } | {output.name: WindowMessage(POSE_NAMES) for output in embodiment.poses}
+        with_names: tuple[Output | CommandOutput, ...]
+        with_names = (*embodiment.outputs, *embodiment.commands)
+        self._trajectories = {output.name: WindowMessage(output.names) for output in with_names} | {
+            output.name: WindowMessage(POSE_NAMES) for output in embodiment.poses
+        }
         self._counts = len(embodiment.joint_names), len(embodiment.command_limits.names)
         self._node = node
 
@@ -116,9 +119,9 @@ class Outputs:
         for output, columns in self._joints:
             joint_columns[columns] = joints and output.name in left
         commanded = np.zeros(self._counts[1], dtype=np.bool_)
-        for output, columns in self._commands:
+        for command, columns in self._commands:
             nothing = commands is not None and bool(np.isnan(commands.values[:, columns]).any())
-            commanded[columns] = output.name in left or nothing
+            commanded[columns] = command.name in left or nothing
         return SentParts(joint_columns, commanded, frozenset(left))
 
     def _messages(
@@ -130,6 +133,7 @@ class Outputs:
     ) -> Sequence[_Message]:
         messages: list[_Message] = []
         if window is not None:
+            assert window.velocities is not None and window.accelerations is not None
             stamp = command_stamp(window.stamp_ns + offset_ns)
             messages += [
                 _Message(

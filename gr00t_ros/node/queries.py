@@ -237,6 +237,7 @@ class Queries:
         return observation
 
     def _deliver(self, outcome: Outcome) -> None:
+        """Hand on what a job returned: of a check a CheckResult, of a query a QueryReply."""
         if outcome.job.tag == "check":
             self._on_check(outcome.reply, outcome.error)  # type: ignore[arg-type]
         elif outcome.job.tag == "warm":

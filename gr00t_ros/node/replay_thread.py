@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,8 @@ from gr00t_ros.session.schedule import SessionCounts
 from gr00t_ros.session.session import Session
 from gr00t_ros.watch.finding import Finding
 from gr00t_ros.watch.table import default, reasoned
+
+T = TypeVar("T")
 
 # Commands run at the start of a tick, so this is far more than a running thread needs.
 _CALL_TIMEOUT_S = 1.0
@@ -160,7 +162,7 @@ class ReplayThread:
         """End the thread and wait for it; nothing is published afterwards."""
         self._loop.stop()
 
-    def post(self, action: Callable[[Session, int], Any], soon: bool = False) -> None:
+    def post(self, action: Callable[[Session, int], object], soon: bool = False) -> None:
         """Run `action(session, now_ns)` at the start of the next tick; what it raises is logged.
 
         soon: run it in an extra tick now, if that changes the motion earlier than the next tick.
@@ -169,7 +171,7 @@ class ReplayThread:
         if soon:
             self._loop.wake()
 
-    def call(self, action: Callable[[Session, int], Any], stops: bool = False) -> Any:
+    def call(self, action: Callable[[Session, int], T], stops: bool = False) -> T:
         """As `post`, but wait for the result; raises what the action raised.
 
         If this thread does not answer in time, the action is cancelled and StalledError raised: a
@@ -188,8 +190,8 @@ class ReplayThread:
             raise StalledError(f"the replay thread does not answer: {what}", begun=True)
         return future.result()
 
-    def _queue(self, action: Callable[[Session, int], Any]) -> Future[Any]:
-        future: Future[Any] = Future()
+    def _queue(self, action: Callable[[Session, int], T]) -> Future[T]:
+        future: Future[T] = Future()
         self._calls.put((action, future))
         return future
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from gr00t_ros.inputs.readings import ControllerReading
 from gr00t_ros.inputs.stream_report import StreamReport
 from gr00t_ros.motion.clocks import Awake, awake_ns
 from gr00t_ros.observe.buffer import CONTROLLER_MAX_AGE_NS, Age, Sample
-from gr00t_ros.observe.readings import select
+from gr00t_ros.observe.readings import JointReading, select
 from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.limits import Workspace
@@ -174,7 +174,7 @@ class RobotState:
             sample, _ = self._fresh_joints(output.names)
             if sample is not None and output.name not in referenced:
                 with contextlib.suppress(ObservationError):
-                    found.append((output, sample.stamp_ns, select(output.names, sample.value)))
+                    found.append((output, sample.stamp_ns, _selected(output.names, sample)))
         return tuple(found)
 
     def forget(self) -> None:
@@ -210,7 +210,7 @@ class RobotState:
         sample, _ = self._fresh_joints(self._embodiment.joint_names)
         if sample is not None:
             with contextlib.suppress(ObservationError):
-                return select(self._embodiment.joint_names, sample.value)
+                return _selected(self._embodiment.joint_names, sample)
         return np.concatenate([self._measured(output) for output in self._embodiment.outputs])
 
     def joints(self, names: tuple[str, ...]) -> Positions | None:
@@ -219,7 +219,7 @@ class RobotState:
         if sample is None:
             return None
         with contextlib.suppress(ObservationError):
-            return select(names, sample.value)
+            return _selected(names, sample)
         return None
 
     def measured_or_none(self) -> Positions | None:
@@ -272,7 +272,7 @@ class RobotState:
         sample, stale = self._fresh_joints(output.names)
         if sample is not None:
             with contextlib.suppress(ObservationError):
-                return select(output.names, sample.value)
+                return _selected(output.names, sample)
         reading = self._controller(output)
         if reading is None:
             raise ObservationError(
@@ -350,3 +350,9 @@ class RobotState:
             return age.silent_ns <= CONTROLLER_MAX_AGE_NS
         talks = age.silent_ns <= self.parameters.controller_silence_s * 1e9
         return talks and age.stamp_ns <= CONTROLLER_MAX_AGE_NS
+
+
+def _selected(names: Sequence[str], sample: Sample) -> Positions:
+    """(n,) positions of these joints in a sample of joint states; raises as `select` does."""
+    assert isinstance(sample.value, JointReading)
+    return select(names, sample.value)

@@ -168,11 +168,11 @@ class ServerReport:
 
 def _level(rows: tuple[ModalityRow, ...], result: str) -> bytes:
     if not rows:
-        return DiagnosticStatus.STALE
+        return bytes(DiagnosticStatus.STALE)
     if result != FITS:
-        return DiagnosticStatus.ERROR
+        return bytes(DiagnosticStatus.ERROR)
     is_whole = all(row.verdict == MATCHES for row in rows)
-    return DiagnosticStatus.OK if is_whole else DiagnosticStatus.WARN
+    return bytes(DiagnosticStatus.OK if is_whole else DiagnosticStatus.WARN)
 
 
 RECHECK_S = 1.0  # time between two checks of a server that did not pass

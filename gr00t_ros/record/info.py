@@ -131,7 +131,7 @@ def _figures(folder: Path, found: _Found) -> dict[str, object]:
 
 
 def _episode(folder: Path, facts: EpisodeFacts | BagError | None) -> dict[str, object]:
-    size = {
+    size: dict[str, object] = {
         "folder": folder.name,
         "bytes": _bytes(folder),
         "finished": isinstance(facts, EpisodeFacts),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rclpy.clock import Clock, ClockType
 
@@ -54,7 +54,7 @@ class Terminal:
 
     def __init__(self) -> None:
         """Change nothing yet."""
-        self._before: list[object] | None = None
+        self._before: list[Any] | None = None
         self._said = ""
         self._first = True
 
@@ -71,8 +71,9 @@ class Terminal:
         trace: TracebackType | None,
     ) -> None:
         """Give the terminal back as it was."""
+        assert self._before is not None  # __enter__ has set it
         with suppress(termios.error):
-            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._before)  # type: ignore[arg-type]
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._before)
 
     def show(self, node: RecordNode) -> RecordNode:
         """Draw the node's screen and carry out keys while it is spun; returns the node."""

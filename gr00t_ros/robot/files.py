@@ -68,7 +68,7 @@ class _PlainLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self._values, self._depth = self._values + 1, self._depth + 1
-        self._bound(self._values, self._depth, self.peek_event().start_mark)  # type: ignore[no-untyped-call]
+        self._bound(self._values, self._depth, self.peek_event().start_mark)
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node

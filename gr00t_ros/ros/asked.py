@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from rclpy.client import Client
+    from rclpy.node import Node
 
 _AGAIN_S: Final = 0.25
 """A request that changes nothing is repeated after this time without an answer."""
@@ -31,7 +35,7 @@ class AskedService:
     because an answer may be lost while discovery goes on. inf: sent once.
     """
 
-    def __init__(self, client: Any, service: str, request: Any, again_s: float) -> None:
+    def __init__(self, client: Client, service: str, request: Any, again_s: float) -> None:
         """`answer` sends and returns; service: its full name."""
         self.service = service
         self._client, self._request, self._again_s = client, request, again_s
@@ -64,7 +68,7 @@ class LifecycleClient:
     order, so a node that answers get_state can answer change_state too.
     """
 
-    def __init__(self, node: Any, name: str) -> None:
+    def __init__(self, node: Node, name: str) -> None:
         """node: makes the clients; name: the lifecycle node's."""
         from lifecycle_msgs.srv import ChangeState, GetState
 
@@ -137,7 +141,7 @@ class AskedTransition:
         return str(answer.current_state.label)
 
 
-def introduction(node: Any, service: str) -> AskedService | None:
+def introduction(node: Node, service: str) -> AskedService | None:
     """A harmless request to the node of `service`; None if that node answers no such request.
 
     node: has a client of `service` already. A participant hears of another one's clients in their

@@ -124,6 +124,6 @@ def replay(values: Parameters) -> ReplaySettings:
         horizon_ns=values.horizon_ms * _MS,
         fade_ns=values.fade_ms * _MS,
         merge=values.merge,  # type: ignore[arg-type]  # the table's choices are the literal's
-        merge_commands=values.merge_commands,  # type: ignore[arg-type]
+        merge_commands=values.merge_commands,  # type: ignore[arg-type]  # as merge
         velocity_scale=values.velocity_scale,
     )

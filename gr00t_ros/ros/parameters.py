@@ -97,7 +97,7 @@ class ParameterRow:
             before, after = (self.choices.index(value) for value in (before, after))
         if self.off_below is not None:
             before, after = (math.inf if v < self.off_below else v for v in (before, after))
-        return after > before if self.tighten == "down" else after < before
+        return bool(after > before if self.tighten == "down" else after < before)
 
 
 OFF_BELOW_FRAMES = 2

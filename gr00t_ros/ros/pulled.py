@@ -66,7 +66,7 @@ class PulledSubscription:
         """When that message was published, by its publisher's clock, ns."""
         self.received_ns = 0
         """When the middleware received it, by this machine's clock, ns."""
-        self._next: Subscription[Any] | None = None
+        self._next: Subscription | None = None
         self.depth: int = profiles[0].depth
         self._type = types[0]
         try:
@@ -154,7 +154,7 @@ class PulledSubscription:
             # else the old subscription has already delivered this message
         return self._take_from(self._subscription)
 
-    def _take_from(self, subscription: Subscription[Any]) -> tuple[Any, Any] | None:
+    def _take_from(self, subscription: Subscription) -> tuple[Any, Any] | None:
         with subscription.handle:
             taken: tuple[Any, Any] | None = subscription.handle.take_message(self._type, self._raw)
         return taken
@@ -172,7 +172,7 @@ class PulledSubscription:
             return present
         return self._profiles[-1 if qos.all_reliable(publishers) else 0]
 
-    def _subscribe(self, topic: str) -> Subscription[Any]:
+    def _subscribe(self, topic: str) -> Subscription:
         return self._node.create_subscription(
             self._type, topic, _unused, self._profile, callback_group=_Never(), raw=self._raw
         )
@@ -198,8 +198,10 @@ class Arrivals:
 
     def __init__(self, context: Context, subscriptions: Sequence[PulledSubscription]) -> None:
         self._context, self._subscriptions = context, subscriptions
-        with context.handle:
-            self._guard = _rclpy.GuardCondition(context.handle)
+        handle = context.handle
+        assert handle is not None  # of a context that was initialised
+        with handle:
+            self._guard = _rclpy.GuardCondition(handle)
         self.ended = False
 
     def wait(self, until_ns: int) -> None:

@@ -104,11 +104,11 @@ def all_reliable(publishers: Iterable[TopicEndpointInfo]) -> bool:
 
 
 def _reliable(profile: QoSProfile) -> bool:
-    return profile.reliability == ReliabilityPolicy.RELIABLE
+    return bool(profile.reliability == ReliabilityPolicy.RELIABLE)
 
 
 def _latched(profile: QoSProfile) -> bool:
-    return profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
+    return bool(profile.durability == DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 def _deadline_ns(profile: QoSProfile) -> int:

@@ -7,7 +7,7 @@ another point or message for the missing joint.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
@@ -17,6 +17,9 @@ from gr00t_ros.errors import StampError
 from gr00t_ros.motion.sampler import Trajectory
 from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.outputs import OUTPUT_TYPES, CommandOutput, PoseOutput
+
+if TYPE_CHECKING:
+    from std_msgs.msg import Header
 
 _NS = 1_000_000_000
 
@@ -40,7 +43,7 @@ class PointMessage(Protocol):
 class TrajectoryMessage(Protocol):
     """The fields of trajectory_msgs/JointTrajectory that are read here."""
 
-    header: object
+    header: Header
     joint_names: list[str]
     points: list[PointMessage]
 
@@ -67,7 +70,7 @@ def parse_trajectory(
         filled = [row if len(row) else missing for row in rows]
         return np.array(filled, dtype=np.float64)[:, order]
 
-    stamp_ns = _nanoseconds(message.header.stamp)  # type: ignore[attr-defined]
+    stamp_ns = _nanoseconds(message.header.stamp)
     positions = field("positions")
     assert positions is not None
     return Trajectory(
@@ -108,8 +111,8 @@ def _size_mismatch(message: TrajectoryMessage) -> str | None:
     return None
 
 
-def _nanoseconds(time: object) -> int:
-    return int(time.sec) * 1_000_000_000 + int(time.nanosec)  # type: ignore[attr-defined]
+def _nanoseconds(time: Time | Duration) -> int:
+    return int(time.sec) * 1_000_000_000 + int(time.nanosec)
 
 
 def window_topic(output: Output | CommandOutput | PoseOutput) -> str:

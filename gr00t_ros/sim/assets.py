@@ -174,6 +174,7 @@ def simplify(source: Path, target: Path, kept_fraction: float) -> None:
     import trimesh
 
     mesh = trimesh.load(source, force="mesh")
+    assert isinstance(mesh, trimesh.Trimesh)
     if len(mesh.faces) <= FACES_LEFT_ALONE:
         shutil.copy(source, target)
         return

@@ -72,7 +72,7 @@ class Cameras:
 
     def _picture(self, name: str) -> NDArray[np.uint8]:
         self._renderer.update_scene(self._data, camera=name)
-        return self._renderer.render()
+        return np.asarray(self._renderer.render(), np.uint8)
 
     def close(self) -> None:
         """Free the GL context; later calls of render are errors."""

@@ -32,6 +32,9 @@ except ImportError:  # not in the PyPI wheels; ours has the same fields, and the
 
 Floats = NDArray[np.float64]
 
+STATE_MESSAGE: type = ControllerState
+"""The class of the messages of a controller's state."""
+
 KEPT_WINDOWS = 20_000  # 400 s at 50 Hz
 ENDS_MOVING = "allow_nonzero_velocity_at_trajectory_end"
 
@@ -114,7 +117,7 @@ class Follower:
         valid message silently, as the real one does. A stamp before 1970 ends the real
         controller's process (rclcpp::Time throws), so this controller becomes inactive.
         """
-        if message.header.stamp.sec < 0:  # type: ignore[attr-defined]
+        if message.header.stamp.sec < 0:
             self.set_active(False, measured)
             with self._lock:
                 self._rejected += 1

@@ -114,10 +114,10 @@ class Simulation:
         """Return what contacts do to all joints, (J,) Nm or N; not the forces of limits."""
         data = self.data
         kept = data.efc_type >= int(mujoco.mjtConstraint.mjCNSTR_CONTACT_FRICTIONLESS)
-        found = np.zeros(self.model.nv)
+        found: Array = np.zeros(self.model.nv)
         if kept.any():
             mujoco.mj_mulJacTVec(self.model, data, found, np.where(kept, data.efc_force, 0.0))
-        return found[self._qvel]
+        return np.asarray(found[self._qvel])
 
     def wall_force(self) -> float:
         """Return the force with which the wall is pushed, N; 0 without a wall."""
@@ -139,7 +139,7 @@ class Simulation:
 
     def positions(self) -> Array:
         """Return a copy of all generalised positions (nq,), for Cameras.render."""
-        return self.data.qpos.copy()
+        return np.array(self.data.qpos)
 
 
 def _walled(robot: RobotDescription, seed: int, wall_y_m: float) -> mujoco.MjModel:

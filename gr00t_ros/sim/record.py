@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,14 +68,21 @@ class Record:
     def since(self, time_ns: int) -> Record:
         """The rows from a time of the controllers' clock on."""
         rows = self.time_ns >= time_ns
-        arrays = (self.time_ns, self.position, self.velocity, self.acceleration, self.measured)
         commands = {
             topic: TimedRows(one.time_ns[kept], one.values[kept])
             for topic, one in self.commands.items()
             for kept in (one.time_ns >= time_ns,)
         }
-        kept_arrays = (values[rows] for values in arrays)
-        return Record(self.joint_names, self.ros_offset_ns, *kept_arrays, commands)
+        return Record(
+            self.joint_names,
+            self.ros_offset_ns,
+            self.time_ns[rows],
+            self.position[rows],
+            self.velocity[rows],
+            self.acceleration[rows],
+            self.measured[rows],
+            commands,
+        )
 
 
 class CommandRecorder:
@@ -173,6 +181,9 @@ def save_or_explain(path: str | Path, record: Record) -> tuple[bool, str]:
 
 def save_record(path: str | Path, record: Record) -> None:
     """Write a record as .npz; raises OSError if the path cannot be written."""
+    commands: dict[str, Any] = {}  # Any: no topic is called as an option of savez
+    for topic, rows in record.commands.items():
+        commands |= {_TIMES + topic: rows.time_ns, _VALUES + topic: rows.values}
     with open(path, "wb") as file:
         np.savez(
             file,
@@ -183,8 +194,7 @@ def save_record(path: str | Path, record: Record) -> None:
             velocity=record.velocity,
             acceleration=record.acceleration,
             measured=record.measured,
-            **{_TIMES + topic: rows.time_ns for topic, rows in record.commands.items()},
-            **{_VALUES + topic: rows.values for topic, rows in record.commands.items()},
+            **commands,
         )
 
 

@@ -27,7 +27,7 @@ from gr00t_ros.errors import SettingsError
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.node_help import NodeHelp
 from gr00t_ros.ros.process import checked_topic, declared, run_node
-from gr00t_ros.sim.controller import ControllerState
+from gr00t_ros.sim.controller import STATE_MESSAGE
 from gr00t_ros.sim.sensors import SENSOR_OUT
 from gr00t_ros.srv import InjectFault
 
@@ -38,7 +38,7 @@ STREAMS: dict[str, tuple[type, list[str]]] = {
     "image_topics": (Image, ["/camera/exterior/image_raw", "/camera/wrist/image_raw"]),
     "joint_state_topics": (JointState, ["/joint_states"]),
     "pose_topics": (PoseStamped, ["/ee_pose"]),
-    "controller_state_topics": (ControllerState, [""]),
+    "controller_state_topics": (STATE_MESSAGE, [""]),
     "command_topics": (JointTrajectory, [""]),
 }
 """Parameter -> message type and default topics; command topics lead to the robot."""
@@ -105,7 +105,7 @@ class FaultyStream:
             return [self._frozen]
         if self._fault.name == "repeat":
             self._frozen = self._frozen or data
-            return [self._repeated(data)]
+            return [self._repeated(self._frozen, data)]
         if self._fault.name == "delay":
             self._delayed.append((now_ns + round(self._fault.value * 1e9), data))
             return self.due(now_ns)
@@ -139,9 +139,9 @@ class FaultyStream:
         self._passed_ns = now_ns
         return [data]
 
-    def _repeated(self, data: bytes) -> bytes:
-        """The last message with the header of this one: a frozen picture with new stamps."""
-        old = deserialize_message(self._frozen, self._type)
+    def _repeated(self, frozen: bytes, data: bytes) -> bytes:
+        """That message with the header of this one: a frozen picture with new stamps."""
+        old = deserialize_message(frozen, self._type)
         old.header = deserialize_message(data, self._type).header
         return bytes(serialize_message(old))
 
@@ -258,7 +258,7 @@ class RelayNode(Node):
         self.create_service(InjectFault, "~/inject_fault", self._on_inject)
         self.get_logger().info(f"relaying between {prefix}/.. and {', '.join(self._relayed)}")
 
-    def _declared(self, name: str, default: object, what: str) -> object:
+    def _declared(self, name: str, default: object, what: str) -> Any:
         descriptor = ParameterDescriptor(description=what, read_only=True)
         return declared(self, name, default, descriptor)
 

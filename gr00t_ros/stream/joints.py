@@ -219,7 +219,9 @@ class Streamer(Node):
     def _spin_leaving(self) -> None:
         """Run the executor once, so that simulated time arrives; log its errors and continue."""
         try:
-            self.executor.spin_once(timeout_sec=0.01)
+            executor = self.executor
+            assert executor is not None  # run_node's, which ends after it has called `leave`
+            executor.spin_once(timeout_sec=0.01)
         except Exception as error:
             self.get_logger().error(f"while leaving: {error}", throttle_duration_sec=1.0)
 

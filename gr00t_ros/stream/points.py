@@ -107,9 +107,9 @@ def declare_settings(node: Node) -> StreamerSettings:
     """Declare the parameters and return their values; the SettingsError names what is missing."""
     for name, (kind, meaning) in _REQUIRED.items():
         declared(node, name, kind, ParameterDescriptor(description=meaning, read_only=True))
-    name, default, meaning = _command_type()
+    name, first, meaning = _command_type()
     descriptor = ParameterDescriptor(description=meaning, read_only=True)
-    declared(node, name, default, descriptor)
+    declared(node, name, first, descriptor)
     for name, meaning in _GAINS.items():
         descriptor = ParameterDescriptor(description=meaning, read_only=True)
         declared(node, name, Parameter.Type.DOUBLE_ARRAY, descriptor)
@@ -131,8 +131,8 @@ def declare_settings(node: Node) -> StreamerSettings:
         raise SettingsError(f"command_type: got {got!r}, expected one of {tuple(POINTS)}")
     if len(set(joints)) != len(joints):
         raise SettingsError(f"joints: got {list(joints)}, expected each name once")
-    gains = {name: _array(node, name) for name in _GAINS}
-    return StreamerSettings(joints=joints, **gains, **values)
+    values |= {name: _array(node, name) for name in _GAINS}
+    return StreamerSettings(joints=joints, **values)
 
 
 def _command_type() -> tuple[str, str, str]:
@@ -263,7 +263,9 @@ class WbcPoints:
         self._refused, self._status_ns = f"host: nothing on {WBC_STATUS} yet", 0
         self._walks = _pulled(node, Twist, settings.walk_topic)
         self._heights = _pulled(node, Float64, settings.height_topic)
-        self._walk, self._walked_ns, self._height_m = _STANDS, 0, None
+        self._walk: tuple[float, ...] = _STANDS
+        self._walked_ns = 0
+        self._height_m: float | None = None
         self.topic = self._goals.topic_name
 
     def send(self, position: Floats, steady_ns: int) -> None:

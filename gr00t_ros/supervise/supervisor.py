@@ -210,8 +210,8 @@ class Supervisor:
         number = 0
         while not self._wake.asked:
             ending = self._serve_once()
-            if self._wake.asked:
-                return
+            if self._wake.asked:  # meanwhile, which mypy does not see
+                return  # type: ignore[unreachable]
             number = 1 if ending.healthy_s >= self._restarts.healthy_s else number + 1
             if ending.final or number > self._restarts.limit:
                 self._give_up(ending)

@@ -135,7 +135,7 @@ class Autostart(Node):
     def _reason(self) -> str:
         if self._status is None:
             return "no status yet"
-        return self._status.reason or self._status.mode
+        return str(self._status.reason or self._status.mode)
 
     def _on_status(self, status: PolicyStatus) -> None:
         self._status = status

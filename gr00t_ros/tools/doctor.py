@@ -222,7 +222,7 @@ def doctors_node(context: rclpy.Context | None = None) -> Node:
     return rclpy.create_node(
         NAME,
         context=context,
-        cli_args=_QUIET,
+        cli_args=list(_QUIET),
         enable_rosout=False,
         start_parameter_services=False,
         parameter_overrides=[_NO_SERVICE],

@@ -232,7 +232,8 @@ def _sources(options: argparse.Namespace) -> tuple[ModalityConfig, Known, list[s
     if _names_server(options):
         target = target_of(options)
         recorded, modality = modality, _ask(target)
-        known = replace(known, remarks=known.remarks | _not_on_the_server(recorded, modality))
+        remarks = {**known.remarks, **_not_on_the_server(recorded, modality)}
+        known = replace(known, remarks=remarks)
         sources.append(f"{target.host}:{target.port}")
     if options.topics:
         seen = _look(options.seconds)

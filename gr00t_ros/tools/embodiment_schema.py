@@ -181,7 +181,7 @@ def explained(name: str) -> str:
         for found, key in table.all()
         if found == name
     ]
-    return text_table(("in", "value", "means"), dict.fromkeys(rows))
+    return text_table(("in", "value", "means"), list(dict.fromkeys(rows)))
 
 
 def _name(kind: str) -> str:

@@ -334,7 +334,7 @@ def _parser() -> _Operator:
         "2: no node, no answer, wrong usage; 130: Ctrl-C before the answer.",
         example="gr00t operator set velocity_scale 0.2",
     )
-    shared = CommandParser(add_help=False)
+    shared = _Verb(add_help=False)
     for one, by_default in ((parser, True), (shared, False)):  # in front of the verb, or behind it
         _add_shared(one, by_default)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=_Verb)

@@ -24,8 +24,8 @@ SILENT_S = 2.0
 """A configured node publishes its status twice a second; four missing ones mean that it stands."""
 
 _LABEL = 11  # columns of the label in front of a value
-_COUNTS = ("queries", "query_failures", "chunks_accepted", "chunks_clamped", "chunks_refused")
-_COUNTS += ("chunks_dropped", "windows_published")
+_COUNTS: tuple[str, ...] = ("queries", "query_failures", "chunks_accepted", "chunks_clamped")
+_COUNTS += ("chunks_refused", "chunks_dropped", "windows_published")
 _FACTS = ("robot", "embodiment_tag", "server", "server_generation", "array_codec", "key_style")
 
 # {operator}: the command with the node's name; {moves}: what the arm does. Every mode has an entry.

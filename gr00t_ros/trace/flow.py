@@ -227,6 +227,6 @@ def from_plain(value: Mapping[str, Any]) -> Flow:
         )
         numbers = {name: int(value[name]) for name in _NUMBERS}
         texts = {name: str(value[name]) for name in _TEXTS}
-        return Flow(spans=spans, **numbers, **texts)  # type: ignore[arg-type]
+        return Flow(spans=spans, **numbers, **texts)  # type: ignore[arg-type]  # of these types
     except (KeyError, TypeError, ValueError) as error:
         raise TraceError(f"got no flow ({error!r}), expected one line of JSON for each") from None

@@ -64,8 +64,8 @@ class Bias:
             self._samples[column] += 1
             if last_ns is not None and at_ns > last_ns:
                 self._moved_ns[column] += at_ns - last_ns
-        if self.learned:
-            self.value = self._sums / self._samples
+        if self.learned:  # mypy takes it to be as above, before the loop
+            self.value = self._sums / self._samples  # type: ignore[unreachable]
 
 
 class _Average:

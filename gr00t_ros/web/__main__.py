@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from gr00t_ros.command_line import DONE, CommandParser, fail, program, whole_number
@@ -24,6 +24,7 @@ from gr00t_ros.wire.access import Token, read_token
 if TYPE_CHECKING:
     import ssl
 
+    from gr00t_ros.web.reports import Reports
     from gr00t_ros.web.server import WebServer
 
 PORT = 8780
@@ -151,7 +152,7 @@ def _ignore(_browsers: int) -> None:
     """Nothing depends on it."""
 
 
-def _reports(folder: str | None) -> Any:
+def _reports(folder: str | None) -> Reports | None:
     if not folder:
         return None
     from gr00t_ros.web.reports import Reports

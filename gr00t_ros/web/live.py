@@ -17,8 +17,10 @@ import rclpy
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage
 
 from gr00t_ros.errors import SettingsError
@@ -108,7 +110,7 @@ class LiveSource:
         self._episode: dict[str, Any] | None = None
         self._can_record = False
         self._browsers = 0
-        self._preview: dict[str, Any] = {}  # topic -> subscription, while somebody looks
+        self._preview: dict[str, Subscription] = {}  # topic -> subscription, while somebody looks
         self._node, self._executor = _joined(arguments)
         self.commands = LiveCommands(self._node, policy, recorder)
         self._subscribe(PolicyStatus, "status", self._on_status, qos.STATUS)
@@ -233,7 +235,7 @@ class LiveSource:
 
     def _subscribe(
         self, kind: type, name: str, take: Callable[[Any], None], profile: QoSProfile
-    ) -> Any:
+    ) -> Subscription:
         return self._node.create_subscription(kind, f"{self._policy}/{name}", take, profile)
 
     def _on_status(self, status: PolicyStatus) -> None:
@@ -314,7 +316,7 @@ class LiveSource:
                 self._preview[name] = self._subscribe(kind, name, take, qos.SENSOR)
 
 
-def _joined(arguments: Sequence[str]) -> tuple[Any, SingleThreadedExecutor]:
+def _joined(arguments: Sequence[str]) -> tuple[Node, SingleThreadedExecutor]:
     """A node in a context of its own, with its executor.
 
     It has no shared memory: a process that is killed while it holds a lock there would disturb the

@@ -1,6 +1,10 @@
 """A bag of known values becomes rows with these values at their own times, or is refused."""
 
+import hashlib
 import json
+import subprocess
+import sys
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -402,3 +406,13 @@ def test_a_message_that_is_none_refuses_its_episode_or_is_left_out(tmp_path, top
         assert str(error).startswith(str(tmp_path / "bag"))
     else:
         assert parts.episodes
+
+
+def test_recordings_are_read_without_what_only_python_3_11_has(tmp_path, monkeypatch):
+    """Python 3.10, that of Humble, has neither datetime.UTC nor hashlib.file_digest."""
+    episode = written(tmp_path, [*streams(1.0), *by_policy(1.0)])
+    content = next(one for one in episode.path.iterdir() if one.suffix == ".mcap").read_bytes()
+    monkeypatch.delattr(hashlib, "file_digest", raising=False)
+    assert episode.bag["sha256"] == sha256(sha256(content).digest()).hexdigest()
+    later = "import datetime; vars(datetime).pop('UTC', None); import gr00t_ros.convert.episodes"
+    subprocess.run([sys.executable, "-c", later], check=True)

@@ -357,7 +357,8 @@ class Findings:
 
     def add(self, check: str, file: str, got: str, expected: str, **place: int | None) -> None:
         """Add a finding; `place` has its episode, row and places."""
-        finding = DatasetFinding(check, file, got[:300], expected[:300], **place)  # type: ignore[arg-type]
+        where: dict[str, Any] = dict(place)
+        finding = DatasetFinding(check, file, got[:300], expected[:300], **where)
         self.extend([finding])
 
     def extend(self, others: list[DatasetFinding]) -> None:

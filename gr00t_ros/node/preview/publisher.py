@@ -23,7 +23,7 @@ from gr00t_ros.msg import JointComparison
 from gr00t_ros.node.preview.drawing import COMMITTED, DRIVEN, PREDICTED, glyphs, line, path
 from gr00t_ros.node.preview.pictures import PicturePublishers
 from gr00t_ros.node.robot_state import RobotState
-from gr00t_ros.observe.readings import select
+from gr00t_ros.observe.readings import JointReading, select
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.rotation import Pose
 from gr00t_ros.ros import qos
@@ -125,6 +125,7 @@ class Preview:
             sample = self._inputs.joints(output.names)
             stamp_ns, values = now_ns, np.full(len(output.names), np.nan)
             if sample is not None and now_ns - sample.stamp_ns <= _OLD_NS:
+                assert isinstance(sample.value, JointReading)
                 try:
                     values = select(output.names, sample.value)
                     stamp_ns = sample.stamp_ns

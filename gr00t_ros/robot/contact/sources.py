@@ -75,7 +75,8 @@ def _source(name: str, field: Field) -> ContactSource:
     entries = field.entries()
     if "type" not in entries:
         raise field.problem(f"missing type, expected one of {', '.join(CONTACT_TYPES)}")
-    kind: SourceKind = entries["type"].choice(*CONTACT_TYPES)  # type: ignore[assignment]
+    found = entries["type"].choice(*CONTACT_TYPES)
+    kind: SourceKind = found  # type: ignore[assignment]  # the table's keys are the literal's
     at = field.keys(CONTACT_TYPES[kind])
     names = at["names"].names() if "names" in at else _FORCE if kind == "wrench" else ()
     thresholds = _thresholds(at, names)

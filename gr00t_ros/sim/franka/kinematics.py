@@ -76,7 +76,7 @@ def joint_frames(joints_rad: Array) -> Array:
 
 def flange_pose(joints_rad: Array) -> Array:
     """Return fr3_link8 in fr3_link0, (4, 4), m."""
-    pose = joint_frames(joints_rad)[-1].copy()
+    pose: Array = joint_frames(joints_rad)[-1].copy()
     pose[:3, 3] += pose[:3, 2] * _FLANGE_M
     return pose
 

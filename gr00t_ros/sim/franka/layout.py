@@ -67,7 +67,7 @@ def draw_layout(seed: int) -> Layout:
 
 def _apart(red: Array, green: Array, plate: Array) -> bool:
     sides = lateral_m(red), lateral_m(plate)
-    return (
+    return bool(
         min(abs(sides[0]), abs(sides[1])) > OFF_MIDPLANE_M
         and sides[0] * sides[1] < 0.0
         and float(np.linalg.norm(red - plate)) > CUBE_TO_PLATE_M

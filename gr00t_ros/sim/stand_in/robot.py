@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -102,14 +103,15 @@ class StandIn(Node):
         threads = [self._thread("joints", rate_hz, self._tick)]
         cameras = {stream.topic: stream for stream in self._robot.video}
         for topic, stream in cameras.items():
-            feed = PictureFeed(self, stream)
-            threads.append(
-                self._thread(topic, stream.rate_hz, lambda feed=feed: feed.publish(self._now()))
-            )
+            call = partial(self._publish, PictureFeed(self, stream))
+            threads.append(self._thread(topic, stream.rate_hz, call))
         for thread in threads:
             thread.start()
             self._ends.callback(thread.stop)
         return threads
+
+    def _publish(self, feed: PictureFeed) -> None:
+        feed.publish(self._now())
 
     def _thread(self, name: str, rate_hz: float, call: Callable[[], None]) -> PeriodicThread:
         error = self.get_logger().error
