@@ -45,6 +45,7 @@ from gr00t_ros.watch.arm import (
 from gr00t_ros.watch.finding import Earlier, Finding, Reaction
 from gr00t_ros.watch.inputs import ClockDoubt, ClockJump, SilentClock, Skew
 from gr00t_ros.watch.server import (
+    CHECK_NS,
     NonFinite,
     Outlook,
     ServerErrors,
@@ -53,9 +54,6 @@ from gr00t_ros.watch.server import (
     outlook_of,
 )
 from gr00t_ros.watch.table import reasoned
-
-_PROBE_NS = 250_000_000
-"""Least time between two probes during a pause, in which the session sends no queries."""
 
 
 class PolicyWatches:
@@ -162,7 +160,7 @@ class PolicyWatches:
             skewed = None
         rests = mode not in MOVING and mode is not Mode.HOLDING
         due = dead or self._errors.try_due(now_ns)
-        if rests and (due or skewed) and now_ns - self._probed_ns >= _PROBE_NS:
+        if rests and (due or skewed) and now_ns - self._probed_ns >= CHECK_NS:
             self._probed_ns = now_ns
             self._queries.check() if due else self._queries.look()
         yield from (finding for finding in (dead, errors, skewed) if finding is not None)
