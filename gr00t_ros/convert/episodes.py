@@ -38,9 +38,8 @@ from gr00t_ros.robot.described import described, unreadable
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.rotation import Pose
 from gr00t_ros.robot.urdf.text import urdf_root
+from gr00t_ros.ros.policy_node import POLICY_NODE, STATUS_TYPE
 
-STATUS_TYPE: Final = "gr00t_ros/msg/PolicyStatus"
-POLICY_NODE: Final = "/gr00t_policy"
 KEPT_BYTES: Final = 256 * 2**20
 """Pictures of an episode, as they were sent, that stay in memory: else its bag is read again."""
 LEAST_S: Final = 1.0

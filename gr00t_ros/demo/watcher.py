@@ -17,6 +17,7 @@ from std_msgs.msg import String
 from gr00t_ros.demo.report import CameraFrames
 from gr00t_ros.msg import ActionChunk, PolicyStatus
 from gr00t_ros.ros import qos
+from gr00t_ros.ros.policy_node import POLICY_NODE
 
 FRAME_PERIOD_S = 0.5
 MOVES_RAD_S = 0.01
@@ -64,9 +65,9 @@ class Watcher(Node):
             if joints
             else None
         )
-        self.create_subscription(PolicyStatus, "/gr00t_policy/status", self._on_status, qos.STATUS)
+        self.create_subscription(PolicyStatus, f"{POLICY_NODE}/status", self._on_status, qos.STATUS)
         self.create_subscription(
-            ActionChunk, "/gr00t_policy/action_chunk", self._on_chunk, qos.CHUNK
+            ActionChunk, f"{POLICY_NODE}/action_chunk", self._on_chunk, qos.CHUNK
         )
         self.create_subscription(String, "/gr00t_sim_robot/state", self._on_robot, qos.STATUS)
         self._cameras = cameras

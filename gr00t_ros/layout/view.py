@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.ros.policy_node import STATUS_TYPE
 from gr00t_ros.session.preview import Arm, arms_of, topic_part
 
 STATUS = "~/status"
 MARKERS, JOINTS = "~/preview/markers", "~/preview/joints"
 PATHS = ("predicted", "committed", "driven")
 TYPES: Mapping[str, str] = {
-    STATUS: "gr00t_ros/msg/PolicyStatus",
+    STATUS: STATUS_TYPE,
     MARKERS: "visualization_msgs/msg/MarkerArray",
     JOINTS: "gr00t_ros/msg/JointComparison",
     **{f"~/preview/{kind}/ARM": "nav_msgs/msg/Path" for kind in PATHS},

@@ -27,10 +27,10 @@ from gr00t_ros.record.recording import EMBODIMENT_FILE, EPISODE, episode_folders
 from gr00t_ros.record.session import ENDS, INTERVENE, PROBLEM, RESUME, SOURCE, START, label
 from gr00t_ros.robot.data_file import read_json
 from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.ros.policy_node import STATUS_TYPE
 from gr00t_ros.text_table import printable
 
 EVENTS = "gr00t_ros/msg/EpisodeEvent"
-STATUS = "gr00t_ros/msg/PolicyStatus"
 DAMAGED = "recovered: its bag was damaged after its end, messages are missing"
 KILLED = "recovered: its recorder was killed, the last messages and the counts of drops are missing"
 REBUILT = "recovered: its episode.json was broken, labels after its end and drops may be missing"
@@ -174,7 +174,7 @@ def _rebuilt(episode: Path, robot: str, broken: str) -> str:
     write_metadata(episode, found.file)
     with open_bag(episode) as bag:
         topics = [topic.name for topic in bag.topics if topic.type_name == EVENTS]
-        nodes = [one.name.rpartition("/")[0] for one in bag.topics if one.type_name == STATUS]
+        nodes = [one.name.rpartition("/")[0] for one in bag.topics if one.type_name == STATUS_TYPE]
         facts.policy_node = nodes[0] if len(nodes) == 1 else ""
         facts.start_ns, facts.stop_ns = bag.start_ns, bag.end_ns
         events = [(one.time_ns, read_message(one, EpisodeEvent)) for one in bag.messages(topics)]

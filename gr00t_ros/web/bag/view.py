@@ -26,12 +26,12 @@ from gr00t_ros.msg import PolicyStatus
 from gr00t_ros.record.facts import EpisodeFacts
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.streams import VideoStream
+from gr00t_ros.ros.policy_node import STATUS_TYPE
 from gr00t_ros.text_table import printable
 from gr00t_ros.watch.finding import without_numbers
 from gr00t_ros.web import snapshot
 from gr00t_ros.web.bag.curves import BagCurves
 
-STATUS_TYPE: Final = "gr00t_ros/msg/PolicyStatus"
 IMAGE_TYPES: Final = {
     "sensor_msgs/msg/Image": "raw",
     "sensor_msgs/msg/CompressedImage": "compressed",
