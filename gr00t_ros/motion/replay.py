@@ -1,7 +1,7 @@
 """Replay of action chunks: guard, reference, shaper and plan behind one interface for the node.
 
-The caller makes all calls one after another and passes plan time. Replay keeps the verdicts, the
-counts and the newest chunk; the planner keeps the motion.
+The caller makes all calls one after another and passes plan time. Replay keeps the newest chunk,
+the planner the motion.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ from gr00t_ros.robot.limits import NO_COMMANDS, CommandLimits, JointLimits, Work
 from gr00t_ros.robot.outputs import PoseOutput
 from gr00t_ros.robot.rotation import Pose
 
-__all__ = ["CommandWindow", "ReplayCounts", "Replay", "ReplaySettings", "Verdict", "Window"]
+__all__ = ["CommandWindow", "Replay", "ReplaySettings", "Verdict", "Window"]
 
 Floats = NDArray[np.float64]
 
@@ -42,24 +42,6 @@ class SentParts:
     joints: NDArray[np.bool_]
     commands: NDArray[np.bool_]
     poses: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class ReplayCounts:
-    """Counts since construction.
-
-    windows: windows of joints that were sent. held_joints: how often a joint kept its course,
-    because its new motion would have broken a limit. rebases: how often the plan had to continue
-    from its own stop ramp.
-    """
-
-    accepted: int = 0
-    clamped: int = 0
-    refused: int = 0
-    late: int = 0
-    windows: int = 0
-    held_joints: int = 0
-    rebases: int = 0
 
 
 class Replay:
@@ -99,7 +81,6 @@ class Replay:
         self._poses = Poses(poses, settings.knot_ns, settings.commit_ns, settings.horizon_ns)
         self._stopped: str | None = None
         self._newest: ActionChunk | None = None
-        self._counts = ReplayCounts()
         self.on_guarded: Callable[[], None] = _nothing
         """Called by `accept` between the check of a chunk and its merge, for measurements."""
 
@@ -142,7 +123,7 @@ class Replay:
         branch = self._planner.branch(now_ns)
         if self._stopped is not None:
             reason = f"stopped: {self._stopped}"
-            return self._judged(Verdict(False, False, "stopped", reason, 0, None))
+            return Verdict(False, False, "stopped", reason, 0, None)
         splice_ns = branch * self._settings.knot_ns
         held = self._planner.course.state(branch).position
         verdict = check(chunk, self._limits, splice_ns, held, self.workspace)
@@ -158,7 +139,7 @@ class Replay:
             if verdict.commands is not None:
                 self._commands.follow(chunk, verdict.commands, now_ns - self.lag_ns(now_ns))
             self._newest = chunk
-        return self._judged(verdict)
+        return verdict
 
     def stop(self, now_ns: int, reason: str, soon: bool = False) -> None:
         """Stop inside the limits after the committed part; refuse chunks until `resume`.
@@ -231,14 +212,16 @@ class Replay:
         """
         return self._planner.proposed_from_ns
 
-    def keep(self, sent: SentParts | None = None) -> None:
-        """Record that the windows made last were sent: all of them, or the parts in `sent`."""
+    def keep(self, sent: SentParts | None = None) -> bool:
+        """Record that the windows made last were sent: all of them, or the parts in `sent`.
+
+        Returns whether a window of joints was sent.
+        """
         made = self._planner.proposed
         self._planner.keep(None if sent is None else sent.joints)
         self._commands.keep(None if sent is None else sent.commands)
         self._poses.keep(None if sent is None else sent.poses)
-        windows = made and (sent is None or bool(sent.joints.any()))
-        self._counts = replace(self._counts, windows=self._counts.windows + windows)
+        return made and (sent is None or bool(sent.joints.any()))
 
     def tick(self, now_ns: int) -> Window | None:
         """Make a window and keep it, for a caller that always sends it at once."""
@@ -427,12 +410,6 @@ class Replay:
         """The reason of the stop during which chunks are refused; None without one."""
         return self._stopped
 
-    @property
-    def counts(self) -> ReplayCounts:
-        """The counts so far."""
-        planner = self._planner
-        return replace(self._counts, held_joints=planner.held_joints, rebases=planner.rebases)
-
     def lag_ns(self, now_ns: int) -> int:
         """How far the reference is behind its own time, to respect velocity limits, ns."""
         return self._planner.course.lag_at(now_ns // self._settings.knot_ns)
@@ -475,17 +452,6 @@ class Replay:
         if end_ns is None:
             return None
         return end_ns - latency_ns - self._settings.commit_ns - ANSWER_SPARE_NS
-
-    def _judged(self, verdict: Verdict) -> Verdict:
-        counts, late = self._counts, verdict.kind == "late"
-        self._counts = replace(
-            counts,
-            accepted=counts.accepted + verdict.accepted,
-            clamped=counts.clamped + verdict.clamped,
-            late=counts.late + late,
-            refused=counts.refused + (not verdict.accepted and not late),
-        )
-        return verdict
 
 
 def _nothing() -> None:

@@ -114,8 +114,6 @@ class ReplayThread:
         self._calls = queue.SimpleQueue()
         self._ticked_ns = self._ticked_plan_ns = self._made_ns = 0
         self._ran_ns, self._left_out = 0, False
-        self.extra_ticks = 0
-        """Ticks between two deadlines, each for a reply."""
         self.withheld = 0
         """Messages that were not sent because they would have arrived too late."""
         self.snapshot = Snapshot(session.mode, session.reason, 0, SessionCounts(), True)
@@ -243,7 +241,6 @@ class ReplayThread:
         apart = min(send_ns - self._made_ns, next_ns - send_ns) >= _APART_NS
         if self._clock.simulated or not apart or not self._session.extra_pays(send_ns, next_ns):
             return
-        self.extra_ticks += 1
         self._run(send_ns)
 
     def _run(self, send_ns: int) -> None:

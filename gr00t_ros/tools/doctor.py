@@ -166,10 +166,6 @@ class Doctor:
                 break
             self.look(0.1)
 
-    def ask_controllers_again(self) -> None:
-        """Ask the controllers for their parameters again: one may have been reloaded."""
-        self._checks.controllers.forget()
-
     def ask_server(self) -> None:
         """Connect, compare and infer on a zero observation, as the node does at configure."""
         self._server = rows.server(self.embodiment, self.values)

@@ -402,14 +402,11 @@ class ExchangeJob:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of a job: `reply`, or `error` if it raised; times in monotonic ns."""
+    """The result of a job: `reply`, or `error` if it raised."""
 
     job: ExchangeJob
     reply: object
     error: Exception | None
-    queued_ns: int
-    sent_ns: int
-    received_ns: int
 
 
 class LinkWorker:
@@ -428,7 +425,7 @@ class LinkWorker:
         self._deliver = deliver
         self._finish = finish
         self._changed = threading.Condition()
-        self._pending: tuple[ExchangeJob, int] | None = None
+        self._pending: ExchangeJob | None = None
         self._running: ExchangeJob | None = None
         self._stopping = False
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
@@ -452,7 +449,7 @@ class LinkWorker:
         with self._changed:
             if self._stopping or self._pending is not None or self._running is not None:
                 return False
-            self._pending = (job, time.monotonic_ns())
+            self._pending = job
             self._changed.notify()
         return True
 
@@ -470,27 +467,26 @@ class LinkWorker:
 
     def _loop(self) -> None:
         while (taken := self._next()) is not None:
-            self._report(self._run(*taken))
-            self.release(taken[0])
+            self._report(self._run(taken))
+            self.release(taken)
         if self._finish is not None:
             self._finish()
 
-    def _next(self) -> tuple[ExchangeJob, int] | None:
+    def _next(self) -> ExchangeJob | None:
         with self._changed:
             self._changed.wait_for(lambda: self._stopping or self._pending is not None)
             taken, self._pending = self._pending, None
-            self._running = None if taken is None else taken[0]
+            self._running = taken
             return taken
 
-    def _run(self, job: ExchangeJob, queued_ns: int) -> Outcome:
-        sent_ns = time.monotonic_ns()
+    def _run(self, job: ExchangeJob) -> Outcome:
         reply: object = None
         failure: Exception | None = None
         try:
             reply = job.run()
         except Exception as error:  # the caller decides what the error means
             failure = error
-        return Outcome(job, reply, failure, queued_ns, sent_ns, time.monotonic_ns())
+        return Outcome(job, reply, failure)
 
     def _report(self, outcome: Outcome) -> None:
         try:
