@@ -107,7 +107,10 @@ class Planner:
 
     @property
     def courses(self) -> tuple[Course, ...]:
-        """The course that was sent and those before it, newest first; empty before `start`."""
+        """The course that was sent and those before it, newest first; empty before `start`.
+
+        They never change: another thread may read them.
+        """
         return () if self._course is None else (self._course, *reversed(self._replaced))
 
     def replaced(self, at_ns: int) -> Iterator[State]:
@@ -154,15 +157,23 @@ class Planner:
         self._abandoned, self.stop_due = True, False
         self._before_soon = None
 
-    def states_received(self, at_ns: int | None, slept: bool, stamp_ns: int) -> None:
-        """Record new states of all controllers; see Replay.states_received."""
+    def states_received(self, at_ns: int | None, slept: bool = False, stamp_ns: int = 0) -> None:
+        """Record new states of all controllers, the oldest at `at_ns`: they show what arrived.
+
+        None: not every controller publishes states; then all windows count as arrived. slept: this
+        process was not running before, so the gap shows nothing about the network. stamp_ns: the
+        state's own stamp, 0 if it has none or the state before was another controller's.
+        """
         if at_ns is None:
             self._arrival.forget()
         else:
             self._arrival.received(at_ns, slept, stamp_ns)
 
     def windows_may_be_lost(self, now_ns: int) -> bool:
-        """Whether a lost window may have left a controller with another motion than the plan."""
+        """Whether a controller may play something else than the plan, because a window was lost.
+
+        A window sent while no state came may be lost. Send nothing more of this plan then.
+        """
         until_ns = self._arrival.safe_until_ns()
         return not self._abandoned and until_ns is not None and until_ns < now_ns
 

@@ -267,7 +267,7 @@ class ReplayThread:
             commands = session.replay.command_window(now_ns)
             poses = session.pose_windows(now_ns)
             self._flows.shaped()
-            new_from_ns, sent = session.replay.made_from_ns, None
+            new_from_ns, sent = session.replay.planner.proposed_from_ns, None
             if window is not None or commands is not None or poses:
                 sleep_until(send_ns)
                 in_time = self._in_time(now_ns, send_ns)
@@ -317,7 +317,7 @@ class ReplayThread:
             replay.over_budget,
             replay.commit.commit_ns,
             replay.commit.why,
-            replay.courses if session.active else (),
+            replay.planner.courses if session.active else (),
         )
 
     def _in_time(self, made_ns: int, send_ns: int) -> Callable[[int | None], bool]:
@@ -329,10 +329,10 @@ class ReplayThread:
         process slept, a simulated clock stands still until the executor receives /clock again.
         """
         replay = self._session.replay
-        delivery_ns = replay.covered_ns
+        delivery_ns = replay.planner.covered_ns
 
         def in_time(same_until_ns: int | None) -> bool:
-            until_ns = made_ns + replay.made_commit_ns
+            until_ns = made_ns + replay.planner.made_commit_ns
             if same_until_ns is not None:
                 until_ns = min(until_ns, same_until_ns)
             spent_ns = max(self._clock.now_ns() - made_ns, time.monotonic_ns() - send_ns)
@@ -376,7 +376,7 @@ class ReplayThread:
             f"replay thread: {gap_ns / 1e9:.2f} s between two ticks, at most "
             f"{STARVED_PERIODS * self._period_ns / 1e9:.2f} s allowed; check the CPU's load"
         )
-        tail = gap_ns > self._session.replay.sent_commit_ns
+        tail = gap_ns > self._session.replay.planner.sent_commit_ns
         return (reasoned("replay_starvation", text, stop_ramp_only=tail),)
 
     def _findings(self, now_ns: int) -> Sequence[Finding]:

@@ -247,7 +247,7 @@ class RunningWatches:
         }
         self._oldest: tuple[str, Sample] | None = None  # the controller whose state is oldest
         self._measured: tuple[Sample | None, ...] = ()  # the newest state of each controller
-        self._replay.states_received(None)
+        self._replay.planner.states_received(None)
         self.policy.begin()
 
     def findings(self, now_ns: int, mode: Mode) -> tuple[Finding, ...]:
@@ -332,13 +332,13 @@ class RunningWatches:
             return
         self._measure(now_ns)
         self._receive()
-        found = self._late_now(now_ns, mode)
-        if found or self._replay.windows_may_be_lost(now_ns + self._replay.settings.delivery_ns):
+        found, planner = self._late_now(now_ns, mode), self._replay.planner
+        if found or planner.windows_may_be_lost(now_ns + self._replay.settings.delivery_ns):
             self._robot.pull_robot()
             self._receive()
             found = self._late_now(now_ns, mode)
         yield from found
-        if self._replay.windows_may_be_lost(now_ns):
+        if planner.windows_may_be_lost(now_ns):
             yield windows_may_be_lost()
 
     def _measure(self, now_ns: int) -> None:
@@ -368,7 +368,7 @@ class RunningWatches:
             oldest = self._robot.oldest_state(self._embodiment.outputs)
         last, self._oldest = self._oldest, oldest
         if oldest is None:
-            self._replay.states_received(None)
+            self._replay.planner.states_received(None)
         elif last is None or oldest[1].received_ns != last[1].received_ns:
             output, state = oldest
             now_ns = time.monotonic_ns()
@@ -376,7 +376,7 @@ class RunningWatches:
             slept = self._robot.awake_ns(since_ns) < since_ns
             stamp_ns = state.stamp_ns if last is None or last[0] == output else 0
             at_ns = self._clock.now_ns() - (now_ns - state.received_ns)
-            self._replay.states_received(at_ns, slept, stamp_ns)
+            self._replay.planner.states_received(at_ns, slept, stamp_ns)
 
     def _late_now(self, now_ns: int, mode: Mode) -> list[Finding]:
         """Controllers whose state is late; for those that publish none, whose joints are late."""

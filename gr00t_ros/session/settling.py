@@ -84,9 +84,10 @@ class Abandonment:
         overdue_ns = self._replay.overdue_ns(now_ns) if mode in MOVING else 0
         if not overdue_ns:
             return ()
+        commit_ns = self._replay.planner.sent_commit_ns
         text = (
             f"replay thread: no window has left for {overdue_ns / 1e9:.2f} s of motion, at most "
-            f"{self._replay.sent_commit_ns / 1e9:.2f} s (commit_ms) allowed; check the CPU's load"
+            f"{commit_ns / 1e9:.2f} s (commit_ms) allowed; check the CPU's load"
         )
         return (reasoned("replay_starvation", text, stop_ramp_only=True),)
 
@@ -105,7 +106,7 @@ class Abandonment:
         """
         diverged = [finding for finding in findings if finding.stop_ramp_only]
         on_time = all(finding.watch != DIVERGED for finding in diverged)
-        lost = mode in ACTIVE and self._replay.windows_may_be_lost(now_ns)
+        lost = mode in ACTIVE and self._replay.planner.windows_may_be_lost(now_ns)
         moving = mode in MOVING and not self.pending
         goes_on = not (diverged and moving and not (on_time and self._known_end(now_ns)))
         if not lost and (goes_on or (mode is Mode.STOPPING and self._stops_anew(diverged))):

@@ -55,7 +55,7 @@ def test_a_chunk_moves_the_arm_to_its_end_and_the_windows_cease() -> None:
     replay = started()
     assert replay.accept(shift(0.3), START_NS).accepted
     windows = run(replay, START_NS, START_NS + 4000 * MS)
-    end_ns = replay.courses[0].end_ns
+    end_ns = replay.planner.courses[0].end_ns
     assert windows[-1].end_ns >= end_ns
     assert replay.at_rest(end_ns)
     assert not replay.at_rest(end_ns - 1)
@@ -295,7 +295,7 @@ def test_extending_the_plan_is_the_same_as_planning_it_anew() -> None:
             if (now_ns - START_NS) % (400 * MS) == 0:
                 chunk = shift(0.02 * (now_ns // MS % 7), now_ns)
                 assert replay.accept(chunk, now_ns).accepted
-        anew._planner._replan = True
+        anew.planner._replan = True
         one, other = extending.tick(now_ns), anew.tick(now_ns)
         assert one is not None
         assert other is not None
