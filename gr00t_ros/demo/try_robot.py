@@ -234,13 +234,13 @@ class TryRun:
         """Wait until each streamer takes windows: its measured position is proven then."""
         waiting = set(topics)
 
-        def told(topic: str, message: ControllerState) -> None:
+        def received(topic: str, message: ControllerState) -> None:
             if message.speed_scaling_factor == 1.0:
                 waiting.discard(topic)
 
         for topic in topics:
             self.watcher.create_subscription(
-                ControllerState, topic, partial(told, topic), qos.SENSOR
+                ControllerState, topic, partial(received, topic), qos.SENSOR
             )
         end_s = time.monotonic() + START_S
         while waiting:

@@ -58,7 +58,7 @@ class Watcher(Node):
         self.accepted = self.refused = 0
         self.first_motion_s: float | None = None
         """When a joint moved first after the activation; None before."""
-        self._told = 0
+        self._returned = 0
         self._pictures: dict[str, np.ndarray] = {}
         self._joints = (
             self.create_subscription(JointState, joints, self._on_joints, qos.SENSOR)
@@ -91,8 +91,8 @@ class Watcher(Node):
 
     def new_events(self) -> list[tuple[float, str]]:
         """The events since the last call."""
-        new = self.events[self._told :]
-        self._told = len(self.events)
+        new = self.events[self._returned :]
+        self._returned = len(self.events)
         return new
 
     def _on_status(self, status: PolicyStatus) -> None:

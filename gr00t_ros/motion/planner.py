@@ -540,9 +540,9 @@ class Planner:
     def _extended(
         self, course: Course, branch: int, new: Rows, lags: NDArray[np.int64], now_ns: int
     ) -> Course:
-        rows, held = plan.keep_within_limits(course, branch, new, self._within)
+        rows, kept = plan.keep_within_limits(course, branch, new, self._within)
         extended = plan.extend(course, self._first_knot(now_ns), branch, rows, lags)
-        self._replan = held > 0  # a joint that kept its course tries again at the next tick
+        self._replan = kept > 0  # a joint that kept its course tries again at the next tick
         return extended
 
     def _first_knot(self, now_ns: int) -> int:

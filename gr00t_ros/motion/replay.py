@@ -127,8 +127,8 @@ class Replay:
             reason = f"stopped: {self._stopped}"
             return Verdict(False, False, "stopped", reason, 0, None)
         splice_ns = branch * self._settings.knot_ns
-        held = self.planner.course.state(branch).position
-        verdict = check(chunk, self._limits, splice_ns, held, self.workspace)
+        planned = self.planner.course.state(branch).position
+        verdict = check(chunk, self._limits, splice_ns, planned, self.workspace)
         if verdict.joints is not None and len(self._command_limits):
             verdict = clamp_commands(verdict, chunk.commands, self._command_limits)
         refusal = "" if verdict.joints is None else self._poses.judge(chunk.poses, now_ns)

@@ -110,7 +110,7 @@ class PolicyWatches:
         self._in_flight = False
         if isinstance(error, ObservationError):  # nothing was sent
             self._sidecar.withdrawn(self._asked_ns)
-            self.looked(error)
+            self.assembled(error)
             return None
         outlook = None if error is None else outlook_of(error)
         if outlook is Outlook.SILENT:
@@ -124,7 +124,7 @@ class PolicyWatches:
             return self._non_finite.see(str(error))
         if not chunk_came:
             return None
-        self.looked(None)
+        self.assembled(None)
         return self._outside()
 
     def checked(self, error: Exception | None) -> None:
@@ -138,7 +138,7 @@ class PolicyWatches:
         else:
             self._errors.recovered(self._now_ns)
 
-    def looked(self, error: Exception | None) -> None:
+    def assembled(self, error: Exception | None) -> None:
         """Take the outcome of assembling an observation."""
         if error is None:
             self._skewed = self._skew.see("", 0, 0)
@@ -162,7 +162,7 @@ class PolicyWatches:
         due = dead or self._errors.try_due(now_ns)
         if rests and (due or skewed) and now_ns - self._probed_ns >= CHECK_NS:
             self._probed_ns = now_ns
-            self._queries.check() if due else self._queries.look()
+            self._queries.check() if due else self._queries.try_assembly()
         yield from (finding for finding in (dead, errors, skewed) if finding is not None)
 
     def _outside(self) -> Finding | None:
@@ -264,7 +264,7 @@ class RunningWatches:
             *self.policy.findings(steady_ns, mode),
             *self._unreachable(now_ns, mode),
             *ages,
-            *self._held(now_ns, mode),
+            *self._pause_lasts(now_ns, mode),
         )
         return self._doubt.excused(found, steady_ns)
 
@@ -452,8 +452,8 @@ class RunningWatches:
         if self._ticks % _SUMMARY_EVERY == 0:
             self.shadow_errors = self._shadow.summary()
 
-    def _held(self, now_ns: int, mode: Mode) -> Iterator[Finding]:
-        """What holds a pause: see session/start.pause_lasts; nothing in shadow."""
+    def _pause_lasts(self, now_ns: int, mode: Mode) -> Iterator[Finding]:
+        """Why a pause lasts: see session/start.pause_lasts; nothing in shadow."""
         if mode is not Mode.PAUSED or self._values.shadow:
             return
         continued, measured = self.go_on_from(now_ns), self._robot.measured_or_none()

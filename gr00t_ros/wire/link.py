@@ -155,7 +155,7 @@ class PolicyLink:
     def _check(self) -> CheckResult:
         self._renew_token()
         self.checked = self._probed_ns = self._answered = None
-        server = self._client.connect(self._probe, self._look)
+        server = self._client.connect(self._probe, self._on_server)
         found_ns = self._now_ns()
         self._connection = self._client.counts.connections
         differences = self._compare(server)
@@ -344,7 +344,7 @@ class PolicyLink:
             raise
         self._episode, self.reset_ns = episode, self._client.received_ns
 
-    def _look(self, server: ServerInfo) -> None:
+    def _on_server(self, server: ServerInfo) -> None:
         self._compare(server)
         # An observation must not enter another robot's episode, so a reset comes before the first.
         if self.named is not None:
