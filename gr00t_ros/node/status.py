@@ -265,20 +265,20 @@ class Reporter:
         self._node = node
         self._status = node.create_publisher(PolicyStatus, "~/status", qos.STATUS)
         self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS)
-        self._event = ("", "")
+        self._said = ("", "")
         self._reason = ""
         self._ticks = 0
 
     @property
     def unconfigured_reason(self) -> str | None:
         """The last published reason while unconfigured; None if the node was configured since."""
-        return self._reason if self._event[0] == Mode.UNCONFIGURED.value else None
+        return self._reason if self._said[0] == Mode.UNCONFIGURED.value else None
 
     def say(self, reason: str) -> None:
         """Publish the mode `unconfigured` with this reason."""
         if self.unconfigured_reason == reason:
             return
-        self._event, self._reason = event_of(Mode.UNCONFIGURED.value, reason), reason
+        self._said, self._reason = event_of(Mode.UNCONFIGURED.value, reason), reason
         self._status.publish(self._unconfigured())
 
     def report(self, parts: Configured, values: Parameters) -> None:
@@ -286,7 +286,7 @@ class Reporter:
         snapshot = parts.replay.snapshot
         event = event_of(snapshot.mode.value, snapshot.reason)
         self._ticks += 1
-        changed = event != self._event
+        changed = event != self._said
         if not changed and self._ticks % _STATUS_EVERY:
             return
         message = self._of_session(parts, values, snapshot)
@@ -295,7 +295,7 @@ class Reporter:
         finally:  # publish mode and reason even if another part fails
             self._status.publish(message)
             if changed:
-                self._event = event
+                self._said = event
                 self._log(snapshot.mode, ": ".join(p for p in (message.mode, message.reason) if p))
         if changed:
             self._diagnostics.publish(diagnostics(message, parts.server.entries()))

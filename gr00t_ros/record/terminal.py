@@ -55,7 +55,7 @@ class Terminal:
     def __init__(self) -> None:
         """Change nothing yet."""
         self._before: list[object] | None = None
-        self._key_text = ""
+        self._said = ""
         self._first = True
 
     def __enter__(self) -> Terminal:
@@ -90,11 +90,11 @@ class Terminal:
             press(key, node, self._say)
 
     def _say(self, text: str) -> None:
-        self._key_text = text
+        self._said = text
 
     def _draw(self, view: FiguresReader) -> None:
         width, rows = shutil.get_terminal_size()
-        lines = screen(view.figures(), KEYS, self._key_text, width)
+        lines = screen(view.figures(), KEYS, self._said, width)
         sys.stdout.write(frame(lines, rows, self._first))
         sys.stdout.flush()
         self._first = False
@@ -208,12 +208,12 @@ class FiguresReader:
 
 
 def screen(
-    figures: Figures, keys: Mapping[str, str], key_text: str, width: int | None = None
+    figures: Figures, keys: Mapping[str, str], said: str, width: int | None = None
 ) -> list[str]:
-    """The whole screen as lines, each at most `width` columns wide. key_text: what a key did."""
+    """The whole screen as lines, each at most `width` columns wide. said: what a key did."""
     lines = [*_head(figures), "", *_topics(figures), "", *_last(figures)]
-    if key_text:
-        lines.append(_value("key", key_text))
+    if said:
+        lines.append(_value("key", said))
     lines.append("  ".join(f"[{'space' if key == ' ' else key}] {keys[key]}" for key in keys))
     return lines if width is None else [cut(line, width) for line in lines]
 
