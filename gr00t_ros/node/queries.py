@@ -29,8 +29,9 @@ from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.session.overlap import Followed, Overlap, overlap_with
 from gr00t_ros.trace.flow import Marks
 from gr00t_ros.watch.server import advised
-from gr00t_ros.wire.link import CheckResult, Exchanged, ExchangeJob, LinkWorker, Outcome, PolicyLink
+from gr00t_ros.wire.link import CheckResult, Exchanged, PolicyLink
 from gr00t_ros.wire.template import RequestTemplate
+from gr00t_ros.wire.worker import ExchangeJob, LinkWorker, Outcome
 
 
 @dataclass(frozen=True, slots=True)

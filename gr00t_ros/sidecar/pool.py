@@ -27,7 +27,7 @@ from gr00t_ros.sidecar.protect import (
 from gr00t_ros.sidecar.serve import log, start_log
 from gr00t_ros.sidecar.target import add_embodiment
 from gr00t_ros.starting import starting
-from gr00t_ros.supervise.launcher import LICENSE_VARIABLE
+from gr00t_ros.supervise.license import LICENSE_VARIABLE
 from gr00t_ros.supervise.profile import Overrides, load_profile
 from gr00t_ros.wire.address import listen_address
 from gr00t_ros.wire.messages import Generation

@@ -595,7 +595,7 @@ ARM: tuple[Watch, ...] = (
         ),
         "An e-stop was pressed, or the publisher of its topic died.",
         f"release the e-stop, then {RESET}",
-        "watch.arm.EStop",
+        "watch.operator.EStop",
         note="active while the node is configured; a press while inactive also latches a fault",
     ),
     Watch(
@@ -608,7 +608,7 @@ ARM: tuple[Watch, ...] = (
         ),
         "The switch was released, or its publisher died.",
         "press the dead-man switch",
-        "watch.arm.DeadMan",
+        "watch.operator.DeadMan",
     ),
     Watch(
         "replay_starvation",
