@@ -376,8 +376,8 @@ class ReplayThread:
             f"replay thread: {gap_ns / 1e9:.2f} s between two ticks, at most "
             f"{STARVED_PERIODS * self._period_ns / 1e9:.2f} s allowed; check the CPU's load"
         )
-        tail = gap_ns > self._session.replay.planner.sent_commit_ns
-        return (reasoned("replay_starvation", text, stop_ramp_only=tail),)
+        is_longer = gap_ns > self._session.replay.planner.sent_commit_ns
+        return (reasoned("replay_starvation", text, stop_ramp_only=is_longer),)
 
     def _findings(self, now_ns: int) -> Sequence[Finding]:
         """The findings of the watches; a sleep that began in this tick is the cause: first."""

@@ -10,11 +10,10 @@ from typing import Final
 
 from gr00t_ros.command_line import DONE, MISUSE, CommandParser
 from gr00t_ros.errors import Gr00tError, SettingsError
-from gr00t_ros.pool.cluster import INSTALL, LOCAL, Cluster
+from gr00t_ros.pool.cluster import INSTALL, LOCAL, Cluster, Scaling, read_replicas
 from gr00t_ros.pool.core import RANGES, PoolLimits
 from gr00t_ros.pool.pool import Pool, PoolSettings
 from gr00t_ros.pool.replica import Plan
-from gr00t_ros.pool.scaling import Scaling, read_replicas
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.sidecar.protect import (
     MIB,
