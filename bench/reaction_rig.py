@@ -34,6 +34,7 @@ from gr00t_ros.robot.limits import JointLimits
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.flow_messages import flow_of_message
 from gr00t_ros.ros.periodic import PeriodicThread
+from gr00t_ros.ros.policy_node import POLICY_NODE
 from gr00t_ros.ros.transports import profiles_variable
 from gr00t_ros.sim.record import Record, load_record
 from gr00t_ros.sim.stand_in.robot import NAME as ROBOT
@@ -165,8 +166,8 @@ class _Watched:
         self.stalls: list[tuple[int, int]] = []
         self.trajectories: list[tuple[int, bytes]] = []
         self.bare = PeriodicThread("bare", BARE_NS, 0, self._look, print)
-        node.create_subscription(PolicyStatus, "/gr00t_policy/status", self._on_status, qos.STATUS)
-        node.create_subscription(ObservationFlow, "/gr00t_policy/flows", self._on_flow, qos.FLOWS)
+        node.create_subscription(PolicyStatus, f"{POLICY_NODE}/status", self._on_status, qos.STATUS)
+        node.create_subscription(ObservationFlow, f"{POLICY_NODE}/flows", self._on_flow, qos.FLOWS)
         node.create_subscription(JointTrajectory, ARM, self._on_trajectory, qos.CHUNK, raw=True)
         self._saves = node.create_client(Trigger, f"/{ROBOT}/save_record")
 

@@ -38,9 +38,10 @@ from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.periodic import LATENESS
+from gr00t_ros.ros.policy_node import POLICY_NODE
 from gr00t_ros.session.preview import arms_of, topic_part
 
-EMBODIMENT, NODE = "franka_droid", "/gr00t_policy"
+EMBODIMENT, NODE = "franka_droid", POLICY_NODE
 SECONDS, SLICE_S, SMOKE_SLICE_S, LIMIT_S = 120.0, 12.0, 1.0, 60.0
 """The node's latencies are those of its last 512 ticks, 10.2 s: a slice is longer than that."""
 IDLE_TICKS = 300

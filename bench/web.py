@@ -33,6 +33,7 @@ from bench.paired import Report, Target, interleave, ratio, ratio_interval
 from gr00t_ros.demo.bringup import Bringup
 from gr00t_ros.msg import ActionChunk, PolicyStatus
 from gr00t_ros.ros import qos
+from gr00t_ros.ros.policy_node import POLICY_NODE
 
 EMBODIMENT, BROWSERS = "franka_droid", 5
 ROUNDS, PHASE_S = 8, 10.0
@@ -61,8 +62,8 @@ class Watch:
         self.mode = ""
         self.windows_s: list[float] = []
         self.latencies_s: list[float] = []
-        node.create_subscription(PolicyStatus, "/gr00t_policy/status", self._status, qos.STATUS)
-        node.create_subscription(ActionChunk, "/gr00t_policy/action_chunk", self._chunk, qos.CHUNK)
+        node.create_subscription(PolicyStatus, f"{POLICY_NODE}/status", self._status, qos.STATUS)
+        node.create_subscription(ActionChunk, f"{POLICY_NODE}/action_chunk", self._chunk, qos.CHUNK)
         node.create_subscription(JointTrajectory, WINDOWS, self._window, qos.COMMAND)
 
     def spin(self, seconds: float) -> None:

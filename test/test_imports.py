@@ -451,7 +451,7 @@ def test_a_wrong_import_is_found(file, line):
         ("inputs/readings.py", "importlib.import_module('tf2_ros')"),
         ("robot/files.py", "import os, pathlib, yaml"),
         ("wire/client.py", "import zmq, time\nfrom gr00t_ros.observe import modality"),
-        ("node/node.py", "from gr00t_ros.wire.link import LinkWorker"),
+        ("node/node.py", "from gr00t_ros.wire.worker import LinkWorker"),
         ("sim/robot.py", "from gr00t_ros.srv import InjectFault\nfrom .physics import World"),
     ],
 )

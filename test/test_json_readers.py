@@ -22,7 +22,7 @@ ALLOWED: dict[str, tuple[int, str]] = {
     "supervise/watched_server.py": (1, "lines of the own watcher process"),
     "supervise/watcher.py": (1, "the first line from the node, by a file without our package"),
     "trace/perfetto_file.py": (1, "lines of the node that started this process"),
-    "supervise/launcher.py": (1, "bounded there; finds a licence's version beside Infinity too"),
+    "supervise/license.py": (1, "bounded there; finds a licence's version beside Infinity too"),
     "sidecar/exchange_file.py": (1, "a text in an array of an .npz file, not a file's text"),
     "rollout/command.py": (1, "a word of the command line"),
     "rollout/folder.py": (1, "what json.dumps has just written, in memory"),

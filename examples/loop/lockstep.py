@@ -44,6 +44,7 @@ from gr00t_ros.record.topics import recorded_topics
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.ros import qos
+from gr00t_ros.ros.policy_node import POLICY_NODE
 from gr00t_ros.ros.windows import to_time
 from gr00t_ros.serve.policies import Policy
 from gr00t_ros.session.schedule import SessionSettings
@@ -58,7 +59,7 @@ from gr00t_ros.sim.robot import CONTROLLER_STATE_TICKS, SENSOR_TICKS, TASK_TICKS
 from gr00t_ros.sim.robots import robot_for
 from gr00t_ros.sim.sensors import Sensors
 
-POLICY_NODE, ROBOT_NODE = "/gr00t_policy", "/gr00t_sim_robot"
+ROBOT_NODE = "/gr00t_sim_robot"
 MS = 1_000_000
 START_NS = 10_000 * MS
 FRAME_NS = 33_333_333

@@ -6,7 +6,7 @@ its reason until it is replaced or deleted, and a finding names it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -22,8 +22,6 @@ Floats = NDArray[np.float64]
 
 MOST_OBSTACLES: Final = 32
 """How many shapes may be there at once; their solids are made before the session begins."""
-SIZES: Final[Mapping[str, int]] = {"box": 3, "sphere": 1, "cylinder": 2}
-"""Kind of an obstacle -> how many sizes it has, as in Shape.size_m."""
 SMALLEST_M: Final = 1e-6
 """The smallest size: from the corners of a point no direction can be told."""
 FARTHEST_M: Final = 1e3
@@ -64,8 +62,8 @@ def obstacle_shape(
 ) -> Shape:
     """The shape of one obstacle in its frame.
 
-    size_m: as in Shape, of a kind in SIZES. Raises SettingsError for numbers that are not finite,
-    sizes that are too small or too large, and a rotation that is none.
+    size_m: as in Shape, of a box, sphere or cylinder. Raises SettingsError for numbers that are not
+    finite, sizes that are too small or too large, and a rotation that is none.
     """
     sizes, at = np.array(size_m, dtype=np.float64), np.array(xyz_m, dtype=np.float64)
     if not (np.isfinite(sizes).all() and sizes.min() >= SMALLEST_M and sizes.max() <= MOST_M):

@@ -305,8 +305,8 @@ def _walls(box: Shape) -> tuple[Shape, ...]:
 def _carried(name: str, field: Field) -> Carried:
     kind, at = _typed(field, keys.CARRIED)
     touch = frozenset(at["touch"].names()) if "touch" in at else frozenset()
-    held = _while(at["while"]) if "while" in at else None
-    return Carried(name, at["link"].text(), _shape(kind, at), touch, held)
+    condition = _while(at["while"]) if "while" in at else None
+    return Carried(name, at["link"].text(), _shape(kind, at), touch, condition)
 
 
 def _while(field: Field) -> While:

@@ -38,9 +38,8 @@ from gr00t_ros.robot.described import described, unreadable
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.rotation import Pose
 from gr00t_ros.robot.urdf.text import urdf_root
+from gr00t_ros.ros.policy_node import POLICY_NODE, STATUS_TYPE
 
-STATUS_TYPE: Final = "gr00t_ros/msg/PolicyStatus"
-POLICY_NODE: Final = "/gr00t_policy"
 KEPT_BYTES: Final = 256 * 2**20
 """Pictures of an episode, as they were sent, that stay in memory: else its bag is read again."""
 LEAST_S: Final = 1.0
@@ -152,9 +151,9 @@ class EpisodeReference:
         try:
             return _Reading(self).parts()
         except (ObservationError, SettingsError, BagError) as error:
-            said = str(error)
-            where = "" if said.startswith(str(self.path)) else f"{self.path}: "
-            raise BagError(f"{where}{said}") from error
+            text = str(error)
+            where = "" if text.startswith(str(self.path)) else f"{self.path}: "
+            raise BagError(f"{where}{text}") from error
 
 
 @dataclass(slots=True)
@@ -216,9 +215,10 @@ class _Reading:
     def _instruction(self, row: int) -> str:
         """What the robot was told in that row; before the first instruction it is that."""
         assert self._facts is not None
-        told = self._instructions
-        until = [text for time_ns, text in told if time_ns <= self._rows.stamps_ns[row]]
-        text = until[-1] if until else told[0][1] if told else self._facts.instruction
+        instructions = self._instructions
+        until = [text for time_ns, text in instructions if time_ns <= self._rows.stamps_ns[row]]
+        first = instructions[0][1] if instructions else self._facts.instruction
+        text = until[-1] if until else first
         return self._of.instruction or text
 
     def _read(self, bag: Bag) -> None:

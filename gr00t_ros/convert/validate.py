@@ -69,19 +69,19 @@ class _Progress:
     """One line on a terminal: how many episodes are checked, and how long the others take."""
 
     def __init__(self, is_shown: bool) -> None:
-        self._is_shown, self._begun, self._told = is_shown, time.monotonic(), 0.0
+        self._is_shown, self._begun, self._printed_s = is_shown, time.monotonic(), 0.0
 
     def __call__(self, done: int, of: int) -> None:
         now = time.monotonic()
-        if self._is_shown and now - self._told >= _PROGRESS_S:
-            self._told = now
+        if self._is_shown and now - self._printed_s >= _PROGRESS_S:
+            self._printed_s = now
             left_s = (now - self._begun) / done * (of - done)
             text = f"\r{done} of {of} episodes checked, {left_s:.0f} s left   "
             print(text, end="", file=sys.stderr, flush=True)
 
     def end(self) -> None:
         """Clear the line."""
-        if self._told:
+        if self._printed_s:
             print(f"\r{'':60}\r", end="", file=sys.stderr, flush=True)
 
 

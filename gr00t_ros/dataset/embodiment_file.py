@@ -55,14 +55,14 @@ def _difference(one: object, other: object, place: str) -> str:
             if found:
                 return found
         if place in _ORDERED and list(one) != list(other):
-            return _said(f"the order of {place}", ", ".join(one), ", ".join(other))
+            return _differs(f"the order of {place}", ", ".join(one), ", ".join(other))
         return ""
     if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         pairs = zip(one, other, strict=True)
         parts = (_difference(*pair, f"{place}[{i}]") for i, pair in enumerate(pairs))
         return next(filter(None, parts), "")
-    return "" if one == other else _said(place, one, other)
+    return "" if one == other else _differs(place, one, other)
 
 
-def _said(what: str, one: object, other: object) -> str:
+def _differs(what: str, one: object, other: object) -> str:
     return f"{what} is {one!s:.100}, not {other!s:.100}"

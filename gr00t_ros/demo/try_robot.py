@@ -49,6 +49,7 @@ from gr00t_ros.robot.files import load_embodiment, shipped_embodiments
 from gr00t_ros.robot.questions import open_marks, settled_names
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.join import join_as_client
+from gr00t_ros.ros.policy_node import POLICY_NODE
 from gr00t_ros.ros.process import StoppedBySignal, stop_on_signals
 from gr00t_ros.serve.wave import WavePolicy
 from gr00t_ros.sim.record import load_record
@@ -233,13 +234,13 @@ class TryRun:
         """Wait until each streamer takes windows: its measured position is proven then."""
         waiting = set(topics)
 
-        def told(topic: str, message: ControllerState) -> None:
+        def received(topic: str, message: ControllerState) -> None:
             if message.speed_scaling_factor == 1.0:
                 waiting.discard(topic)
 
         for topic in topics:
             self.watcher.create_subscription(
-                ControllerState, topic, partial(told, topic), qos.SENSOR
+                ControllerState, topic, partial(received, topic), qos.SENSOR
             )
         end_s = time.monotonic() + START_S
         while waiting:
@@ -251,7 +252,7 @@ class TryRun:
     def _stream(self, name: str, joints: Sequence[str], topic: str, state_topic: str) -> None:
         parameters = {
             "joints": list(joints),
-            "window_topic": f"/gr00t_policy/windows/{name}",
+            "window_topic": f"{POLICY_NODE}/windows/{name}",
             "command_topic": topic,
         }
         remaps = (

@@ -17,6 +17,7 @@ from std_msgs.msg import String
 from gr00t_ros.demo.report import CameraFrames
 from gr00t_ros.msg import ActionChunk, PolicyStatus
 from gr00t_ros.ros import qos
+from gr00t_ros.ros.policy_node import POLICY_NODE
 
 FRAME_PERIOD_S = 0.5
 MOVES_RAD_S = 0.01
@@ -57,16 +58,16 @@ class Watcher(Node):
         self.accepted = self.refused = 0
         self.first_motion_s: float | None = None
         """When a joint moved first after the activation; None before."""
-        self._told = 0
+        self._returned = 0
         self._pictures: dict[str, np.ndarray] = {}
         self._joints = (
             self.create_subscription(JointState, joints, self._on_joints, qos.SENSOR)
             if joints
             else None
         )
-        self.create_subscription(PolicyStatus, "/gr00t_policy/status", self._on_status, qos.STATUS)
+        self.create_subscription(PolicyStatus, f"{POLICY_NODE}/status", self._on_status, qos.STATUS)
         self.create_subscription(
-            ActionChunk, "/gr00t_policy/action_chunk", self._on_chunk, qos.CHUNK
+            ActionChunk, f"{POLICY_NODE}/action_chunk", self._on_chunk, qos.CHUNK
         )
         self.create_subscription(String, "/gr00t_sim_robot/state", self._on_robot, qos.STATUS)
         self._cameras = cameras
@@ -90,8 +91,8 @@ class Watcher(Node):
 
     def new_events(self) -> list[tuple[float, str]]:
         """The events since the last call."""
-        new = self.events[self._told :]
-        self._told = len(self.events)
+        new = self.events[self._returned :]
+        self._returned = len(self.events)
         return new
 
     def _on_status(self, status: PolicyStatus) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 from rclpy.node import Node
 
 from gr00t_ros.errors import EmbodimentError, ObservationError
+from gr00t_ros.inputs.camera_watch import CameraWatch
 from gr00t_ros.inputs.readings import (
     READS,
     STATE_TYPES,
@@ -30,7 +31,7 @@ from gr00t_ros.inputs.readings import (
     kind,
     read_transform,
 )
-from gr00t_ros.inputs.source import CameraWatch, History, JointSource, Source, StampedValue
+from gr00t_ros.inputs.source import History, JointSource, Source, StampedValue
 from gr00t_ros.inputs.stream_report import Graph, StreamReport, report
 from gr00t_ros.motion.clocks import Awake
 from gr00t_ros.observe.buffer import CONTROLLER_MAX_AGE_NS, Sample

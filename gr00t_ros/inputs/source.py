@@ -3,23 +3,19 @@
 Not thread-safe: Inputs holds the lock. Stamps are ROS time, `now_ns` is steady time. A message that
 cannot be used is not stored; its error becomes `problem`, which the next good message clears. On a
 topic of joint states a message concerns the streams whose joints it names, and no other stream.
-Messages of a second publisher are not used; `mixed` names the joints concerned. CameraWatch
-compares images outside the lock of Inputs, under its own lock.
+Messages of a second publisher are not used; `mixed` names the joints concerned.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from gr00t_ros.errors import ObservationError
-from gr00t_ros.inputs import images
+from gr00t_ros.inputs.camera_watch import CameraWatch
 from gr00t_ros.inputs.readings import Joints, Read
 from gr00t_ros.observe.buffer import Sample, StampedBuffer
 from gr00t_ros.observe.joint_states import (
@@ -35,68 +31,6 @@ from gr00t_ros.observe.readings import JointReading
 from gr00t_ros.observe.transit import Transit
 from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.streams import StateStream, Stream
-from gr00t_ros.ros.parameters import OFF_BELOW_FRAMES, Parameters
-from gr00t_ros.watch.finding import Finding
-from gr00t_ros.watch.inputs import BlackCamera, FrozenCamera
-
-_PIECE = 1 << 18
-"""Bytes compared in one step."""
-
-_FIRST_PIECE = 1 << 12
-"""Bytes compared first: because of camera noise, different images usually differ already here."""
-
-
-class CameraWatch:
-    """Watch on the frames of one topic: frozen or black."""
-
-    def __init__(self, stream: str) -> None:
-        """`stream` names the camera in reasons."""
-        self._frozen, self._black = FrozenCamera(stream), BlackCamera(stream)
-        self._before: NDArray[np.uint8] | None = None
-        self._lock = threading.Lock()
-
-    def see(self, stamp_ns: int, frame: images.Frame) -> None:
-        """Take a frame, whether or not its stamp was accepted."""
-        with self._lock:
-            same = self._before is not None and _equal(self._before, frame.data)
-            self._before = frame.data
-            self._frozen.see(stamp_ns, same)
-            level = _level(frame)
-            if level is not None:
-                self._black.see(level)
-
-    def findings(self, values: Parameters) -> tuple[Finding, ...]:
-        """Findings on the newest frames, with these thresholds."""
-        self._frozen.limit_frames = values.frozen_camera_frames
-        self._black.level = values.black_camera_level
-        self._black.limit_frames = values.black_camera_frames
-        on = values.frozen_camera_frames >= OFF_BELOW_FRAMES
-        found = (self._black.finding(), self._frozen.finding() if on else None)
-        return tuple(finding for finding in found if finding is not None)
-
-
-def _equal(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
-    """Whether two messages have the same (N,) bytes; eight at once take a quarter of the time."""
-    if one.size != other.size or not np.array_equal(one[:_FIRST_PIECE], other[:_FIRST_PIECE]):
-        return False
-    begin = _FIRST_PIECE - one.ctypes.data % 8  # aligned: numpy compares such words fastest
-    words = max(one.size - begin, 0) // 8
-    end = begin + words * 8
-    return np.array_equal(one[end:], other[end:]) and all(
-        np.array_equal(
-            one[at : min(at + _PIECE, end)].view(np.uint64),
-            other[at : min(at + _PIECE, end)].view(np.uint64),
-        )
-        for at in range(begin, end, _PIECE)
-    )
-
-
-def _level(frame: images.Frame) -> float | None:
-    try:
-        return images.level(frame)
-    except ObservationError:  # bad data behind a good header: the decoder reports it
-        return None
-
 
 NO_STAMP = (
     "header stamp is zero: the publisher must stamp its messages with the time of measurement, "

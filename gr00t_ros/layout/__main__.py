@@ -12,6 +12,7 @@ from gr00t_ros.errors import Gr00tError
 from gr00t_ros.layout import foxglove, plotjuggler, rqt, rviz
 from gr00t_ros.layout.view import View, view_of
 from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.ros.policy_node import POLICY_NODE
 from gr00t_ros.sidecar.target import add_embodiment
 
 FILES: Mapping[str, Callable[[View], str]] = {
@@ -37,14 +38,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_embodiment(parser, by_tag=False)
     add = parser.add_argument
     add("--output", metavar="DIR", required=True, help="folder of the files, created if missing")
-    text = "full name of the policy node (/gr00t_policy)"
-    add("--node", metavar="NAME", default="/gr00t_policy", help=text)
+    text = f"full name of the policy node ({POLICY_NODE})"
+    add("--node", metavar="NAME", default=POLICY_NODE, help=text)
     text = "fixed frame of 3D views (by default that of the robot's first arm, else base_link)"
     add("--frame", metavar="NAME", help=text)
     add("--force", action="store_true", help="overwrite files that exist")
     options = parser.parse_args(argv)
     if not _NODE.fullmatch(options.node):
-        parser.error(f"--node: got {options.node!r}, expected a full name such as /gr00t_policy")
+        parser.error(f"--node: got {options.node!r}, expected a full name such as {POLICY_NODE}")
     view = view_of(load_embodiment(options.embodiment), options.node, options.frame)
     for path in write(view, Path(options.output), options.force):
         print(path)

@@ -11,16 +11,6 @@ from gr00t_ros.session.preview import Arm, arms_of, topic_part
 STATUS = "~/status"
 MARKERS, JOINTS = "~/preview/markers", "~/preview/joints"
 PATHS = ("predicted", "committed", "driven")
-TYPES: Mapping[str, str] = {
-    STATUS: "gr00t_ros/msg/PolicyStatus",
-    MARKERS: "visualization_msgs/msg/MarkerArray",
-    JOINTS: "gr00t_ros/msg/JointComparison",
-    **{f"~/preview/{kind}/ARM": "nav_msgs/msg/Path" for kind in PATHS},
-    "~/observation/VIDEO/compressed": "sensor_msgs/msg/CompressedImage",
-    "/diagnostics": "diagnostic_msgs/msg/DiagnosticArray",
-    "/robot_description": "std_msgs/msg/String",
-}
-"""Every topic that a layout may show, as node/interfaces.py names it, with its type."""
 
 DEFAULT_FRAME = "base_link"
 """Of 3D views, for a robot whose file has no chain: most descriptions have this link."""

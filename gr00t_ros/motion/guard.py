@@ -54,10 +54,10 @@ def check(
     chunk: ActionChunk,
     limits: JointLimits,
     splice_ns: int,
-    held: Floats,
+    planned: Floats,
     workspace: Workspace | None = None,
 ) -> Verdict:
-    """Check a chunk that takes over at splice_ns, where the plan is at `held` (J,) rad."""
+    """Check a chunk that takes over at splice_ns, where the plan is at `planned` (J,) rad."""
     joints, first = chunk.joints, first_step(chunk, splice_ns)
     expected = len(limits.names)
     if joints.ndim != 2 or joints.shape[1] != expected or len(joints) == 0:
@@ -68,7 +68,7 @@ def check(
     if first >= len(joints):
         late_ms = (splice_ns - chunk.stamp_ns - (len(joints) - 1) * chunk.step_ns) / 1e6
         return _refused("late", f"all {len(joints)} steps due {late_ms:.0f} ms or more ago", first)
-    verdict = _check_joints(chunk, limits, first, held)
+    verdict = _check_joints(chunk, limits, first, planned)
     if verdict.joints is None or workspace is None:
         return verdict
     return _check_workspace(verdict.joints, workspace, first) or verdict
@@ -111,7 +111,7 @@ def first_step(chunk: ActionChunk, splice_ns: int) -> int:
     return max(0, -((chunk.stamp_ns - splice_ns) // chunk.step_ns))
 
 
-def _check_joints(chunk: ActionChunk, limits: JointLimits, first: int, held: Floats) -> Verdict:
+def _check_joints(chunk: ActionChunk, limits: JointLimits, first: int, planned: Floats) -> Verdict:
     joints = chunk.joints
     lower, upper = limits.lower + limits.margin, limits.upper - limits.margin
     outside = np.maximum(np.maximum(lower - joints, joints - upper), 0.0)
@@ -125,22 +125,22 @@ def _check_joints(chunk: ActionChunk, limits: JointLimits, first: int, held: Flo
         if outside[row, joint] > CLAMP_RAD:
             return _refused("position", f"{reason}: {_OUTSIDE}", first)
     clamped = np.minimum(np.maximum(joints, lower), upper)
-    refusal = _check_jump(clamped, limits, first, held)
+    refusal = _check_jump(clamped, limits, first, planned)
     refusal = refusal or _check_speed(clamped, limits, first, chunk.step_ns)
     if refusal is not None:
         return refusal
     return Verdict(True, bool(reason), "position" if reason else "", reason, first, clamped)
 
 
-def _check_jump(joints: Floats, limits: JointLimits, first: int, held: Floats) -> Verdict | None:
-    jump = np.abs(joints[first] - held)
+def _check_jump(joints: Floats, limits: JointLimits, first: int, planned: Floats) -> Verdict | None:
+    jump = np.abs(joints[first] - planned)
     over = np.flatnonzero(~(jump <= limits.jump))
     for joint in over[:1]:
         return _refused(
             "jump",
             _place(limits, joint, first)
             + f"got {joints[first, joint]:.4f} {POSITION_UNIT}, the first position that is not due "
-            f"yet; it is {jump[joint]:.4f} from the held {held[joint]:.4f}, expected at most "
+            f"yet; it is {jump[joint]:.4f} from the held {planned[joint]:.4f}, expected at most "
             f"limits.{limits.names[joint]}.jump, {limits.jump[joint]:.4f}: {_FAR}",
             first,
         )

@@ -51,8 +51,6 @@ class _Proposal:
     reference: Reference
     anchored_knot: int
     replan: bool
-    held_joints: int
-    rebases: int
     course: Course | None = None
     proven_in: int | None = None
     same_until_ns: int = 0
@@ -67,8 +65,6 @@ class Planner:
         self, limits: JointLimits, settings: ReplaySettings, check: MotionCheck | None = None
     ) -> None:
         self.reference = Reference(settings.merge, settings.fade_ns)
-        self.held_joints = 0
-        self.rebases = 0
         self.stop_due = False
         self._soon = False  # the stop that is due begins inside the committed part
         # What was sent before such a stop, and how often the stop was made anew from there.
@@ -111,7 +107,10 @@ class Planner:
 
     @property
     def courses(self) -> tuple[Course, ...]:
-        """The course that was sent and those before it, newest first; empty before `start`."""
+        """The course that was sent and those before it, newest first; empty before `start`.
+
+        They never change: another thread may read them.
+        """
         return () if self._course is None else (self._course, *reversed(self._replaced))
 
     def replaced(self, at_ns: int) -> Iterator[State]:
@@ -158,15 +157,23 @@ class Planner:
         self._abandoned, self.stop_due = True, False
         self._before_soon = None
 
-    def states_received(self, at_ns: int | None, slept: bool, stamp_ns: int) -> None:
-        """Record new states of all controllers; see Replay.states_received."""
+    def states_received(self, at_ns: int | None, slept: bool = False, stamp_ns: int = 0) -> None:
+        """Record new states of all controllers, the oldest at `at_ns`: they show what arrived.
+
+        None: not every controller publishes states; then all windows count as arrived. slept: this
+        process was not running before, so the gap shows nothing about the network. stamp_ns: the
+        state's own stamp, 0 if it has none or the state before was another controller's.
+        """
         if at_ns is None:
             self._arrival.forget()
         else:
             self._arrival.received(at_ns, slept, stamp_ns)
 
     def windows_may_be_lost(self, now_ns: int) -> bool:
-        """Whether a lost window may have left a controller with another motion than the plan."""
+        """Whether a controller may play something else than the plan, because a window was lost.
+
+        A window sent while no state came may be lost. Send nothing more of this plan then.
+        """
         until_ns = self._arrival.safe_until_ns()
         return not self._abandoned and until_ns is not None and until_ns < now_ns
 
@@ -399,8 +406,7 @@ class Planner:
         return until_ns is not None and now_ns + self._arrival.delivery_ns > until_ns
 
     def _proposal(self, now_ns: int) -> _Proposal:
-        known = copy(self.reference), self._anchored_knot, self._replan
-        return _Proposal(now_ns, *known, self.held_joints, self.rebases)
+        return _Proposal(now_ns, copy(self.reference), self._anchored_knot, self._replan)
 
     def _withdraw(self) -> None:
         """Drop a proposal that was not sent, and restore the state from before it."""
@@ -413,7 +419,6 @@ class Planner:
         if before is not None:
             self.reference, self._anchored_knot = before.reference, before.anchored_knot
             self._replan = before.replan
-            self.held_joints, self.rebases = before.held_joints, before.rebases
 
     @property
     def _slowing(self) -> bool:
@@ -443,12 +448,11 @@ class Planner:
         self, course: Course, branch: int, now_ns: int
     ) -> tuple[Course, int | None]:
         """The course that follows the reference as fast as is clear, and where it is new."""
-        sent, held_joints, rate = course, self.held_joints, self.clearance.rate
+        sent, rate = course, self.clearance.rate
         course = self._rebased(course, branch)
         for share in rate.tries():
             anew = self._replan or self._slowing or share < 1.0
             changed = branch if anew else max(branch, course.horizon_knot)
-            self.held_joints = held_joints
             made = self._following(course, changed, now_ns, share)
             if self._is_clear(made, now_ns):
                 rate.take(share, now_ns)
@@ -536,10 +540,9 @@ class Planner:
     def _extended(
         self, course: Course, branch: int, new: Rows, lags: NDArray[np.int64], now_ns: int
     ) -> Course:
-        rows, held = plan.keep_within_limits(course, branch, new, self._within)
+        rows, kept = plan.keep_within_limits(course, branch, new, self._within)
         extended = plan.extend(course, self._first_knot(now_ns), branch, rows, lags)
-        self.held_joints += held
-        self._replan = held > 0  # a joint that kept its course tries again at the next tick
+        self._replan = kept > 0  # a joint that kept its course tries again at the next tick
         return extended
 
     def _first_knot(self, now_ns: int) -> int:
@@ -585,7 +588,6 @@ class Planner:
         at_ns = branch * self._settings.knot_ns
         self.reference.restart(at_ns, course.state(branch).position)
         self._anchor(branch)
-        self.rebases += 1
         return course.on_time()
 
     def _adrift(self, course: Course, branch: int) -> bool:

@@ -70,34 +70,44 @@ def first_with_weight(splices_ns: Sequence[int], fade_ns: int, at_ns: int) -> in
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Piece:
-    """One chunk's rows (T, J) from the splice on, and its jump (J,) there, which fades out."""
+class SplicedChunk:
+    """One chunk's rows (T, D) from the splice on, and its jump (D,) there, which fades out.
+
+    stepped: (D,) values that are constant over their step; all others are linear between rows.
+    """
 
     splice_ns: int
     stamp_ns: int
     step_ns: int
     rows: Floats
     jump: Floats
+    stepped: NDArray[np.bool_] | None = None
 
     @property
     def end_ns(self) -> int:
+        """Plan time of the last row."""
         return self.stamp_ns + (len(self.rows) - 1) * self.step_ns
 
-    def joined(self, splice_ns: int, position: Floats) -> "_Piece":
-        """The same rows, starting from `position` at splice_ns."""
-        jump = position - self.sample(np.array([splice_ns]))[0]
+    @property
+    def over_ns(self) -> int:
+        """When the last step has been executed."""
+        return self.end_ns + self.step_ns
+
+    def joined(self, splice_ns: int, value: Floats) -> "SplicedChunk":
+        """The same rows, starting from `value` (D,) at splice_ns."""
+        jump = value - self.sample(np.array([splice_ns]))[0]
         return replace(self, splice_ns=splice_ns, jump=jump)
 
     def sample(self, times_ns: NDArray[np.int64]) -> Floats:
-        """(N, J) rad, linear between rows; constant before the first and after the last row."""
+        """(N, D) of the rows alone; constant before the first and after the last of them."""
         last = len(self.rows) - 1
         along = (times_ns - self.stamp_ns) / self.step_ns
         along = np.minimum(np.maximum(along, 0.0), last)
-        index = np.minimum(along.astype(np.int64), max(last - 1, 0))
+        index = along.astype(np.int64)
         part = (along - index)[:, None]
         before, after = self.rows[index], self.rows[np.minimum(index + 1, last)]
         value: Floats = before + (after - before) * part
-        return value
+        return value if self.stepped is None else np.where(self.stepped, before, value)
 
 
 class Reference:
@@ -107,27 +117,27 @@ class Reference:
         """fade_ns: time in which a new chunk's jump, or the chunk before it, fades out."""
         self._merge = merge
         self._fade_ns = fade_ns
-        self._pieces: tuple[_Piece, ...] = ()
+        self._chunks: tuple[SplicedChunk, ...] = ()
 
     def __bool__(self) -> bool:
         """Whether there is a chunk to follow."""
-        return bool(self._pieces)
+        return bool(self._chunks)
 
     @property
     def end_ns(self) -> int | None:
         """Plan time of the last row, which is held afterwards. None without a chunk."""
-        return self._pieces[-1].end_ns if self._pieces else None
+        return self._chunks[-1].end_ns if self._chunks else None
 
     @property
     def settled_ns(self) -> int | None:
         """Plan time from which the reference is constant. None without a chunk."""
-        if not self._pieces:
+        if not self._chunks:
             return None
-        return max(max(p.end_ns, p.splice_ns + self._fade_ns) for p in self._pieces)
+        return max(max(p.end_ns, p.splice_ns + self._fade_ns) for p in self._chunks)
 
     def clear(self) -> None:
         """Drop all chunks."""
-        self._pieces = ()
+        self._chunks = ()
 
     def merge(
         self, chunk: ActionChunk, rows: Floats, splice_ns: int, position: Floats, lag_ns: int
@@ -137,31 +147,31 @@ class Reference:
         position: (J,) of the plan at splice_ns, where the reference starts if there is none yet.
         lag_ns: how far behind its own time the old reference is followed there.
         """
-        before = self.sample(np.array([splice_ns - lag_ns]))[0] if self._pieces else position
-        new = _Piece(splice_ns, chunk.stamp_ns, chunk.step_ns, rows, np.zeros_like(position))
-        if self._merge == "offset_decay" or not self._pieces:
+        before = self.sample(np.array([splice_ns - lag_ns]))[0] if self._chunks else position
+        new = SplicedChunk(splice_ns, chunk.stamp_ns, chunk.step_ns, rows, np.zeros_like(position))
+        if self._merge == "offset_decay" or not self._chunks:
             new = new.joined(splice_ns, before)
-        self._pieces = (*self._still_used(splice_ns), new)
+        self._chunks = (*self._still_used(splice_ns), new)
 
     def restart(self, at_ns: int, position: Floats) -> None:
         """Continue from `position` (J,) at at_ns towards the newest chunk: the jump fades out."""
-        self._pieces = (self._pieces[-1].joined(at_ns, position),)
+        self._chunks = (self._chunks[-1].joined(at_ns, position),)
 
     def sample(self, times_ns: NDArray[np.int64]) -> Floats:
         """(N, J) float64 rad at plan times (N,) int64 that are not before the last splice."""
         return merged(self._merge, list(self._sampled(times_ns)))
 
     def _sampled(self, times_ns: NDArray[np.int64]) -> Iterator[SampledChunk]:
-        for piece in self._pieces:
-            left = fading(times_ns, piece.splice_ns, self._fade_ns)
-            yield piece.sample(times_ns) + left * piece.jump, left, times_ns <= piece.end_ns
+        for spliced in self._chunks:
+            left = fading(times_ns, spliced.splice_ns, self._fade_ns)
+            yield spliced.sample(times_ns) + left * spliced.jump, left, times_ns <= spliced.end_ns
 
-    def _still_used(self, splice_ns: int) -> tuple[_Piece, ...]:
+    def _still_used(self, splice_ns: int) -> tuple[SplicedChunk, ...]:
         if self._merge == "crossfade":
-            splices_ns = [piece.splice_ns for piece in self._pieces]
-            return self._pieces[first_with_weight(splices_ns, self._fade_ns, splice_ns) :]
+            splices_ns = [spliced.splice_ns for spliced in self._chunks]
+            return self._chunks[first_with_weight(splices_ns, self._fade_ns, splice_ns) :]
         if self._merge == "ensemble":
-            reaching = tuple(p for p in self._pieces if p.end_ns >= splice_ns)
+            reaching = tuple(p for p in self._chunks if p.end_ns >= splice_ns)
             return reaching[-(ENSEMBLE_CHUNKS - 1) :]
         return ()
 

@@ -1,7 +1,7 @@
 """Replay of action chunks: guard, reference, shaper and plan behind one interface for the node.
 
-The caller makes all calls one after another and passes plan time. Replay keeps the verdicts, the
-counts and the newest chunk; the planner keeps the motion.
+The caller makes all calls one after another and passes plan time. Replay keeps the newest chunk,
+the planner the motion.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.clearance import Ahead, MotionCheck, PoseMotionCheck
 from gr00t_ros.motion.commands import Commands, CommandWindow
-from gr00t_ros.motion.commit_time import CommitTime
 from gr00t_ros.motion.guard import Verdict, check, clamp_commands
-from gr00t_ros.motion.plan import Course, Window
+from gr00t_ros.motion.plan import Window
 from gr00t_ros.motion.planner import Planner
 from gr00t_ros.motion.pose.course import PoseWindow
 from gr00t_ros.motion.pose.windows import Poses
@@ -24,7 +23,7 @@ from gr00t_ros.robot.limits import NO_COMMANDS, CommandLimits, JointLimits, Work
 from gr00t_ros.robot.outputs import PoseOutput
 from gr00t_ros.robot.rotation import Pose
 
-__all__ = ["CommandWindow", "ReplayCounts", "Replay", "ReplaySettings", "Verdict", "Window"]
+__all__ = ["CommandWindow", "Replay", "ReplaySettings", "Verdict", "Window"]
 
 Floats = NDArray[np.float64]
 
@@ -42,24 +41,6 @@ class SentParts:
     joints: NDArray[np.bool_]
     commands: NDArray[np.bool_]
     poses: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class ReplayCounts:
-    """Counts since construction.
-
-    windows: windows of joints that were sent. held_joints: how often a joint kept its course,
-    because its new motion would have broken a limit. rebases: how often the plan had to continue
-    from its own stop ramp.
-    """
-
-    accepted: int = 0
-    clamped: int = 0
-    refused: int = 0
-    late: int = 0
-    windows: int = 0
-    held_joints: int = 0
-    rebases: int = 0
 
 
 class Replay:
@@ -87,7 +68,10 @@ class Replay:
         """May be replaced before a session: its chain comes from the robot's description."""
         self._command_limits = command_limits
         self._settings = settings.check()
-        self._planner = Planner(limits, settings, motion_check)
+        self.planner = Planner(limits, settings, motion_check)
+        """The motion of the joints: read it here, command it by the methods of Replay."""
+        self.commit = self.planner.commit
+        """Chooses the commit time of each window of joints, and takes what is measured for it."""
         self._commands = Commands(
             command_limits,
             settings.knot_ns,
@@ -99,7 +83,6 @@ class Replay:
         self._poses = Poses(poses, settings.knot_ns, settings.commit_ns, settings.horizon_ns)
         self._stopped: str | None = None
         self._newest: ActionChunk | None = None
-        self._counts = ReplayCounts()
         self.on_guarded: Callable[[], None] = _nothing
         """Called by `accept` between the check of a chunk and its merge, for measurements."""
 
@@ -111,7 +94,7 @@ class Replay:
         Do not call it in motion, nor after a stop of this plan: the plan then continues from the
         end of its stop ramp. Raises PlanError if a position is not finite.
         """
-        self._planner.start(now_ns, held)
+        self.planner.start(now_ns, held)
         self._commands.stop()
         self._poses.rest_at_end(now_ns)
         self._newest, self._stopped = None, None
@@ -122,7 +105,7 @@ class Replay:
         Sends no window, as `start`. It keeps the past of the plan: the next window contains the
         stop ramp that has just played, as it was sent.
         """
-        self._planner.forget(now_ns)
+        self.planner.forget(now_ns)
         self._commands.stop()
         self._poses.rest_at_end(now_ns)
         self._newest, self._stopped = None, None
@@ -139,13 +122,13 @@ class Replay:
 
         Raises PlanError before `start` or if time ran back, as every call with a time does.
         """
-        branch = self._planner.branch(now_ns)
+        branch = self.planner.branch(now_ns)
         if self._stopped is not None:
             reason = f"stopped: {self._stopped}"
-            return self._judged(Verdict(False, False, "stopped", reason, 0, None))
+            return Verdict(False, False, "stopped", reason, 0, None)
         splice_ns = branch * self._settings.knot_ns
-        held = self._planner.course.state(branch).position
-        verdict = check(chunk, self._limits, splice_ns, held, self.workspace)
+        planned = self.planner.course.state(branch).position
+        verdict = check(chunk, self._limits, splice_ns, planned, self.workspace)
         if verdict.joints is not None and len(self._command_limits):
             verdict = clamp_commands(verdict, chunk.commands, self._command_limits)
         refusal = "" if verdict.joints is None else self._poses.judge(chunk.poses, now_ns)
@@ -153,12 +136,12 @@ class Replay:
             verdict = Verdict(False, False, "pose", refusal, verdict.first_step, None)
         self.on_guarded()
         if verdict.joints is not None:
-            self._planner.join(chunk, verdict.joints, branch)
+            self.planner.join(chunk, verdict.joints, branch)
             self._poses.follow(chunk.poses, now_ns)
             if verdict.commands is not None:
                 self._commands.follow(chunk, verdict.commands, now_ns - self.lag_ns(now_ns))
             self._newest = chunk
-        return self._judged(verdict)
+        return verdict
 
     def stop(self, now_ns: int, reason: str, soon: bool = False) -> None:
         """Stop inside the limits after the committed part; refuse chunks until `resume`.
@@ -166,15 +149,15 @@ class Replay:
         soon: joints stop inside the committed part, as in `Planner.stop`.
         """
         self._commands.stop()
-        self._planner.branch(now_ns)
+        self.planner.branch(now_ns)
         self._poses.stop()
-        self._planner.stop(soon)
+        self.planner.stop(soon)
         self._newest, self._stopped = None, reason
 
     def stop_anew(self, joint_names: Collection[str], at_ns: int) -> bool:
         """Make good a soon stop whose windows were lost; see `Planner.stop_anew`."""
         names = self._limits.names
-        return self._planner.stop_anew(np.array([name in joint_names for name in names]), at_ns)
+        return self.planner.stop_anew(np.array([name in joint_names for name in names]), at_ns)
 
     def resume(self) -> None:
         """Accept chunks again after a stop, also while it is still under way."""
@@ -187,13 +170,13 @@ class Replay:
         Raises SettingsError for a share out of range.
         """
         self._settings = replace(self._settings, velocity_scale=velocity_scale).check()
-        self._planner.limit_speed(velocity_scale)
+        self.planner.limit_speed(velocity_scale)
 
     def abandon(self, now_ns: int) -> None:
         """Send no more windows; the stop ramp of the last one plays. `start` ends this."""
         self._commands.stop()
         self._poses.rest_at_end(now_ns)
-        self._planner.abandon()
+        self.planner.abandon()
         self._newest = None
 
     # Windows: make them, send them, then `keep`.
@@ -205,7 +188,7 @@ class Replay:
         tolerates_loss: compute `same_until_ns` as if the last `lost_windows` windows had been lost.
         Raises PlanError if no motion inside the limits was found.
         """
-        return self._planner.propose(now_ns, tolerates_loss)
+        return self.planner.propose(now_ns, tolerates_loss)
 
     def command_window(self, now_ns: int) -> CommandWindow | None:
         """The window of commands (not of joints) to send now, or None if nothing is left to send.
@@ -223,22 +206,16 @@ class Replay:
         lag_ns = self.lag_ns(now_ns)
         return self._poses.windows(now_ns, lag_ns, anew) if len(self._poses) else {}
 
-    @property
-    def made_from_ns(self) -> int | None:
-        """Plan time from which the window of joints made last is new; None if it repeats or none.
+    def keep(self, sent: SentParts | None = None) -> bool:
+        """Record that the windows made last were sent: all of them, or the parts in `sent`.
 
-        Ask before `keep`.
+        Returns whether a window of joints was sent.
         """
-        return self._planner.proposed_from_ns
-
-    def keep(self, sent: SentParts | None = None) -> None:
-        """Record that the windows made last were sent: all of them, or the parts in `sent`."""
-        made = self._planner.proposed
-        self._planner.keep(None if sent is None else sent.joints)
+        made = self.planner.proposed
+        self.planner.keep(None if sent is None else sent.joints)
         self._commands.keep(None if sent is None else sent.commands)
         self._poses.keep(None if sent is None else sent.poses)
-        windows = made and (sent is None or bool(sent.joints.any()))
-        self._counts = replace(self._counts, windows=self._counts.windows + windows)
+        return made and (sent is None or bool(sent.joints.any()))
 
     def tick(self, now_ns: int) -> Window | None:
         """Make a window and keep it, for a caller that always sends it at once."""
@@ -250,15 +227,15 @@ class Replay:
 
     def position(self, now_ns: int) -> Floats:
         """(J,) rad that the controllers should play or hold at `now_ns`, by what was sent."""
-        return self._planner.course.at(now_ns).position
+        return self.planner.course.at(now_ns).position
 
     def velocity(self, now_ns: int) -> Floats:
         """(J,) rad/s that the controllers should play at `now_ns`, by what was sent."""
-        return self._planner.course.at(now_ns).velocity
+        return self.planner.course.at(now_ns).velocity
 
     def at_rest(self, now_ns: int) -> bool:
         """Whether everything that was sent has played out."""
-        joints = not self._planner.stop_due and self._planner.course.end_ns <= now_ns
+        joints = not self.planner.stop_due and self.planner.course.end_ns <= now_ns
         return joints and self._poses.at_rest(now_ns)
 
     def surely_at_rest(self, now_ns: int, held_age_ns: int) -> bool:
@@ -267,7 +244,7 @@ class Replay:
         held_age_ns: how old the held position of the controllers may be. After a gap, and where a
         change was not sent often enough to arrive, it must be of an arm at rest as well.
         """
-        unknown = self._planner.repeats_due or self.overdue_ns(now_ns) > 0
+        unknown = self.planner.repeats_due or self.overdue_ns(now_ns) > 0
         known = not unknown or self.stop_ramp_left_ns(now_ns - held_age_ns) == 0
         return known and self.at_rest(now_ns)
 
@@ -283,7 +260,7 @@ class Replay:
 
     def sent(self, at_ns: int) -> tuple[Floats, Floats] | None:
         """(J,) rad and (J,) rad/s that were sent for a plan time; None if no longer stored."""
-        course = self._planner.course
+        course = self.planner.course
         if at_ns < course.first_knot * course.knot_ns:
             return None
         state = course.at(at_ns)
@@ -294,28 +271,20 @@ class Replay:
 
         A controller plays one of these if all later windows were lost.
         """
-        for state in self._planner.replaced(at_ns):
+        for state in self.planner.replaced(at_ns):
             yield state.position, state.velocity
-
-    @property
-    def courses(self) -> tuple[Course, ...]:
-        """What was sent, newest first, as far as it is kept; empty before `start`.
-
-        They never change: another thread may read them.
-        """
-        return self._planner.courses
 
     def motion_left_ns(self, now_ns: int) -> int:
         """Time until everything that was sent has played, ns; 0 at rest."""
-        return max(0, self._planner.course.end_ns - now_ns, self._poses.end_ns() - now_ns)
+        return max(0, self.planner.course.end_ns - now_ns, self._poses.end_ns() - now_ns)
 
     def stop_ramp_left_ns(self, now_ns: int) -> int:
         """As `motion_left_ns`, whichever of the sent windows of joints were lost."""
-        return max(self.motion_left_ns(now_ns), self._planner.latest_end_ns - now_ns)
+        return max(self.motion_left_ns(now_ns), self.planner.latest_end_ns - now_ns)
 
     def motion_left_at_most_ns(self, now_ns: int) -> int:
         """As `motion_left_ns`, if it is unknown whether the windows made last were sent."""
-        end_ns = max(self._planner.proposed_end_ns, self._poses.end_ns(made=True))
+        end_ns = max(self.planner.proposed_end_ns, self._poses.end_ns(made=True))
         return max(0, end_ns - now_ns)
 
     def overdue_ns(self, now_ns: int) -> int:
@@ -323,56 +292,18 @@ class Replay:
 
         What the controllers play is then unknown, because an earlier window may be lost.
         """
-        return max(self._planner.overdue_ns(now_ns), self._poses.overdue_ns(now_ns))
-
-    def states_received(self, at_ns: int | None, slept: bool = False, stamp_ns: int = 0) -> None:
-        """Record new states of all controllers, the oldest at `at_ns`: they show what arrived.
-
-        None: not every controller publishes states; then all windows count as arrived. slept: this
-        process was not running before, so the gap shows nothing about the network. stamp_ns: the
-        state's own stamp, 0 if it has none or the state before was another controller's.
-        """
-        self._planner.states_received(at_ns, slept, stamp_ns)
-
-    def windows_may_be_lost(self, now_ns: int) -> bool:
-        """Whether a controller may play something else than the plan, because a window was lost.
-
-        A window sent while no state came may be lost. Send nothing more of this plan then.
-        """
-        return self._planner.windows_may_be_lost(now_ns)
-
-    # The commit time.
-
-    @property
-    def commit(self) -> CommitTime:
-        """Chooses the commit time of each window of joints, and takes what is measured for it."""
-        return self._planner.commit
-
-    @property
-    def made_commit_ns(self) -> int:
-        """The commit time of the windows made last."""
-        return self._planner.made_commit_ns
-
-    @property
-    def sent_commit_ns(self) -> int:
-        """The commit time of the window of joints that was sent last."""
-        return self._planner.sent_commit_ns
-
-    @property
-    def covered_ns(self) -> int:
-        """The longest delivery that the windows made last cover; see `Planner.covered_ns`."""
-        return self._planner.covered_ns
+        return max(self.planner.overdue_ns(now_ns), self._poses.overdue_ns(now_ns))
 
     # What is in the way.
 
     @property
     def motion_check(self) -> MotionCheck | None:
         """The check that each window of joints must pass. It may be replaced before a session."""
-        return self._planner.clearance.check
+        return self.planner.clearance.check
 
     @motion_check.setter
     def motion_check(self, check: MotionCheck | None) -> None:
-        self._planner.clearance.check = check
+        self.planner.clearance.check = check
 
     @property
     def pose_check(self) -> PoseMotionCheck | None:
@@ -387,34 +318,32 @@ class Replay:
     def ahead(self) -> Ahead:
         """What was found on the way of the window made last, or of the last one tried."""
         return (
-            self._planner.clearance.ahead
-            if self.pose_check is None
-            else self._poses.clearance.ahead
+            self.planner.clearance.ahead if self.pose_check is None else self._poses.clearance.ahead
         )
 
     @property
     def in_the_way(self) -> str:
         """What was found last in the way that the chunk leads; empty if nothing is."""
-        return self._planner.clearance.rate.why or self._poses.clearance.rate.why
+        return self.planner.clearance.rate.why or self._poses.clearance.rate.why
 
     @property
     def unproven_stops(self) -> int:
         """How often the arm stopped on a way that was not proven: something came into it."""
-        return self._planner.clearance.unproven_stops + self._poses.clearance.unproven_stops
+        return self.planner.clearance.unproven_stops + self._poses.clearance.unproven_stops
 
     @property
     def over_budget(self) -> int:
         """How many windows were not sent because their proof took longer than one tick has."""
-        return self._planner.clearance.over_budget + self._poses.clearance.over_budget
+        return self.planner.clearance.over_budget + self._poses.clearance.over_budget
 
     def unblock(self) -> None:
         """Begin to count anew for how long something is in the way."""
-        self._planner.clearance.rate.free()
+        self.planner.clearance.rate.free()
         self._poses.clearance.rate.free()
 
     def blocked_ns(self, now_ns: int) -> int:
         """For how long the arm has been standing in front of something, ns; 0 if it is not."""
-        both = self._planner.clearance.rate, self._poses.clearance.rate
+        both = self.planner.clearance.rate, self._poses.clearance.rate
         return max(rate.blocked_ns(now_ns) for rate in both)
 
     @property
@@ -427,19 +356,13 @@ class Replay:
         """The reason of the stop during which chunks are refused; None without one."""
         return self._stopped
 
-    @property
-    def counts(self) -> ReplayCounts:
-        """The counts so far."""
-        planner = self._planner
-        return replace(self._counts, held_joints=planner.held_joints, rebases=planner.rebases)
-
     def lag_ns(self, now_ns: int) -> int:
         """How far the reference is behind its own time, to respect velocity limits, ns."""
-        return self._planner.course.lag_at(now_ns // self._settings.knot_ns)
+        return self.planner.course.lag_at(now_ns // self._settings.knot_ns)
 
     def remaining_ns(self, now_ns: int) -> int:
         """Time left until the end of the raw reference, ns; 0 without one."""
-        end_ns = self._planner.reference.end_ns
+        end_ns = self.planner.reference.end_ns
         return max(0, end_ns - now_ns) if end_ns is not None else 0
 
     def new_earlier(self, now_ns: int, next_ns: int) -> bool:
@@ -449,7 +372,7 @@ class Replay:
         """
         knot_ns = self._settings.knot_ns
         commands = len(self._command_limits) > 0 and now_ns // knot_ns < next_ns // knot_ns
-        planner = self._planner
+        planner = self.planner
         return commands or planner.new_from_knot(now_ns) < planner.new_from_knot(next_ns)
 
     def consumed_at_ns(self, steps: int) -> int | None:
@@ -471,21 +394,10 @@ class Replay:
 
     def query_by_ns(self, latency_ns: int) -> int | None:
         """Latest plan time to query the next chunk so that motion continues; None: at once."""
-        end_ns = self._planner.reference.end_ns
+        end_ns = self.planner.reference.end_ns
         if end_ns is None:
             return None
         return end_ns - latency_ns - self._settings.commit_ns - ANSWER_SPARE_NS
-
-    def _judged(self, verdict: Verdict) -> Verdict:
-        counts, late = self._counts, verdict.kind == "late"
-        self._counts = replace(
-            counts,
-            accepted=counts.accepted + verdict.accepted,
-            clamped=counts.clamped + verdict.clamped,
-            late=counts.late + late,
-            refused=counts.refused + (not verdict.accepted and not late),
-        )
-        return verdict
 
 
 def _nothing() -> None:

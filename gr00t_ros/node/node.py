@@ -35,6 +35,7 @@ from gr00t_ros.ros import parameter_values
 from gr00t_ros.ros.node_help import NodeHelp
 from gr00t_ros.ros.parameters import PARAMETERS
 from gr00t_ros.ros.periodic import SWITCH_S
+from gr00t_ros.ros.policy_node import POLICY_NAME
 from gr00t_ros.ros.process import run_node
 from gr00t_ros.ros.transports import ImageNode
 from gr00t_ros.session.mode import MOVING
@@ -63,7 +64,7 @@ class PolicyNode(LifecycleNode):
     def __init__(self) -> None:
         """Declare the parameters; configure makes everything else."""
         self._ends = ExitStack()  # before rclpy knows the node: see destroy_node
-        super().__init__("gr00t_policy")
+        super().__init__(POLICY_NAME)
         self._values = parameter_values.declare(self, defaults_of())
         try:
             find_embodiment(self._values.embodiment)

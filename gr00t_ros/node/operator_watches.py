@@ -16,8 +16,8 @@ from std_msgs.msg import Bool
 
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.parameters import Parameters
-from gr00t_ros.watch.arm import DeadMan, EStop
 from gr00t_ros.watch.finding import Finding
+from gr00t_ros.watch.operator import DeadMan, EStop
 
 E_STOP, DEAD_MAN = "~/e_stop", "~/dead_man"
 ESTOP_SERVICE = "~/estop"

@@ -29,8 +29,9 @@ from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.session.overlap import Followed, Overlap, overlap_with
 from gr00t_ros.trace.flow import Marks
 from gr00t_ros.watch.server import advised
-from gr00t_ros.wire.link import CheckResult, Exchanged, ExchangeJob, LinkWorker, Outcome, PolicyLink
+from gr00t_ros.wire.link import CheckResult, Exchanged, PolicyLink
 from gr00t_ros.wire.template import RequestTemplate
+from gr00t_ros.wire.worker import ExchangeJob, LinkWorker, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,8 @@ class Queries:
     """Checks the server and queries it, with one request in flight.
 
     The worker thread calls `on_check(check, error)` and `on_reply(reply, error)` with one argument
-    None, and `on_look(error)` with None if an observation could be assembled. After `on_reply` it
-    calls `on_exchange(exchanged)` with what went over the wire, if the server answered; the next
+    None, and `on_assembled(error)` with None if an observation could be assembled. After `on_reply`
+    it calls `on_exchange(exchanged)` with what went over the wire, if the server answered; the next
     query waits until it returns. It can be asked for before, once `taken` was called.
     """
 
@@ -68,7 +69,7 @@ class Queries:
         clock: PlanClock,
         on_check: Callable[[CheckResult | None, Exception | None], None],
         on_reply: Callable[[QueryReply | None, Exception | None], None],
-        on_look: Callable[[Exception | None], None],
+        on_assembled: Callable[[Exception | None], None],
         on_exchange: Callable[[Exchanged], None],
         flows: Flows,
         on_pictures: Callable[[Observation, Mapping[str, NDArray[np.uint8]]], None] | None = None,
@@ -82,10 +83,10 @@ class Queries:
         """
         self._link, self._inputs, self._embodiment = link, inputs, embodiment
         self._clock, self._on_check, self._on_reply = clock, on_check, on_reply
-        self._on_look, self._on_exchange, self._flows = on_look, on_exchange, flows
+        self._on_assembled, self._on_exchange, self._flows = on_assembled, on_exchange, flows
         self._on_pictures, self._rolling = on_pictures, rolling
         self._worker = LinkWorker(self._deliver, finish=link.close)
-        self._told: ExchangeJob | None = None  # the query whose result `on_reply` got last
+        self._delivered: ExchangeJob | None = None  # the query whose result `on_reply` got last
         self.instruction = ""
         self.sent = 0
         self._asked_s = time.monotonic()
@@ -128,12 +129,12 @@ class Queries:
 
         From now on `ask` does not wait for `on_exchange`, which may take longer than a tick.
         """
-        if self._told is not None:
-            self._worker.release(self._told)
+        if self._delivered is not None:
+            self._worker.release(self._delivered)
 
-    def look(self) -> bool:
+    def try_assembly(self) -> bool:
         """Let the worker assemble an observation without sending it; False if it is busy."""
-        return self._worker.submit_if_idle(ExchangeJob(self._observed, "look"))
+        return self._worker.submit_if_idle(ExchangeJob(self._observed, "assembly"))
 
     def stop(self, timeout_s: float) -> bool:
         """End the worker after its current call, whose timeout limits the wait."""
@@ -224,7 +225,7 @@ class Queries:
         return overlap_with(followed, stamp_ns)
 
     def _observed(self, marks: Marks | None = None) -> Observation:
-        marks = marks or Marks(0, 0)  # of a look, which nobody measures
+        marks = marks or Marks(0, 0)  # of an assembly that nobody measures
         self._inputs.pull_streams()
         marks.pulled_ns = time.monotonic_ns()
         observation = self._inputs.assembled()
@@ -243,10 +244,10 @@ class Queries:
         elif outcome.job.tag == "warm":
             if outcome.error is not None and not isinstance(outcome.error, RemoteError):
                 self._on_check(None, outcome.error)
-        elif outcome.job.tag == "look":
-            self._on_look(outcome.error)
+        elif outcome.job.tag == "assembly":
+            self._on_assembled(outcome.error)
         else:
-            self._told = outcome.job
+            self._delivered = outcome.job
             self._on_reply(outcome.reply, outcome.error)  # type: ignore[arg-type]
             if self._link.exchanged is not None:
                 self._on_exchange(self._link.exchanged)

@@ -116,8 +116,6 @@ class ReplayThread:
         self._calls = queue.SimpleQueue()
         self._ticked_ns = self._ticked_plan_ns = self._made_ns = 0
         self._ran_ns, self._left_out = 0, False
-        self.extra_ticks = 0
-        """Ticks between two deadlines, each for a reply."""
         self.withheld = 0
         """Messages that were not sent because they would have arrived too late."""
         self.snapshot = Snapshot(session.mode, session.reason, 0, SessionCounts(), True)
@@ -247,7 +245,6 @@ class ReplayThread:
         apart = min(send_ns - self._made_ns, next_ns - send_ns) >= _APART_NS
         if self._clock.simulated or not apart or not self._session.extra_pays(send_ns, next_ns):
             return
-        self.extra_ticks += 1
         self._run(send_ns)
 
     def _run(self, send_ns: int) -> None:
@@ -274,7 +271,7 @@ class ReplayThread:
             commands = session.replay.command_window(now_ns)
             poses = session.pose_windows(now_ns)
             self._flows.shaped()
-            new_from_ns, sent = session.replay.made_from_ns, None
+            new_from_ns, sent = session.replay.planner.proposed_from_ns, None
             if window is not None or commands is not None or poses:
                 sleep_until(send_ns)
                 in_time = self._in_time(now_ns, send_ns)
@@ -325,7 +322,7 @@ class ReplayThread:
             replay.over_budget,
             replay.commit.commit_ns,
             replay.commit.why,
-            replay.courses if session.active else (),
+            replay.planner.courses if session.active else (),
         )
         if (mode, reason) != (before.mode, before.reason):
             self.on_event()
@@ -339,10 +336,10 @@ class ReplayThread:
         process slept, a simulated clock stands still until the executor receives /clock again.
         """
         replay = self._session.replay
-        delivery_ns = replay.covered_ns
+        delivery_ns = replay.planner.covered_ns
 
         def in_time(same_until_ns: int | None) -> bool:
-            until_ns = made_ns + replay.made_commit_ns
+            until_ns = made_ns + replay.planner.made_commit_ns
             if same_until_ns is not None:
                 until_ns = min(until_ns, same_until_ns)
             spent_ns = max(self._clock.now_ns() - made_ns, time.monotonic_ns() - send_ns)
@@ -386,8 +383,8 @@ class ReplayThread:
             f"replay thread: {gap_ns / 1e9:.2f} s between two ticks, at most "
             f"{STARVED_PERIODS * self._period_ns / 1e9:.2f} s allowed; check the CPU's load"
         )
-        tail = gap_ns > self._session.replay.sent_commit_ns
-        return (reasoned("replay_starvation", text, stop_ramp_only=tail),)
+        is_longer = gap_ns > self._session.replay.planner.sent_commit_ns
+        return (reasoned("replay_starvation", text, stop_ramp_only=is_longer),)
 
     def _findings(self, now_ns: int) -> Sequence[Finding]:
         """The findings of the watches; a sleep that began in this tick is the cause: first."""

@@ -194,10 +194,10 @@ class ServerCheck:
     def follow(self, ask: Callable[[], bool]) -> None:
         """Call `ask` if a check is due: none has passed, or the server was too slow."""
         wanted = self.passed is None or bool(self._slow())
-        held = self._sidecar.problem()
-        if held:
+        problem = self._sidecar.problem()
+        if problem:
             self.passed = None  # a new process will be there; it is checked when it is ready
-        due = wanted and not held and time.monotonic() - self._checked_s >= RECHECK_S
+        due = wanted and not problem and time.monotonic() - self._checked_s >= RECHECK_S
         if due and ask():
             self._checked_s = time.monotonic()
 

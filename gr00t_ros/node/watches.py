@@ -45,6 +45,7 @@ from gr00t_ros.watch.arm import (
 from gr00t_ros.watch.finding import Earlier, Finding, Reaction
 from gr00t_ros.watch.inputs import ClockDoubt, ClockJump, SilentClock, Skew
 from gr00t_ros.watch.server import (
+    CHECK_NS,
     NonFinite,
     Outlook,
     ServerErrors,
@@ -53,9 +54,6 @@ from gr00t_ros.watch.server import (
     outlook_of,
 )
 from gr00t_ros.watch.table import reasoned
-
-_PROBE_NS = 250_000_000
-"""Least time between two probes during a pause, in which the session sends no queries."""
 
 
 class PolicyWatches:
@@ -112,7 +110,7 @@ class PolicyWatches:
         self._in_flight = False
         if isinstance(error, ObservationError):  # nothing was sent
             self._sidecar.withdrawn(self._asked_ns)
-            self.looked(error)
+            self.assembled(error)
             return None
         outlook = None if error is None else outlook_of(error)
         if outlook is Outlook.SILENT:
@@ -126,7 +124,7 @@ class PolicyWatches:
             return self._non_finite.see(str(error))
         if not chunk_came:
             return None
-        self.looked(None)
+        self.assembled(None)
         return self._outside()
 
     def checked(self, error: Exception | None) -> None:
@@ -140,7 +138,7 @@ class PolicyWatches:
         else:
             self._errors.recovered(self._now_ns)
 
-    def looked(self, error: Exception | None) -> None:
+    def assembled(self, error: Exception | None) -> None:
         """Take the outcome of assembling an observation."""
         if error is None:
             self._skewed = self._skew.see("", 0, 0)
@@ -162,9 +160,9 @@ class PolicyWatches:
             skewed = None
         rests = mode not in MOVING and mode is not Mode.HOLDING
         due = dead or self._errors.try_due(now_ns)
-        if rests and (due or skewed) and now_ns - self._probed_ns >= _PROBE_NS:
+        if rests and (due or skewed) and now_ns - self._probed_ns >= CHECK_NS:
             self._probed_ns = now_ns
-            self._queries.check() if due else self._queries.look()
+            self._queries.check() if due else self._queries.try_assembly()
         yield from (finding for finding in (dead, errors, skewed) if finding is not None)
 
     def _outside(self) -> Finding | None:
@@ -249,7 +247,7 @@ class RunningWatches:
         }
         self._oldest: tuple[str, Sample] | None = None  # the controller whose state is oldest
         self._measured: tuple[Sample | None, ...] = ()  # the newest state of each controller
-        self._replay.states_received(None)
+        self._replay.planner.states_received(None)
         self.policy.begin()
 
     def findings(self, now_ns: int, mode: Mode) -> tuple[Finding, ...]:
@@ -266,7 +264,7 @@ class RunningWatches:
             *self.policy.findings(steady_ns, mode),
             *self._unreachable(now_ns, mode),
             *ages,
-            *self._held(now_ns, mode),
+            *self._pause_lasts(now_ns, mode),
         )
         return self._doubt.excused(found, steady_ns)
 
@@ -334,13 +332,13 @@ class RunningWatches:
             return
         self._measure(now_ns)
         self._receive()
-        found = self._late_now(now_ns, mode)
-        if found or self._replay.windows_may_be_lost(now_ns + self._replay.settings.delivery_ns):
+        found, planner = self._late_now(now_ns, mode), self._replay.planner
+        if found or planner.windows_may_be_lost(now_ns + self._replay.settings.delivery_ns):
             self._robot.pull_robot()
             self._receive()
             found = self._late_now(now_ns, mode)
         yield from found
-        if self._replay.windows_may_be_lost(now_ns):
+        if planner.windows_may_be_lost(now_ns):
             yield windows_may_be_lost()
 
     def _measure(self, now_ns: int) -> None:
@@ -370,7 +368,7 @@ class RunningWatches:
             oldest = self._robot.oldest_state(self._embodiment.outputs)
         last, self._oldest = self._oldest, oldest
         if oldest is None:
-            self._replay.states_received(None)
+            self._replay.planner.states_received(None)
         elif last is None or oldest[1].received_ns != last[1].received_ns:
             output, state = oldest
             now_ns = time.monotonic_ns()
@@ -378,7 +376,7 @@ class RunningWatches:
             slept = self._robot.awake_ns(since_ns) < since_ns
             stamp_ns = state.stamp_ns if last is None or last[0] == output else 0
             at_ns = self._clock.now_ns() - (now_ns - state.received_ns)
-            self._replay.states_received(at_ns, slept, stamp_ns)
+            self._replay.planner.states_received(at_ns, slept, stamp_ns)
 
     def _late_now(self, now_ns: int, mode: Mode) -> list[Finding]:
         """Controllers whose state is late; for those that publish none, whose joints are late."""
@@ -454,8 +452,8 @@ class RunningWatches:
         if self._ticks % _SUMMARY_EVERY == 0:
             self.shadow_errors = self._shadow.summary()
 
-    def _held(self, now_ns: int, mode: Mode) -> Iterator[Finding]:
-        """What holds a pause: see session/start.pause_lasts; nothing in shadow."""
+    def _pause_lasts(self, now_ns: int, mode: Mode) -> Iterator[Finding]:
+        """Why a pause lasts: see session/start.pause_lasts; nothing in shadow."""
         if mode is not Mode.PAUSED or self._values.shadow:
             return
         continued, measured = self.go_on_from(now_ns), self._robot.measured_or_none()

@@ -147,7 +147,7 @@ class Configured:
                 self.clock,
                 self._on_check,
                 self._on_reply,
-                self._on_look,
+                self._on_assembled,
                 self._on_exchange,
                 self.flows,
                 self._on_pictures,
@@ -192,7 +192,7 @@ class Configured:
         self._others, self._manager = self._checks.others, self._checks.manager
         self._hearts = self._checks.hearts
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        look = node.create_timer(LOOK_S, self._look_around, clock=steady)
+        look = node.create_timer(LOOK_S, self._poll_graph, clock=steady)
         entities.callback(node.destroy_timer, look)
         self.watches = RunningWatches(
             self.robot_state,
@@ -447,7 +447,7 @@ class Configured:
         stamps = (self.robot_state.state_stamp(output) for output in self.embodiment.outputs)
         return max((stamp for stamp in stamps if stamp is not None), default=0)
 
-    def _look_around(self) -> None:
+    def _poll_graph(self) -> None:
         """Update, once a second, the findings that other threads read."""
         self._others.look()
         self._manager.look()
@@ -492,9 +492,9 @@ class Configured:
             self.queries.taken()
             self._delay_p99_ns = session.queries.delay_p99_ns
 
-    def _on_look(self, error: Exception | None) -> None:
+    def _on_assembled(self, error: Exception | None) -> None:
         """Runs on the worker thread."""
-        self.replay.post(lambda _session, _now: self.watches.policy.looked(error))
+        self.replay.post(lambda _session, _now: self.watches.policy.assembled(error))
 
     def _on_exchange(self, exchanged: Exchanged) -> None:
         """Runs on the worker thread, between two queries."""

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from gr00t_ros.errors import SettingsError, WireError
 from gr00t_ros.pool.admission import Expectation
-from gr00t_ros.pool.scaling import BATCHES, MAX_REPLICAS
 from gr00t_ros.proxy.core import (
     ALLOWED,
     MAX_JOBS,
@@ -30,6 +29,8 @@ from gr00t_ros.wire import codec, messages
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.envelope import Bytes, Envelope
 
+MAX_REPLICAS: Final = 1024
+BATCHES: Final = 8  # that a replica takes at once, with the one that its policy has
 # The range of each limit; a value outside is an operator's mistake.
 RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "max_request_bytes": (1024, 1024**3),

@@ -28,9 +28,8 @@ from typing import Any, Final
 from gr00t_ros.errors import LaunchError
 from gr00t_ros.observe.modality import ModalityConfig
 from gr00t_ros.pool.admission import longest_wait_ns
-from gr00t_ros.pool.core import Answered
+from gr00t_ros.pool.core import BATCHES, Answered
 from gr00t_ros.pool.rows import Reply, Row, RowCaller, batch_key, without_rtc
-from gr00t_ros.pool.scaling import BATCHES
 from gr00t_ros.pool.served_policy import ServedPolicy
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.serve.endpoints import DIALECTS, Endpoints, Terms

@@ -195,7 +195,7 @@ class ProxyCore:
         """Take the server's reply to the forwarded frame; none if a batch is sent row by row."""
         jobs = self._landed()
         if len(jobs) == 1:
-            self._told(jobs, now_ns)
+            self._landed_rows(jobs, now_ns)
             return (self._answer(jobs[0], self._single(jobs[0], frame, now_ns)),)
         try:
             frames = split(frame, len(jobs), len(frame))
@@ -204,7 +204,7 @@ class ProxyCore:
             why = "an answer that held a secret" if is_secret else str(error)
             self._send_again(jobs, why)
             return ()
-        self._told(jobs, now_ns)
+        self._landed_rows(jobs, now_ns)
         self._acceptance.accepted()
         self.counts.batches += 1
         self.counts.batched += len(jobs)
@@ -213,7 +213,7 @@ class ProxyCore:
     def failed(self, why: str, now_ns: int) -> tuple[ProxyReply, ...]:
         """Give up the forwarded frame, which got no reply; `why` goes to its clients."""
         jobs = self._landed()
-        self._told(jobs, now_ns)
+        self._landed_rows(jobs, now_ns)
         if len(jobs) > 1:
             clients = [job.client for job in jobs]
             self._memory.drop()
@@ -328,7 +328,7 @@ class ProxyCore:
         jobs, self._in_flight = self._in_flight.jobs, None
         return jobs
 
-    def _told(self, jobs: Sequence[_Job], now_ns: int) -> None:
+    def _landed_rows(self, jobs: Sequence[_Job], now_ns: int) -> None:
         """The clients of these get their replies now, and may ask again at once."""
         rows = ((job.client, job.row.key) for job in jobs if job.row is not None)
         self._gathering.landed(rows, now_ns)

@@ -33,7 +33,7 @@ ANSWERED_TWICE: Final = (
 
 _RECONNECT_MS: Final = 100
 _LOOK_UP_NS: Final = 5_000_000_000
-_FRESH_NS: Final = 5_000_000_000  # longer than a node waits between two tries (watch/server.py)
+_FRESH_NS: Final = 5_000_000_000  # longer than a node waits between two tries (watch/table.py)
 
 
 class Upstream:

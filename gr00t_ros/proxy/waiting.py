@@ -97,10 +97,10 @@ class Gathering:
 
     def landed(self, rows: Iterable[tuple[Hashable, Hashable]], now_ns: int) -> None:
         """Each client of these (client, key) has got its reply now."""
-        told = dict(rows)
-        for key in told.values():
+        keys = dict(rows)
+        for key in keys.values():
             self._wait_from(key, now_ns)
-        self._expected |= {client: key for client, key in told.items() if client not in self._slow}
+        self._expected |= {client: key for client, key in keys.items() if client not in self._slow}
         _forget_oldest(self._expected)
 
     def arrived(self, client: Hashable, key: Hashable, now_ns: int) -> None:

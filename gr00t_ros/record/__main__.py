@@ -10,6 +10,7 @@ from gr00t_ros.command_line import MISUSE, CommandParser, fail, program
 from gr00t_ros.errors import Gr00tError
 from gr00t_ros.robot.data_file import options_problem
 from gr00t_ros.ros.node_help import scalar
+from gr00t_ros.ros.policy_node import POLICY_NAME
 from gr00t_ros.sidecar.target import add_embodiment
 
 EXAMPLE = "gr00t record my_recording --embodiment franka_droid"
@@ -59,7 +60,7 @@ def _parser() -> CommandParser:
     text = "who begins and ends episodes: keys and services, or the policy node"
     add("--episodes", choices=("operator", "policy"), help=text)
     add("--instruction", metavar="TEXT", help="what the episodes show (the policy node's)")
-    add("--policy-node", metavar="NAME", help="the policy node's name (gr00t_policy)")
+    add("--policy-node", metavar="NAME", help=f"the policy node's name ({POLICY_NAME})")
     add("--topics", nargs="+", metavar="TOPIC", help="further topics to record")
     add("--min-free-gb", type=float, metavar="GB", help="least free disk (5)")
     add("--use-sim-time", action="store_true", help="bag time is /clock: for simulated robots")

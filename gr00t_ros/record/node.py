@@ -46,6 +46,7 @@ from gr00t_ros.ros import qos
 from gr00t_ros.ros.diagnostics import entry
 from gr00t_ros.ros.node_help import missing_robot
 from gr00t_ros.ros.periodic import PeriodicThread
+from gr00t_ros.ros.policy_node import POLICY_NAME
 from gr00t_ros.ros.process import (
     checked_name,
     checked_topic,
@@ -68,7 +69,7 @@ PARAMETERS: dict[str, tuple[Any, str]] = {
     # name: default, meaning
     "folder": ("", "Folder of the recording; it is created, or gone on in"),
     "embodiment": ("", "The robot: name or path of its file"),
-    "policy_node": ("gr00t_policy", "The policy node's name"),
+    "policy_node": (POLICY_NAME, "The policy node's name"),
     "instruction": ("", "Instruction of the episodes, until a newer one; empty: the policy node's"),
     "teleop": (False, "No policy: all commands are a person's"),
     "episodes": (OPERATOR, "Who begins and ends episodes: operator, or policy (node's episodes)"),

@@ -22,9 +22,8 @@ from gr00t_ros.record.session import (
     RecordingSession,
 )
 from gr00t_ros.record.writer import EpisodeWriter
+from gr00t_ros.ros.policy_node import STATUS_SILENT_S
 
-SILENT_S: Final = 2.0
-"""The policy node publishes its status twice a second; four missing ones mean that it stands."""
 _JUMP_NS: Final = 1_000_000_000
 """A clock that is set back by less than this stands still in the bag until it has caught up; one
 that is set forward by less leaves a gap of that length."""
@@ -140,7 +139,7 @@ class Recorder:
         with self._lock:
             for topic in self.topics:
                 topic.look()
-            silent = time.monotonic() - self._status_s > SILENT_S
+            silent = time.monotonic() - self._status_s > STATUS_SILENT_S
             if silent and self.session.policy is not None:
                 self.change(lambda now_ns: self.session.follow(now_ns, None))
             self.session.problem = self.recording.full

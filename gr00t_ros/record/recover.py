@@ -27,10 +27,10 @@ from gr00t_ros.record.recording import EMBODIMENT_FILE, EPISODE, episode_folders
 from gr00t_ros.record.session import ENDS, INTERVENE, PROBLEM, RESUME, SOURCE, START, label
 from gr00t_ros.robot.data_file import read_json
 from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.ros.policy_node import STATUS_TYPE
 from gr00t_ros.text_table import printable
 
 EVENTS = "gr00t_ros/msg/EpisodeEvent"
-STATUS = "gr00t_ros/msg/PolicyStatus"
 DAMAGED = "recovered: its bag was damaged after its end, messages are missing"
 KILLED = "recovered: its recorder was killed, the last messages and the counts of drops are missing"
 REBUILT = "recovered: its episode.json was broken, labels after its end and drops may be missing"
@@ -77,9 +77,9 @@ def recover(folder: Path) -> Iterator[str]:
         try:
             line = _recovered(episode, robot)
         except BagError as error:
-            said = str(error)
-            where = "" if str(episode) in said else f"{episode}: cannot be repaired: "
-            failed.append(f"{where}{said}")
+            text = str(error)
+            where = "" if str(episode) in text else f"{episode}: cannot be repaired: "
+            failed.append(f"{where}{text}")
         except (OSError, ValueError, LookupError, struct.error) as error:
             why = f"{type(error).__name__} {error}"
             failed.append(f"{episode}: this episode cannot be repaired: {why}")
@@ -122,7 +122,7 @@ def _mended(episode: Path, facts: EpisodeFacts) -> str:
     write_metadata(episode, found.file)
     facts.problem = "; ".join(filter(None, [facts.problem, DAMAGED]))
     write_facts(episode, facts)
-    return f"{episode}: its bag was repaired, episode.json is as it was{_told(found)}"
+    return f"{episode}: its bag was repaired, episode.json is as it was{_left_out(found)}"
 
 
 def _no_message(path: Path) -> BagError:
@@ -133,7 +133,7 @@ def _no_message(path: Path) -> BagError:
     )
 
 
-def _told(found: Repaired) -> str:
+def _left_out(found: Repaired) -> str:
     """What a repair left out, for its line."""
     if found.kept is None:
         return ""
@@ -162,19 +162,19 @@ def _rebuilt(episode: Path, robot: str, broken: str) -> str:
         raise _no_message(path)
     if path is None and any(episode.iterdir()):
         raise BagError(f"{episode}: its bag is not there: put the file there, or remove the folder")
-    beside, labels, said = episode / f"{EPISODE_FILE}.broken", dict[str, Any](), ""
+    beside, labels, notes = episode / f"{EPISODE_FILE}.broken", dict[str, Any](), ""
     if broken:
         (episode / EPISODE_FILE).replace(beside)
-        labels, said = _labels(beside), f"; {beside.name} is kept: {printable(broken)}"
+        labels, notes = _labels(beside), f"; {beside.name} is kept: {printable(broken)}"
     if found is None:
         facts.outcome, facts.problem = DISCARDED, EMPTY
         write_facts(episode, facts)
         return f"{episode}: holds no message; discarded"
-    said = _told(found) + said
+    notes = _left_out(found) + notes
     write_metadata(episode, found.file)
     with open_bag(episode) as bag:
         topics = [topic.name for topic in bag.topics if topic.type_name == EVENTS]
-        nodes = [one.name.rpartition("/")[0] for one in bag.topics if one.type_name == STATUS]
+        nodes = [one.name.rpartition("/")[0] for one in bag.topics if one.type_name == STATUS_TYPE]
         facts.policy_node = nodes[0] if len(nodes) == 1 else ""
         facts.start_ns, facts.stop_ns = bag.start_ns, bag.end_ns
         events = [(one.time_ns, read_message(one, EpisodeEvent)) for one in bag.messages(topics)]
@@ -191,7 +191,7 @@ def _rebuilt(episode: Path, robot: str, broken: str) -> str:
         facts.problem += f"; {found.left_out} damaged bytes of its bag were left out"
     write_facts(episode, facts)
     label_text = f"{facts.outcome}, {_SUCCESS[facts.success]}"
-    return f"{episode}: {facts.duration_s:.1f} s recovered; {label_text}{said}"
+    return f"{episode}: {facts.duration_s:.1f} s recovered; {label_text}{notes}"
 
 
 def _replay(facts: EpisodeFacts, event: EpisodeEvent, time_ns: int) -> None:

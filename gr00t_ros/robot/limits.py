@@ -150,8 +150,8 @@ def _refuse_long_stops(field: Field, velocity: float, acceleration: float, jerk:
     constant, if the velocity is large enough.
     """
     turn_s = acceleration / jerk
-    held = velocity >= acceleration * turn_s
-    brake_s = velocity / acceleration + turn_s if held else 2.0 * math.sqrt(velocity / jerk)
+    constant = velocity >= acceleration * turn_s
+    brake_s = velocity / acceleration + turn_s if constant else 2.0 * math.sqrt(velocity / jerk)
     if turn_s + brake_s > REST_S:
         raise field.problem(
             f"got {jerk:g}, with which a stop from velocity {velocity:g} while accelerating with "

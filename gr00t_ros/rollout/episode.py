@@ -60,7 +60,7 @@ class TrialRun:
         self._before: Any = None
         self._ended_s: float | None = None
         self._last_step = 0
-        self._told: int | None = None
+        self._modes_at_end: int | None = None
         self._tool: Plain | None = None
 
     def run(self) -> Plain:
@@ -161,7 +161,7 @@ class TrialRun:
         state = self._observer.state
         self._took_wall_s = time.monotonic() - self._began.wall_s
         self._ended_s, self._last_step = self._observer.now_s, state.step if state else 0
-        self._told = len(self._observer.modes)
+        self._modes_at_end = len(self._observer.modes)
         self._observer.after_spin = lambda: None
         since_s = self._observer.now_s - self._began.simulated_s
         self._film.take(since_s, self._observer.pictures, last=True)
@@ -209,7 +209,7 @@ class TrialRun:
 
     def _modes(self) -> list[tuple[float, str, str]]:
         """Changes of the mode until the verdict: what comes later is this program's own stop."""
-        return self._observer.modes[: self._told]
+        return self._observer.modes[: self._modes_at_end]
 
     def _line(self, outcome: str, cause: str, wall_s: float) -> Plain:
         trial, observer = self._trial, self._observer

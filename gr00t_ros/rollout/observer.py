@@ -26,10 +26,10 @@ from gr00t_ros.rollout.trial import Plain, Trial
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.asked import LifecycleClient, introduction
 from gr00t_ros.ros.join import join_as_client
+from gr00t_ros.ros.policy_node import POLICY_NODE
 from gr00t_ros.sim.record import TimedRows
 from gr00t_ros.srv import ResetTask, SetInstruction
 
-POLICY: Final = "/gr00t_policy"
 ANSWER_S: Final = 60.0
 RESET_S: Final = 300.0
 """Longest wait for an answer; a simulation may load a scene before it answers a reset."""
@@ -78,7 +78,7 @@ class Observer:
         self._clients: dict[str, Any] = {}
         self.after_spin: Callable[[], None] = lambda: None
         """Called each time after what has arrived was taken."""
-        self._lifecycle = LifecycleClient(self.node, POLICY)
+        self._lifecycle = LifecycleClient(self.node, POLICY_NODE)
         self.state: TaskState | None = None
         self.status: PolicyStatus | None = None
         self.statuses = 0
@@ -88,8 +88,8 @@ class Observer:
         self.forget()
         subscribe = self.node.create_subscription
         subscribe(TaskState, benchmark.state_topic, self._on_state, qos.CHUNK)
-        subscribe(PolicyStatus, f"{POLICY}/status", self._on_status, qos.STATUS)
-        subscribe(ActionChunk, f"{POLICY}/action_chunk", self._on_chunk, qos.CHUNK)
+        subscribe(PolicyStatus, f"{POLICY_NODE}/status", self._on_status, qos.STATUS)
+        subscribe(ActionChunk, f"{POLICY_NODE}/action_chunk", self._on_chunk, qos.CHUNK)
         for stream in robot.video:
             if stream.transport != "compressed":
                 subscribe(Image, stream.topic, self._keeps(stream.key), qos.SENSOR)
@@ -210,25 +210,27 @@ class Observer:
             answer = asked.answer()
             return answer is not None
 
-        self.wait(answered, ANSWER_S, lambda: f"{POLICY}: no answer to the transition {transition}")
+        self.wait(
+            answered, ANSWER_S, lambda: f"{POLICY_NODE}: no answer to the transition {transition}"
+        )
         return bool(answer)
 
     def trigger(self, name: str) -> str:
         """Call one of the operator's services; returns why it was refused, empty if not."""
-        answer = self.call(Trigger, f"{POLICY}/{name}", Trigger.Request())
+        answer = self.call(Trigger, f"{POLICY_NODE}/{name}", Trigger.Request())
         return "" if answer.success else str(answer.message) or "no reason"
 
     def instruct(self, text: str) -> None:
         """Give the instruction; NodeError if it is refused."""
         request = SetInstruction.Request(instruction=text)
-        answer = self.call(SetInstruction, f"{POLICY}/set_instruction", request)
+        answer = self.call(SetInstruction, f"{POLICY_NODE}/set_instruction", request)
         if not answer.success:
-            raise NodeError(f"{POLICY}/set_instruction: {answer.message}")
+            raise NodeError(f"{POLICY_NODE}/set_instruction: {answer.message}")
 
     def fresh_status(self, limit_s: float = ANSWER_S) -> PolicyStatus:
         """The next status of the node."""
         seen = self.statuses
-        self.wait(lambda: self.statuses > seen, limit_s, lambda: f"{POLICY}/status: silent")
+        self.wait(lambda: self.statuses > seen, limit_s, lambda: f"{POLICY_NODE}/status: silent")
         assert self.status is not None
         return self.status
 

@@ -105,9 +105,9 @@ class Stack:
         ended = self._bringup.ended()
         if ended:
             status = self._bringup.children[ended].poll()
-            said = self._tail(ended) or "no output"
+            output = self._tail(ended) or "no output"
             raise NodeError(
-                f"the process {ended} ended with status {status}; its last words: {said}"
+                f"the process {ended} ended with status {status}; its last words: {output}"
             )
 
     def close(self) -> None:

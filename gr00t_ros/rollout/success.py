@@ -119,8 +119,8 @@ def _tasks(lines: Sequence[Plain]) -> list[int]:
 
 
 def _task(lines: Sequence[Plain]) -> Plain:
-    said = next((line["instruction"] for line in lines if line["instruction"]), "")
-    return {"task": lines[0]["task"], "instruction": said, **rate_of(lines).figures()}
+    instruction = next((line["instruction"] for line in lines if line["instruction"]), "")
+    return {"task": lines[0]["task"], "instruction": instruction, **rate_of(lines).figures()}
 
 
 def _whole(lines: Sequence[Plain]) -> Iterable[tuple[str, Any]]:

@@ -165,9 +165,9 @@ class Front:
         if self._max_memory_bytes is None or now_ns - self._looked_ns < LOOK_MS * 1_000_000:
             return
         self._looked_ns = now_ns
-        held = self._resident.bytes() - self._began_bytes
-        if held > self._max_memory_bytes:
-            self._begin_anew(f"{held >> 20} MiB of memory more in use")
+        grown_bytes = self._resident.bytes() - self._began_bytes
+        if grown_bytes > self._max_memory_bytes:
+            self._begin_anew(f"{grown_bytes >> 20} MiB of memory more in use")
 
     def close(self) -> None:
         """Stop listening; idempotent."""

@@ -56,14 +56,14 @@ _NO_TURN: Mapping[str, tuple[float, ...]] = {
 class AnswerKey:
     """One action key with N numbers; arrays are (N,) float64 in the output's units.
 
-    held: why its numbers are not moved, empty for joints that can be. lower, upper: where they may
-    be commanded. reach: how far they may be moved. tolerance: how far the present value may be from
-    the commanded one of a robot that follows, infinite where nothing is measured.
+    why_held: why its numbers are not moved, empty for joints that can be. lower, upper: where they
+    may be commanded. reach: how far they may be moved. tolerance: how far the present value may be
+    from the commanded one of a robot that follows, infinite where nothing is measured.
     """
 
     action: ActionKey
     reads: tuple[ReadNumber, ...]
-    held: str
+    why_held: str
     lower: Floats
     upper: Floats
     reach: Floats
@@ -95,8 +95,8 @@ def answer_keys(embodiment: Embodiment) -> tuple[AnswerKey, ...]:
 def _key(embodiment: Embodiment, action: ActionKey) -> AnswerKey:
     output = _output(embodiment, action)
     if output is None:
-        reads, held = _ignored(embodiment, action), "the file ignores it"
-        return _held(action, reads, held, np.full(action.width, np.inf))
+        reads, why = _ignored(embodiment, action), "the file ignores it"
+        return _held_key(action, reads, why, np.full(action.width, np.inf))
     if isinstance(output, PoseOutput):
         return _of_pose(embodiment, action, output)
     if isinstance(output, CommandOutput):
@@ -113,12 +113,12 @@ def _output(embodiment: Embodiment, action: ActionKey) -> AnyOutput | None:
     return next((one for one in outputs if one.name == action.output), None)
 
 
-def _held(
-    action: ActionKey, reads: Sequence[ReadNumber], held: str, tolerance: Floats
+def _held_key(
+    action: ActionKey, reads: Sequence[ReadNumber], why: str, tolerance: Floats
 ) -> AnswerKey:
     """A key whose numbers stay where they are."""
     far, zero = np.full(action.width, np.inf), np.zeros(action.width)
-    return AnswerKey(action, tuple(reads), held, -far, far, zero, tolerance)
+    return AnswerKey(action, tuple(reads), why, -far, far, zero, tolerance)
 
 
 def _of_joints(embodiment: Embodiment, action: ActionKey) -> AnswerKey:
@@ -130,15 +130,15 @@ def _of_joints(embodiment: Embodiment, action: ActionKey) -> AnswerKey:
     ]
     lower = (limits.lower + limits.margin)[columns]
     upper = (limits.upper - limits.margin)[columns]
-    held = "" if action.threshold is None else _THRESHOLD
+    why_held = "" if action.threshold is None else _THRESHOLD
     reach = np.minimum(REACH, _RANGE_SHARE * (upper - lower))
     tolerance = reach
-    if held:
+    if why_held:
         tolerance = np.array([0.4 * abs(last - first) for first, last in _ends(action)])
     return AnswerKey(
         action,
         tuple(_known(embodiment, action, reads)),
-        held,
+        why_held,
         lower,
         upper,
         reach,
@@ -152,21 +152,21 @@ def _of_command(embodiment: Embodiment, action: ActionKey, output: CommandOutput
     endless = np.full(action.width, np.inf)
     if output.velocities:
         why = _DELTA if action.representation == "delta" else _STANDS
-        return _held(action, [_constant(0.0)] * action.width, why, endless)
+        return _held_key(action, [_constant(0.0)] * action.width, why, endless)
     if output.goals is None:
         starts = [_constant(float(limits.start[column])) for column in columns]
-        return _held(action, starts, _LEVEL, endless)
+        return _held_key(action, starts, _LEVEL, endless)
     if output.goals.switch is not None and action.threshold is None:
         low, high = output.goals.switch  # between them no goal is sent
-        return _held(action, [_constant((low + high) / 2.0)], _GRIPPER, endless)
+        return _held_key(action, [_constant((low + high) / 2.0)], _GRIPPER, endless)
     reads = [
         _joint(embodiment, name) or _same_key(embodiment, action, column)
         for column, name in enumerate(action.names)
     ]
     reach = _RANGE_SHARE * (limits.upper - limits.lower)[columns]
     why = _GRIPPER if action.threshold is None else _THRESHOLD
-    held = _held(action, _known(embodiment, action, reads), why, reach)
-    return replace(held, lower=limits.lower[columns], upper=limits.upper[columns])
+    key = _held_key(action, _known(embodiment, action, reads), why, reach)
+    return replace(key, lower=limits.lower[columns], upper=limits.upper[columns])
 
 
 def _of_pose(embodiment: Embodiment, action: ActionKey, output: PoseOutput) -> AnswerKey:
@@ -175,7 +175,7 @@ def _of_pose(embodiment: Embodiment, action: ActionKey, output: PoseOutput) -> A
     if action.representation == "delta":
         numbers = (0.0, 0.0, 0.0, *_NO_TURN[output.encode])
         reads = [_constant(numbers[column]) for column in columns]
-        return _held(action, reads, _DELTA, np.full(action.width, np.inf))
+        return _held_key(action, reads, _DELTA, np.full(action.width, np.inf))
     stream = next(one for one in embodiment.state if one.key == output.pose)
     measured = [
         _same_key(embodiment, action, index)
@@ -184,11 +184,11 @@ def _of_pose(embodiment: Embodiment, action: ActionKey, output: PoseOutput) -> A
         for index, column in enumerate(columns)
     ]
     reads = list(_known(embodiment, action, measured))
-    held = _held(action, reads, _POSE, np.full(action.width, REACH))
+    key = _held_key(action, reads, _POSE, np.full(action.width, REACH))
     endless = np.full(len(_NO_TURN[output.encode]), np.inf)
     lower = np.concatenate([output.limits.lower, -endless])[columns]
     upper = np.concatenate([output.limits.upper, endless])[columns]
-    return replace(held, lower=lower, upper=upper)
+    return replace(key, lower=lower, upper=upper)
 
 
 def _known(

@@ -139,7 +139,7 @@ class WavePolicy:
         return {
             name: min(float(reach), float(slow_enough[limits.names.index(name)]))
             for key in self._keys
-            if not key.held
+            if not key.why_held
             for name, reach in zip(key.action.names, key.reach, strict=True)
         }
 
@@ -181,8 +181,8 @@ def _held(keys: Sequence[AnswerKey]) -> tuple[UnmovedOutput, ...]:
     """What is held of each output, and why; keys that the file ignores are not named."""
     names: dict[tuple[str, str], list[str]] = {}
     for key in keys:
-        if key.held and key.action.output is not None:
-            names.setdefault((key.action.output, key.held), []).extend(key.action.names)
+        if key.why_held and key.action.output is not None:
+            names.setdefault((key.action.output, key.why_held), []).extend(key.action.names)
     return tuple(UnmovedOutput(output, tuple(own), why) for (output, why), own in names.items())
 
 

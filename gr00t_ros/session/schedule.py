@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from gr00t_ros.motion.replay import Replay
 from gr00t_ros.observe.moment import QueryTimes
 from gr00t_ros.watch.finding import Finding
-from gr00t_ros.watch.server import consecutive_refusals
+from gr00t_ros.watch.server import consecutive_refusals, growing_wait_ns
 from gr00t_ros.watch.table import default, default_ns
 
 LATENCY_MEMORY = 32
@@ -47,9 +47,7 @@ class SessionCounts:
     restarts: int = 0  # in shadow: plan restarted at the arm, moved by others
 
 
-# Bounds of the wait after an error that may pass; the first also where retry_ms is 0.
-_SHORTEST_WAIT_NS = 100_000_000
-_LONGEST_WAIT_NS = 4_000_000_000
+_SHORTEST_WAIT_NS = 100_000_000  # after an error that may pass, also where retry_ms is 0
 
 
 @dataclass(slots=True)
@@ -99,9 +97,9 @@ class QuerySchedule:
         """As `failed`, for an error that may pass: each in a row doubles the wait."""
         self.failed(reason, now_ns, settings)
         first_ns = max(settings.retry_ns, _SHORTEST_WAIT_NS)
-        wait_ns = max(settings.retry_ns, min(first_ns << self._errors, _LONGEST_WAIT_NS))
+        wait_ns = max(settings.retry_ns, growing_wait_ns(first_ns, self._errors))
         self._retry_at_ns = now_ns + wait_ns
-        self._errors = min(self._errors + 1, 10)
+        self._errors += 1
 
     def refused(self, reason: str, now_ns: int, settings: SessionSettings) -> Finding | None:
         """As `failed`, for an answer that was refused; a finding if it is one too many in a row."""

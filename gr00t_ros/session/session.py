@@ -325,9 +325,7 @@ class Session:
 
     def keep(self, sent: SentParts | None = None) -> None:
         """Record that what the last tick made was published: all of it, or as `sent` lists."""
-        before = self.replay.counts.windows
-        self.replay.keep(sent)
-        self.counts.windows += self.replay.counts.windows - before
+        self.counts.windows += self.replay.keep(sent)
 
     def publication_unknown(self, now_ns: int, held: HeldPositions, reason: str) -> None:
         """Abandon the plan and fault: publishing failed, and what was sent is not known.

@@ -52,8 +52,8 @@ class Abandonment:
         self._on_time = False  # no clock jumped: the stop ramp ends when the plan says
         self._needs_held = False  # a controller was late: go on only once `held` is known
         # Of the last tick: in the tick after a jump all inputs are empty.
-        self._held: HeldPositions = None
-        self._held_seen = False  # since the activation: every controller publishes its state
+        self._newest_held: HeldPositions = None
+        self._all_publish = False  # since the activation: every controller publishes its state
         # It has moved by less than _SAME_RAD from there since `_moved_ns`.
         self._seen: HeldPositions = None
         self._moved_ns: int | None = None  # None: it has not moved since the activation
@@ -64,8 +64,8 @@ class Abandonment:
 
     def forget(self) -> None:
         """Forget what was before an activation."""
-        self._abandoned = self._needs_held = self._held_seen = False
-        self._held = self._seen = self._ended_ns = None
+        self._abandoned = self._needs_held = self._all_publish = False
+        self._newest_held = self._seen = self._ended_ns = None
         self._moved_ns = None
 
     @property
@@ -75,7 +75,7 @@ class Abandonment:
 
     def newest_held(self, held: HeldPositions) -> HeldPositions:
         """(J,) rad: `held`, or that of the last tick if it is None."""
-        return self._held if held is None else held
+        return self._newest_held if held is None else held
 
     # When a plan is abandoned.
 
@@ -84,9 +84,10 @@ class Abandonment:
         overdue_ns = self._replay.overdue_ns(now_ns) if mode in MOVING else 0
         if not overdue_ns:
             return ()
+        commit_ns = self._replay.planner.sent_commit_ns
         text = (
             f"replay thread: no window has left for {overdue_ns / 1e9:.2f} s of motion, at most "
-            f"{self._replay.sent_commit_ns / 1e9:.2f} s (commit_ms) allowed; check the CPU's load"
+            f"{commit_ns / 1e9:.2f} s (commit_ms) allowed; check the CPU's load"
         )
         return (reasoned("replay_starvation", text, stop_ramp_only=True),)
 
@@ -105,7 +106,7 @@ class Abandonment:
         """
         diverged = [finding for finding in findings if finding.stop_ramp_only]
         on_time = all(finding.watch != DIVERGED for finding in diverged)
-        lost = mode in ACTIVE and self._replay.windows_may_be_lost(now_ns)
+        lost = mode in ACTIVE and self._replay.planner.windows_may_be_lost(now_ns)
         moving = mode in MOVING and not self.pending
         goes_on = not (diverged and moving and not (on_time and self._known_end(now_ns)))
         if not lost and (goes_on or (mode is Mode.STOPPING and self._stops_anew(diverged))):
@@ -114,7 +115,7 @@ class Abandonment:
         self._needs_held = lost or any(one.watch == _LATE for one in diverged)
         if held is not None:
             return findings
-        ends = {DIVERGED} if self._held_seen else {DIVERGED, _LATE}
+        ends = {DIVERGED} if self._all_publish else {DIVERGED, _LATE}
         # a pause that could not end by itself
         return [graver(one) if one.watch in ends else one for one in findings]
 
@@ -171,8 +172,8 @@ class Abandonment:
         In mode stopping it is also true once they move for so long that it is not the abandoned
         plan: `moved_by_others` then ends the stop. A pause waits on: it would end by itself.
         """
-        waited, self._held = self.pending, held
-        self._held_seen |= held is not None
+        waited, self._newest_held = self.pending, held
+        self._all_publish |= held is not None
         self._note_motion(now_ns, held)
         limited = mode is Mode.STOPPING and self._ended_long_ago(now_ns)
         settled = self._settling.over(now_ns, held, limited)
@@ -250,7 +251,7 @@ class Settling:
 
     def __init__(self) -> None:
         self._until_ns: int | None = None
-        self._held: HeldPositions = None
+        self._stood_at: HeldPositions = None
         self._given_up_ns = self._told_by_ns = self._played_ns = 0
         self._silent_ns: int | None = None  # first tick of the present silence
         self.gave_up = False
@@ -262,7 +263,7 @@ class Settling:
         clock jumped, so the old plan is over after `left_ns`, even if no state is published.
         """
         self._until_ns = self._played_ns = now_ns + left_ns
-        self._held, self.gave_up = held, False
+        self._stood_at, self.gave_up = held, False
         self._told_by_ns, self._silent_ns = now_ns, None
         known = held is None or on_time
         self._given_up_ns = now_ns if known else now_ns + _UNKNOWN_NS
@@ -284,7 +285,7 @@ class Settling:
         if held is None:
             self._note_silence(now_ns)
         elif self._may_have_moved(now_ns, held):
-            self._held, self._until_ns = held, max(self._until_ns, now_ns + SETTLED_NS)
+            self._stood_at, self._until_ns = held, max(self._until_ns, now_ns + SETTLED_NS)
         if held is not None:
             self._told_by_ns, self._silent_ns = now_ns, None
         limited = limited and held is not None and now_ns - self._played_ns >= _UNKNOWN_NS
@@ -303,7 +304,7 @@ class Settling:
     def _may_have_moved(self, now_ns: int, held: NDArray[np.float64]) -> bool:
         """Whether `held` differs from the position at which it stood, or nobody knows."""
         silent = self._silent_ns is not None and now_ns - self._silent_ns > SETTLED_NS
-        return self._held is None or silent or _apart(held, self._held)
+        return self._stood_at is None or silent or _apart(held, self._stood_at)
 
 
 def _apart(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:

@@ -232,8 +232,8 @@ def _report(
         "seed": observation.options.get(SEED, "none"),
         "asked": f"{len(answers)} times, {milliseconds(answers[-1].inference_ns)} ms the last time",
     }
-    told = f"{DIFFERENT}: {', '.join(row.key for row in wrong)}" if wrong else verdict
-    text = "\n\n".join([facts(sides), _table(rows), *map(printable, [*notes, told])])
+    result = f"{DIFFERENT}: {', '.join(row.key for row in wrong)}" if wrong else verdict
+    text = "\n\n".join([facts(sides), _table(rows), *map(printable, [*notes, result])])
     figures = {
         "verdict": verdict,
         "file": {

@@ -10,11 +10,10 @@ from typing import Final
 
 from gr00t_ros.command_line import DONE, MISUSE, CommandParser
 from gr00t_ros.errors import Gr00tError, SettingsError
-from gr00t_ros.pool.cluster import INSTALL, LOCAL, Cluster
+from gr00t_ros.pool.cluster import INSTALL, LOCAL, Cluster, Scaling, read_replicas
 from gr00t_ros.pool.core import RANGES, PoolLimits
 from gr00t_ros.pool.pool import Pool, PoolSettings
 from gr00t_ros.pool.replica import Plan
-from gr00t_ros.pool.scaling import Scaling, read_replicas
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.sidecar.protect import (
     MIB,
@@ -27,7 +26,7 @@ from gr00t_ros.sidecar.protect import (
 from gr00t_ros.sidecar.serve import log, start_log
 from gr00t_ros.sidecar.target import add_embodiment
 from gr00t_ros.starting import starting
-from gr00t_ros.supervise.launcher import LICENSE_VARIABLE
+from gr00t_ros.supervise.license import LICENSE_VARIABLE
 from gr00t_ros.supervise.profile import Overrides, load_profile
 from gr00t_ros.wire.address import listen_address
 from gr00t_ros.wire.messages import Generation

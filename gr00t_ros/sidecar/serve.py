@@ -31,7 +31,7 @@ from gr00t_ros.serve.robots import Robots
 from gr00t_ros.serve.server import Delay, PolicyServer
 from gr00t_ros.sidecar.target import add_embodiment
 from gr00t_ros.starting import starting
-from gr00t_ros.supervise.launcher import LICENSE_VARIABLE
+from gr00t_ros.supervise.license import LICENSE_VARIABLE
 from gr00t_ros.supervise.profile import Overrides, load_profile
 from gr00t_ros.supervise.supervisor import Phase, Severity, Supervisor
 from gr00t_ros.wire.access import ENVIRONMENT_VARIABLE, read_token

@@ -30,6 +30,7 @@ from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.diagnostics import entry
 from gr00t_ros.ros.node_help import NodeHelp, missing_robot
 from gr00t_ros.ros.periodic import PeriodicThread
+from gr00t_ros.ros.policy_node import POLICY_NAME
 from gr00t_ros.ros.process import checked_topic, declared, ranged, refuse_unknown, run_node
 from gr00t_ros.ros.pulled import PulledSubscription
 from gr00t_ros.ros.windows import command_stamp, to_time
@@ -42,7 +43,7 @@ _DIAGNOSTICS_NS = 1_000_000_000
 _TEXTS = {
     # name: default, meaning
     "embodiment": ("", "Name or path of its file"),
-    "windows": ("gr00t_policy/windows", "Topic under which the policy node has them"),
+    "windows": (f"{POLICY_NAME}/windows", "Topic under which the policy node has them"),
 }
 _RATE = ("rate_hz", 50, "Messages a second, Hz")
 

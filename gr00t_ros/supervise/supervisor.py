@@ -22,15 +22,14 @@ from typing import Any, Final, Literal
 from gr00t_ros.errors import DeadlineError, Gr00tError, LaunchError, UnreachableError
 from gr00t_ros.serve.front import RateLimit, Wake
 from gr00t_ros.supervise.launcher import (
-    acknowledged,
     client_host,
     folder_of,
     listens_beyond,
     port_of,
     prepare,
     redactor,
-    strictest_terms,
 )
+from gr00t_ros.supervise.license import acknowledged, strictest_terms
 from gr00t_ros.supervise.profile import Overrides, Profile
 from gr00t_ros.supervise.watched_server import WatchedServer
 from gr00t_ros.wire.address import LOOPBACK
@@ -82,7 +81,7 @@ class SidecarState:
 
     trouble: why the last run ended, empty when a server is ready. exit_code: of that run, negative
     for a signal. for_s: time in this phase. restart: how many of `restarts` are used.
-    license: what launcher.acknowledged returned.
+    license: what license.acknowledged returned.
     """
 
     profile: str

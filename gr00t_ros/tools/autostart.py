@@ -23,6 +23,7 @@ from gr00t_ros.command_line import NO
 from gr00t_ros.errors import Gr00tError
 from gr00t_ros.msg import PolicyStatus
 from gr00t_ros.ros.node_help import NodeHelp, asks_for_help
+from gr00t_ros.ros.policy_node import POLICY_NAME
 from gr00t_ros.ros.process import (
     MISUSE,
     OK,
@@ -166,7 +167,7 @@ class Autostart(Node):
             self._executor.spin_once(timeout_sec=0.05)
 
 
-_NODE = ("node", "gr00t_policy", "The policy node's name")
+_NODE = ("node", POLICY_NAME, "The policy node's name")
 HELP = NodeHelp(
     "gr00t autostart",
     "Node gr00t_autostart: configures the policy node and activates it once its status says "

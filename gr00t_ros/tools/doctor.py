@@ -48,6 +48,7 @@ from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.join import check_text, join_as_client
 from gr00t_ros.ros.node_help import ACCESS, SERVER_OPTIONS, as_parameters
 from gr00t_ros.ros.parameters import PARAMETERS, Parameters
+from gr00t_ros.ros.policy_node import POLICY_NAME
 from gr00t_ros.ros.process import StoppedBySignal, stop_on_signals
 from gr00t_ros.sidecar.target import Report
 from gr00t_ros.text_table import printable_lines, table
@@ -66,9 +67,6 @@ _FOLLOW_S = 0.5
 _GRAPH_S = 10.0  # our choice: longest wait for the graph to show every endpoint that is needed
 _STILL_S = 3.0  # our choice: after this long without a change of the graph, the rest is missing
 _HISTORY_S = 5.0  # our choice: a history of a second or two is complete by then
-NAME = "gr00t_policy"
-"""The policy node's name, so that the doctor gets its parameters and topics, and the checks for
-other publishers do not count the policy node as another one."""
 # The doctor must not disturb the node of the same name: no parameter events, no services.
 _QUIET = ("--ros-args", "-r", "/parameter_events:=/gr00t_doctor/parameter_events")
 _NO_SERVICE = Parameter("start_type_description_service", value=False)
@@ -168,10 +166,6 @@ class Doctor:
                 break
             self.look(0.1)
 
-    def ask_controllers_again(self) -> None:
-        """Ask the controllers for their parameters again: one may have been reloaded."""
-        self._checks.controllers.forget()
-
     def ask_server(self) -> None:
         """Connect, compare and infer on a zero observation, as the node does at configure."""
         self._server = rows.server(self.embodiment, self.values)
@@ -218,9 +212,13 @@ class Doctor:
 
 
 def doctors_node(context: rclpy.Context | None = None) -> Node:
-    """A node with the policy node's name, without log topic, parameter events and services."""
+    """A node with the policy node's name, without log topic, parameter events and services.
+
+    With that name it gets the policy node's parameters and topics, and the checks for other
+    publishers do not count the policy node as another one.
+    """
     return rclpy.create_node(
-        NAME,
+        POLICY_NAME,
         context=context,
         cli_args=list(_QUIET),
         enable_rosout=False,

@@ -36,9 +36,9 @@ from gr00t_ros.command_line import (
     status_of,
 )
 from gr00t_ros.errors import Gr00tError, SettingsError
+from gr00t_ros.ros.policy_node import POLICY_NODE, STATUS_SILENT_S
 from gr00t_ros.text_table import printable
 from gr00t_ros.tools.policy_client import (
-    DEFAULT_NODE,
     PolicyClient,
     described,
     outside,
@@ -102,7 +102,7 @@ def _status(options: argparse.Namespace) -> int:
         client.follow()
         if client.view().status.mode != Mode.UNCONFIGURED.value:
             # The first message is a stored one: the second shows that the node still runs.
-            client.wait_for_status(operator_screen.SILENT_S + _DRAW_S)
+            client.wait_for_status(STATUS_SILENT_S + _DRAW_S)
         view = client.view()
     if options.json:
         print(json.dumps(operator_screen.figures(view), indent=1))
@@ -238,7 +238,7 @@ def _instruction(options: argparse.Namespace) -> int:
     from gr00t_ros.srv import SetInstruction
 
     if len(options.text) > 1:
-        name = "" if options.node == DEFAULT_NODE else f"--node {options.node} "
+        name = "" if options.node == POLICY_NODE else f"--node {options.node} "
         text = json.dumps(" ".join(options.text), ensure_ascii=False)
         raise SettingsError(f"quote the text: gr00t operator {name}instruction {text}")
     request = SetInstruction.Request(instruction=_utf8(options.text[0]))
@@ -279,7 +279,7 @@ def node_name(text: str) -> str:
     name = "/" + text.strip("/")
     if not _NAME.fullmatch(name) or len(name) > _MOST_LETTERS:
         raise argparse.ArgumentTypeError(
-            f"got {text!r}, expected a full name such as {DEFAULT_NODE}"
+            f"got {text!r}, expected a full name such as {POLICY_NODE}"
         )
     return name
 
@@ -376,10 +376,10 @@ def _add_shared(parser: argparse.ArgumentParser, by_default: bool) -> None:
 
     add(
         "--node",
-        DEFAULT_NODE,
+        POLICY_NODE,
         type=node_name,
         metavar="NAME",
-        help=f"the policy node ({DEFAULT_NODE})",
+        help=f"the policy node ({POLICY_NODE})",
     )
     limit = f"longest wait for the node and its answer ({TIMEOUT_S} s)"
     add("--timeout", TIMEOUT_S, type=_seconds, metavar="S", help=limit)

@@ -15,13 +15,10 @@ from dataclasses import dataclass
 
 from gr00t_ros.msg import PolicyStatus
 from gr00t_ros.robot.limits import TO_LIMIT
+from gr00t_ros.ros.policy_node import POLICY_NODE, STATUS_SILENT_S
 from gr00t_ros.session.mode import Mode
 from gr00t_ros.text_table import printable, table
-from gr00t_ros.tools.policy_client import DEFAULT_NODE
 from gr00t_ros.watch.finding import call
-
-SILENT_S = 2.0
-"""A configured node publishes its status twice a second; four missing ones mean that it stands."""
 
 _LABEL = 11  # columns of the label in front of a value
 _COUNTS: tuple[str, ...] = ("queries", "query_failures", "chunks_accepted", "chunks_clamped")
@@ -74,7 +71,7 @@ class NodeView:
 
         An unconfigured node publishes its status only when it changes.
         """
-        if self.age_s <= SILENT_S or self.status.mode == Mode.UNCONFIGURED.value:
+        if self.age_s <= STATUS_SILENT_S or self.status.mode == Mode.UNCONFIGURED.value:
             return ""
         return (
             f"no status for {self.age_s:.1f} s, expected two a second: the node has ended, stands "
@@ -167,7 +164,7 @@ def remedy(mode: str, node: str, shadow: bool = False) -> str:
     if shadow and mode in (one.value for one in _MOVING):
         return "none is needed: in shadow no controller is commanded"
     text = next((text for known, text in _REMEDIES.items() if known.value == mode), "")
-    name = "" if node == DEFAULT_NODE else node
+    name = "" if node == POLICY_NODE else node
     return text.format(
         operator=f"gr00t operator --node {name}" if name else "gr00t operator",
         reset=call("reset", name),

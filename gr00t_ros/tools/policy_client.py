@@ -20,19 +20,18 @@ from gr00t_ros.command_line import nearest
 from gr00t_ros.errors import NodeError, SettingsError
 from gr00t_ros.ros.asked import AskedService
 from gr00t_ros.ros.join import join_as_client
+from gr00t_ros.ros.policy_node import STATUS_TYPE
 from gr00t_ros.text_table import printable
 
 if TYPE_CHECKING:
     from gr00t_ros.msg import PolicyStatus
     from gr00t_ros.tools.operator_screen import NodeView
 
-DEFAULT_NODE = "/gr00t_policy"
 _OWN = "gr00t_operator_"
 _SPIN_S = 0.02
 _AGAIN_S = 0.25  # an urgent request is repeated after this time without an answer, then twice it
 _JOIN_AGAIN_S = 0.4
 _MOST_CLIENTS = 4
-_POLICY_STATUS = "gr00t_ros/msg/PolicyStatus"
 _UNIT = re.compile(r"\[([^\]]+)\]$")
 """The end of a description: its unit (ros/parameters.py)."""
 
@@ -161,7 +160,7 @@ class PolicyClient:
         policies = sorted(
             topic.removesuffix("/status")
             for topic, types in self.node.get_topic_names_and_types()
-            if _POLICY_STATUS in types and topic != f"{self.name}/status"
+            if STATUS_TYPE in types and topic != f"{self.name}/status"
         )
         names = (
             f"{space.rstrip('/')}/{name}"

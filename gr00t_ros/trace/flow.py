@@ -22,7 +22,6 @@ MERGED = "merged"
 REFUSED = "refused"
 DROPPED = "dropped"
 FAILED = "failed"
-OUTCOMES = (EXECUTED, PUBLISHED, MERGED, REFUSED, DROPPED, FAILED)
 """How far an observation came. Published: no controller was seen to execute it."""
 
 TOTAL = "camera_to_controller"
@@ -64,7 +63,6 @@ STAGES = (
 )
 """Stages in their order; begin and end are fields of Marks."""
 
-STAGE_NAMES = (*(stage.name for stage in (*CAMERA_STAGES, *STAGES)), TOTAL)
 _TRACK = {stage.name: stage.track for stage in (*CAMERA_STAGES, *STAGES)}
 
 

@@ -24,7 +24,7 @@ from gr00t_ros.errors import (
     WireError,
 )
 from gr00t_ros.watch.finding import AwakeTime, Finding, all_awake
-from gr00t_ros.watch.table import default, default_ns, finding, reasoned
+from gr00t_ros.watch.table import LONGEST_WAIT_NS, default, default_ns, finding, reasoned
 
 
 class Outlook(str, Enum):
@@ -207,8 +207,13 @@ def suspects(text: str, widths: Mapping[str, int]) -> tuple[str, ...]:
     return tuple(key for key, width in widths.items() if width in sizes)
 
 
-_FIRST_TRY_NS = 250_000_000
-_LONGEST_TRY_NS = 4_000_000_000
+CHECK_NS = 250_000_000
+"""Least time between two checks of the server in a pause, in which a session sends no queries."""
+
+
+def growing_wait_ns(first_ns: int, errors: int) -> int:
+    """Wait after an error that may pass, after `errors` others in a row: each doubles it."""
+    return min(first_ns << min(errors, 10), LONGEST_WAIT_NS)
 
 
 class SidecarDead:
@@ -332,8 +337,8 @@ class ServerErrors:
         if self._since_ns is None or now_ns < self._since_ns:
             self._since_ns = now_ns
         if self._try_at_ns is None:
-            self._try_at_ns = now_ns + min(_FIRST_TRY_NS << self._tries, _LONGEST_TRY_NS)
-            self._tries = min(self._tries + 1, 10)
+            self._try_at_ns = now_ns + growing_wait_ns(CHECK_NS, self._tries)
+            self._tries += 1
         lasts_ns = self._awake_ns(now_ns - self._since_ns)
         worse = self._before_ns + lasts_ns > self.fault_ns
         if not worse and lasts_ns <= self.pause_ns:

@@ -186,6 +186,9 @@ INPUTS: tuple[Watch, ...] = (
 )
 
 
+LONGEST_WAIT_NS = 4_000_000_000
+"""Longest wait between two requests to a server that answers with errors that may pass."""
+
 _REFUSALS = Threshold("refusals_to_fault", "", 3, 1, 100)
 _THIRD = "refusals_to_fault in a row"
 
@@ -233,7 +236,8 @@ POLICY: tuple[Watch, ...] = (
         "watch.server.ServerErrors",
         _FAULT,
         "for the fault time since the last chunk",
-        "the query is repeated after retry_ms, then after waits that double up to 4 s; a paused "
+        "the query is repeated after retry_ms, then after waits that double up to "
+        f"{LONGEST_WAIT_NS / 1e9:g} s; a paused "
         "node checks the server in the same way. A text that needs a person (keys, shapes, token, "
         "another embodiment) faults at once: the table is in watch/server.py and in "
         "docs/sidecar.md",
@@ -591,7 +595,7 @@ ARM: tuple[Watch, ...] = (
         ),
         "An e-stop was pressed, or the publisher of its topic died.",
         f"release the e-stop, then {RESET}",
-        "watch.arm.EStop",
+        "watch.operator.EStop",
         note="active while the node is configured; a press while inactive also latches a fault",
     ),
     Watch(
@@ -604,7 +608,7 @@ ARM: tuple[Watch, ...] = (
         ),
         "The switch was released, or its publisher died.",
         "press the dead-man switch",
-        "watch.arm.DeadMan",
+        "watch.operator.DeadMan",
     ),
     Watch(
         "replay_starvation",

@@ -14,8 +14,8 @@ from urllib.parse import quote
 
 from gr00t_ros.command_line import DONE, CommandParser, fail, program, whole_number
 from gr00t_ros.errors import Gr00tError, SettingsError
+from gr00t_ros.ros.policy_node import POLICY_NODE
 from gr00t_ros.tools.operator import node_name
-from gr00t_ros.tools.policy_client import DEFAULT_NODE
 from gr00t_ros.web.admission import Hosts, Tokens, checked, is_loopback, new_token
 from gr00t_ros.web.log import Log
 from gr00t_ros.web.view import PageSource
@@ -131,7 +131,7 @@ def _source(
     if options.bag:
         from gr00t_ros.web.bag.source import open_source
 
-        bag = open_source(Path(options.bag), options.node or DEFAULT_NODE, options.embodiment)
+        bag = open_source(Path(options.bag), options.node or POLICY_NODE, options.embodiment)
         bag.start()
         for line in bag.missing:
             print(f"gr00t web: {line}", file=sys.stderr, flush=True)
@@ -144,7 +144,7 @@ def _source(
         return ReportSource(), _ignore
     from gr00t_ros.web.live import LiveSource
 
-    live = LiveSource(options.node or DEFAULT_NODE, ros_arguments, options.recorder)
+    live = LiveSource(options.node or POLICY_NODE, ros_arguments, options.recorder)
     return live, live.watched
 
 
@@ -184,7 +184,7 @@ def _parser() -> CommandParser:
         example="gr00t web --node /gr00t_policy",
     )
     add = parser.add_argument
-    add("--node", type=node_name, metavar="NAME", help=f"the policy node ({DEFAULT_NODE})")
+    add("--node", type=node_name, metavar="NAME", help=f"the policy node ({POLICY_NODE})")
     text = "the recorder's node (/gr00t_record)"
     add("--recorder", type=node_name, default="/gr00t_record", metavar="NAME", help=text)
     add("--bag", metavar="BAG", help="show a bag or a recorded episode instead of a node")

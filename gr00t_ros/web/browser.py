@@ -217,7 +217,7 @@ class Browser:
 
     def _refuse(self, asked: PageCommand, why: str) -> None:
         if self._bad < MOST_BAD:
-            self._log(f"{self._who}: {_said(asked)}: refused: {why}")
+            self._log(f"{self._who}: {_command_text(asked)}: refused: {why}")
             self._spawn(self._answer(asked.number, False, why))
         raise SettingsError(f"{asked.name}: {why}")
 
@@ -229,7 +229,7 @@ class Browser:
             self._spawn(self._command(asked))
 
     async def _command(self, asked: PageCommand) -> None:
-        self._log(f"{self._who}: {_said(asked)}")
+        self._log(f"{self._who}: {_command_text(asked)}")
         try:
             done, text = await self._shown.source.command(asked.name, asked.value, self._who)
         except Exception as error:  # a person waits for an answer, whatever went wrong
@@ -254,7 +254,7 @@ class Browser:
         task.add_done_callback(self._commands.discard)
 
 
-def _said(asked: PageCommand) -> str:
+def _command_text(asked: PageCommand) -> str:
     return (
         asked.name
         if asked.value is None

@@ -104,7 +104,7 @@ class LiveSource:
         self._received_s = 0.0
         self._publishers = 0
         self._connected = False
-        self._said = ("", "")
+        self._event = ("", "")
         self._pictures: dict[str, tuple[float, int, bytes]] = {}
         self._history: deque[str] = deque(maxlen=_HISTORY)
         self._episode: dict[str, Any] | None = None
@@ -246,9 +246,9 @@ class LiveSource:
                 self.cameras = tuple(name.removeprefix(_CAMERA) for name in found)
             if status.instruction and status.instruction not in [*self._history][:1]:
                 self._history.appendleft(status.instruction)
-        said = (status.mode, without_numbers(status.reason))
-        if said != self._said:
-            self._said = said
+        event = (status.mode, without_numbers(status.reason))
+        if event != self._event:
+            self._event = event
             text, severity = label(status.mode)
             level = severity if severity in ("warn", "error") else "info"
             self._events.add(level, f"{text}: {status.reason}" if status.reason else text)

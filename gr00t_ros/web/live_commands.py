@@ -68,17 +68,17 @@ class LiveCommands:
             request = SetInstruction.Request(instruction=value)
             answer, problem = await self._ask(f"{self._policy}/set_instruction", request)
             text = "" if answer is None else f"episode {answer.episode} begins with it"
-            return _told(answer, problem, text)
+            return _result(answer, problem, text)
         if name == "record_start":
             request = SetInstruction.Request(instruction=value or "")
             answer, problem = await self._ask(f"{self._recorder}/start", request)
             text = "" if answer is None else f"episode {answer.episode} is recorded"
-            return _told(answer, problem, text)
+            return _result(answer, problem, text)
         service = _RECORDER.get(name) or (value if value in _LABELS else "")
         if not name.startswith("record_") or not service:
             return False, f"{name}: this is a robot that runs, expected a command for it"
         answer, problem = await self._ask(f"{self._recorder}/{service}", Trigger.Request())
-        return _told(answer, problem, f"{service}: done")
+        return _result(answer, problem, f"{service}: done")
 
     async def _trigger(self, name: str) -> tuple[bool, str]:
         """As gr00t operator: while the arm still stops, resume and reset are asked again."""
@@ -90,7 +90,7 @@ class LiveCommands:
                 break
             await asyncio.sleep(_AGAIN_S)
             answer, problem = await self._ask(service, Trigger.Request(), left_s)
-        return _told(answer, problem, ACCEPTED[name])
+        return _result(answer, problem, ACCEPTED[name])
 
     async def _estop(self) -> tuple[bool, str]:
         """Call ~/estop until the node confirms; anything else is reported as no stop."""
@@ -121,7 +121,7 @@ class LiveCommands:
         return None, f"no service {service}: does its node run?"
 
 
-def _told(answer: Any, problem: str, accepted: str) -> tuple[bool, str]:
+def _result(answer: Any, problem: str, accepted: str) -> tuple[bool, str]:
     if answer is None:
         return False, problem
     if answer.success:

@@ -139,20 +139,20 @@ class PolicyServerClient:
         self._server: ServerInfo | None = None
 
     def connect(
-        self, probe: Probe | None = None, look: Callable[[ServerInfo], object] | None = None
+        self, probe: Probe | None = None, on_server: Callable[[ServerInfo], object] | None = None
     ) -> ServerInfo:
         """Find out how to talk to the server: ping, modality config, generation, key style.
 
-        `look(server)` is called before anything is inferred; what it raises passes through. For key
-        style ``auto`` and a server of N1.6 or later, `probe(server)` must build a zero observation
-        in `server.key_style`: nested is tried first, then flat.
+        `on_server(server)` is called before anything is inferred; what it raises passes through.
+        For key style ``auto`` and a server of N1.6 or later, `probe(server)` must build a zero
+        observation in `server.key_style`: nested is tried first, then flat.
         """
         self._server = None
         ping_ns, pong = self._ping()
         reply = self._call(messages.GET_MODALITY_CONFIG)
         found = read_server(reply, ping_ns, self._key_style, pong.get(messages.PROXY))
-        if look is not None:
-            look(found)
+        if on_server is not None:
+            on_server(found)
         if self._key_style == "auto" and not found.generation.is_n15:
             found = find_key_style(found, probe, self._act)
         self._server = found

@@ -65,18 +65,12 @@ class ModalityConfigMap(dict[str, Any]):
         self.marker = marker
         self.form = form
 
-    def on_wire(self) -> dict[str, Any]:
-        """Return the plain map that `encode` turns back into the bytes it was read from."""
-        if self.form == "text":
-            return {self.marker: True, "as_json": json.dumps(self, separators=(",", ":"))}
-        return {self.marker: True, "as_json": dict(self)}
-
 
 def encode(message: object, array_codec: ArrayCodec) -> bytes:
     """Return `message` as one msgpack value, byte-identical to upstream's `array_codec`.
 
     Takes maps, lists, tuples, str, bytes, int, float, bool, None and numeric ndarrays; numpy
-    scalars only in ``msgpack_numpy``, as upstream. Pass configs as `ModalityConfigMap.on_wire()`.
+    scalars only in ``msgpack_numpy``, as upstream.
     Raises `WireError` for anything else.
     """
     if array_codec not in ("npy", "msgpack_numpy"):

@@ -1,16 +1,13 @@
-"""The node's connection to its policy server, and the worker thread that uses it.
+"""The node's connection to its policy server.
 
 PolicyLink checks the server once, then queries it often, and checks again after a lost
 connection. It owns the client and the request buffers of one embodiment, and is used from the
-worker's thread. LinkWorker runs one job at a time and takes no other meanwhile. `submit_if_idle`,
-`release` and `stop` may be called from any thread; jobs and `deliver` run on the worker's thread.
-Times are `time.monotonic_ns`.
+thread of wire/worker. Times are `time.monotonic_ns`.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -37,7 +34,7 @@ from gr00t_ros.watch.server import suspects
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.client import PolicyServerClient
 from gr00t_ros.wire.handshake import ServerInfo
-from gr00t_ros.wire.named_episode import NamedEpisode
+from gr00t_ros.wire.robot_id import NamedEpisode
 from gr00t_ros.wire.rtc import Action, Info, Rtc, RtcDialect, find_rtc, passes
 from gr00t_ros.wire.template import RequestBuffers, RequestTemplate
 
@@ -155,7 +152,7 @@ class PolicyLink:
     def _check(self) -> CheckResult:
         self._renew_token()
         self.checked = self._probed_ns = self._answered = None
-        server = self._client.connect(self._probe, self._look)
+        server = self._client.connect(self._probe, self._on_server)
         found_ns = self._now_ns()
         self._connection = self._client.counts.connections
         differences = self._compare(server)
@@ -344,7 +341,7 @@ class PolicyLink:
             raise
         self._episode, self.reset_ns = episode, self._client.received_ns
 
-    def _look(self, server: ServerInfo) -> None:
+    def _on_server(self, server: ServerInfo) -> None:
         self._compare(server)
         # An observation must not enter another robot's episode, so a reset comes before the first.
         if self.named is not None:
@@ -390,110 +387,3 @@ class PolicyLink:
                 origin = PoseReading(np.zeros(3), identity, stream.frame or "")
                 template.state[stream.key][:] = encode(stream, origin)
         return template
-
-
-@dataclass(frozen=True, slots=True)
-class ExchangeJob:
-    """One exchange: `run` is called on the worker thread; `tag` is for the caller's use."""
-
-    run: Callable[[], object]
-    tag: object = None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The result of a job: `reply`, or `error` if it raised; times in monotonic ns."""
-
-    job: ExchangeJob
-    reply: object
-    error: Exception | None
-    queued_ns: int
-    sent_ns: int
-    received_ns: int
-
-
-class LinkWorker:
-    """The worker thread; `deliver(outcome)` is called on it after each job that ran.
-
-    `finish` runs on the thread after the last job, e.g. ``client.close``. An exception in a job
-    becomes the error of its outcome; an exception in `deliver` is logged. Neither ends the thread.
-    """
-
-    def __init__(
-        self,
-        deliver: Callable[[Outcome], None],
-        finish: Callable[[], None] | None = None,
-        name: str = "gr00t-sidecar",
-    ) -> None:
-        self._deliver = deliver
-        self._finish = finish
-        self._changed = threading.Condition()
-        self._pending: tuple[ExchangeJob, int] | None = None
-        self._running: ExchangeJob | None = None
-        self._stopping = False
-        self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
-        self._thread.start()
-
-    def release(self, job: ExchangeJob) -> None:
-        """Do not count `job` as running while the rest of its outcome is delivered.
-
-        The next job then starts as soon as `deliver` returns, never before.
-        """
-        with self._changed:
-            if self._running is job:
-                self._running = None
-
-    def submit_if_idle(self, job: ExchangeJob) -> bool:
-        """Queue `job` if none runs or waits; False if one does, and after `stop`.
-
-        One that was released does not run. Of two threads that submit at once one is refused: no
-        job is dropped without an outcome.
-        """
-        with self._changed:
-            if self._stopping or self._pending is not None or self._running is not None:
-                return False
-            self._pending = (job, time.monotonic_ns())
-            self._changed.notify()
-        return True
-
-    def stop(self, timeout_s: float) -> bool:
-        """Let the running job end and start no other; return whether the thread has ended.
-
-        The running job is not interrupted: pass its own deadline, or 0 to return at once.
-        """
-        with self._changed:
-            self._stopping = True
-            self._pending = None
-            self._changed.notify()
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
-
-    def _loop(self) -> None:
-        while (taken := self._next()) is not None:
-            self._report(self._run(*taken))
-            self.release(taken[0])
-        if self._finish is not None:
-            self._finish()
-
-    def _next(self) -> tuple[ExchangeJob, int] | None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._stopping or self._pending is not None)
-            taken, self._pending = self._pending, None
-            self._running = None if taken is None else taken[0]
-            return taken
-
-    def _run(self, job: ExchangeJob, queued_ns: int) -> Outcome:
-        sent_ns = time.monotonic_ns()
-        reply: object = None
-        failure: Exception | None = None
-        try:
-            reply = job.run()
-        except Exception as error:  # the caller decides what the error means
-            failure = error
-        return Outcome(job, reply, failure, queued_ns, sent_ns, time.monotonic_ns())
-
-    def _report(self, outcome: Outcome) -> None:
-        try:
-            self._deliver(outcome)
-        except Exception:  # the thread must keep running for the next observation
-            _LOG.exception("the sidecar worker could not deliver an outcome")

@@ -13,7 +13,6 @@ from gr00t_ros.collide.description import Shape  # noqa: E402
 from gr00t_ros.collide.engine import ERROR_M, FAR_M, CollisionEngine  # noqa: E402
 from gr00t_ros.collide.obstacles import (  # noqa: E402
     MOST_OBSTACLES,
-    SIZES,
     LiveObstacles,
     PlacedObstacles,
     obstacle_shape,
@@ -22,6 +21,7 @@ from gr00t_ros.errors import SettingsError  # noqa: E402
 from gr00t_ros.robot.rotation import from_rpy  # noqa: E402
 
 HERE = np.zeros(3), np.eye(3)
+SIZES = {"box": 3, "sphere": 1, "cylinder": 2}  # kind of an obstacle -> how many sizes it has
 BODIES = {
     "sphere": '<sphere radius="0.06"/>',
     "box": '<box size="0.1 0.2 0.3"/>',

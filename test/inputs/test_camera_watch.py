@@ -13,8 +13,8 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
+from gr00t_ros.inputs.camera_watch import CameraWatch
 from gr00t_ros.inputs.images import IMAGE_ENCODINGS, level, read
-from gr00t_ros.inputs.source import CameraWatch
 from gr00t_ros.ros.parameters import DEFAULTS
 
 HEIGHT, WIDTH = 180, 320

@@ -31,7 +31,7 @@ def courses():
     assert replay.accept(ActionChunk(1, 1, START_NS, step_ns, rows, {}), START_NS).accepted
     for now_ns in range(START_NS, NOW_NS + 1, 20 * MS):
         replay.tick(now_ns)
-    return replay.courses
+    return replay.planner.courses
 
 
 def rolling(sent):

@@ -13,9 +13,9 @@ from sensor_msgs.msg import CompressedImage, Image, JointState  # noqa: E402
 
 from gr00t_ros.errors import ObservationError  # noqa: E402
 from gr00t_ros.inputs import cdr, images  # noqa: E402
+from gr00t_ros.inputs.camera_watch import CameraWatch  # noqa: E402
 from gr00t_ros.inputs.readings import PictureReader  # noqa: E402
 from gr00t_ros.inputs.source import (  # noqa: E402
-    CameraWatch,  # noqa: E402
     History,
     JointSource,
     Source,

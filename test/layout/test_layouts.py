@@ -11,9 +11,10 @@ import yaml
 
 from gr00t_ros.layout import foxglove, plotjuggler, rqt, rviz
 from gr00t_ros.layout.__main__ import main
-from gr00t_ros.layout.view import TYPES, view_of
+from gr00t_ros.layout.view import JOINTS, MARKERS, PATHS, STATUS, view_of
 from gr00t_ros.node.interfaces import INTERFACES
 from gr00t_ros.robot.files import load_embodiment, shipped_embodiments
+from gr00t_ros.ros.policy_node import STATUS_TYPE
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
@@ -21,6 +22,16 @@ from node_robot import NEEDS_ROBOT  # noqa: E402
 from ros_fixtures import wait_until  # noqa: E402
 
 NODE = "/gr00t_policy"
+TYPES = {
+    STATUS: STATUS_TYPE,
+    MARKERS: "visualization_msgs/msg/MarkerArray",
+    JOINTS: "gr00t_ros/msg/JointComparison",
+    **{f"~/preview/{kind}/ARM": "nav_msgs/msg/Path" for kind in PATHS},
+    "~/observation/VIDEO/compressed": "sensor_msgs/msg/CompressedImage",
+    "/diagnostics": "diagnostic_msgs/msg/DiagnosticArray",
+    "/robot_description": "std_msgs/msg/String",
+}
+"""Every topic that a layout may show, as node/interfaces.py names it, with its type."""
 
 
 def leaves(value):

@@ -156,13 +156,13 @@ def cut(
             come_ns = now_ns + int(rng.integers(0, 6)) * MS
             states.under_way.append((come_ns, now_ns, position[index - 1].copy()))
         if index % 20 == look_at and states.look(now_ns) and listens:
-            replay.states_received(now_ns, stamp_ns=states.newest_ns)
+            replay.planner.states_received(now_ns, stamp_ns=states.newest_ns)
         if index % 20 == tick_at:
             if states.newest_ns:
                 late.receive(states.newest_ns, now_ns)
             if left_ms is None and (
                 late.finding(now_ns) is not None
-                or replay.windows_may_be_lost(now_ns)
+                or replay.planner.windows_may_be_lost(now_ns)
                 or states.diverged(replay)
             ):
                 replay.abandon(now_ns)

@@ -231,7 +231,7 @@ def moving_commit(
     policy = Policy(wander(seed), 16, 33_333_333, 60 * MS, 20 * MS, 4, 0.1, rtc)
     events = policy.events(replay, 2500 * MS, seed) + evidence(replay, seed, 2500)
     seen: set[int] = set()
-    events += [(e, lambda _: seen.add(replay.sent_commit_ns // MS)) for e, _ in events]
+    events += [(e, lambda _: seen.add(replay.planner.sent_commit_ns // MS)) for e, _ in events]
     if stop_ms is not None:
         at_ns = START_NS + stop_ms * MS
         events.append((at_ns, lambda now_ns: replay.stop(now_ns, "drawn")))

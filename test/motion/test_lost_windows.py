@@ -99,7 +99,7 @@ def test_every_lost_window_is_made_good(change, speed, chosen, at_ms, delay_ms, 
     np.testing.assert_allclose(record.position[-1], rest, atol=1e-12)
     kept = (at_ns for k, (at_ns, _) in enumerate(made.sent) if k >= first and k not in lost)
     arrives_ns = next(kept, made.changed_ns) + delay_ms * MS
-    rests_ns = max(arrives_ns, made.replay.courses[0].end_ns)
+    rests_ns = max(arrives_ns, made.replay.planner.courses[0].end_ns)
     moving = np.flatnonzero(np.abs(record.position - rest).max(axis=1) > 1e-9)
     assert START_NS + moving[-1] * MS <= rests_ns
     if change == "soon":

@@ -47,7 +47,7 @@ def test_it_is_what_was_sent_and_what_will_be_sent(age_ms, latency_ms):
     now_ns = START_NS + 1_000 * MS
     replay, later = kept(now_ns), kept(now_ns + 400 * MS)
     stamp_ns = now_ns - age_ms * MS
-    found = moved(replay.courses, stamp_ns, latency_ns=latency_ms * MS, commit_ns=COMMIT_NS)
+    found = moved(replay.planner.courses, stamp_ns, latency_ns=latency_ms * MS, commit_ns=COMMIT_NS)
     assert found is not None and 0 < found.by_ns <= latency_ms * MS + COMMIT_NS
     until_ns = stamp_ns + found.by_ns
     assert until_ns <= now_ns + SETTINGS.horizon_ns
@@ -57,14 +57,14 @@ def test_it_is_what_was_sent_and_what_will_be_sent(age_ms, latency_ms):
 
 def at(replay, at_ns):
     """The position that was sent for a time, by the newest course that has it."""
-    course = next(c for c in replay.courses if c.first_knot * c.knot_ns <= at_ns)
+    course = next(c for c in replay.planner.courses if c.first_knot * c.knot_ns <= at_ns)
     return course.at(at_ns).position
 
 
 def test_it_ends_where_the_stop_ramp_begins():
     """The ramp plays only if nothing follows; however late the chunk is expected."""
     replay, now_ns = moving(), START_NS + 1_000 * MS
-    found = moved(replay.courses, now_ns, 10_000 * MS, COMMIT_NS)
+    found = moved(replay.planner.courses, now_ns, 10_000 * MS, COMMIT_NS)
     assert found.by_ns == SETTINGS.horizon_ns
     np.testing.assert_allclose(found.joints, SPEED * SETTINGS.horizon_ns * 1e-9, rtol=0.02)
 
@@ -85,7 +85,7 @@ def test_without_a_motion_that_is_known_there_is_no_answer(case):
         for _ in range(12):
             stamp_ns += 20 * MS
             replay.tick(stamp_ns)
-    assert moved(replay.courses, stamp_ns, 50 * MS, COMMIT_NS) is None
+    assert moved(replay.planner.courses, stamp_ns, 50 * MS, COMMIT_NS) is None
 
 
 @pytest.mark.parametrize("relative", [True, False])
@@ -98,7 +98,7 @@ def test_a_chunk_from_the_rolled_state_begins_where_the_plan_is(relative):
     replay, now_ns, latency_ns = moving(), START_NS + 1_000 * MS, 80 * MS
     stamp_ns = now_ns - 40 * MS
     measured = at(replay, stamp_ns)
-    found = moved(replay.courses, stamp_ns, latency_ns, COMMIT_NS)
+    found = moved(replay.planner.courses, stamp_ns, latency_ns, COMMIT_NS)
     merged_ns = stamp_ns + latency_ns
     for tick_ns in range(now_ns + 20 * MS, merged_ns + 1, 20 * MS):
         replay.tick(tick_ns)

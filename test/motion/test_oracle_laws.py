@@ -24,6 +24,7 @@ from oracle import (
     wander,
 )
 
+from gr00t_ros.motion.guard import Verdict
 from gr00t_ros.motion.reference import MERGES
 from gr00t_ros.motion.replay import Replay
 from gr00t_ros.motion.replay_settings import ReplaySettings
@@ -68,9 +69,10 @@ def _check_any_policy_and_network(
     chosen = ReplaySettings(merge=merge, knot_ns=knot_ms * MS)  # type: ignore[arg-type]
     limits = fr3_limits(jump=1.0)
     replay, early = Replay(limits, chosen), []
+    verdicts: list[Verdict] = []
     # a chunk that comes just before the end moves nothing until it
-    half = (START_NS + 1500 * MS, lambda _: early.append(replay.counts.accepted))
-    events = [*policy.events(replay, 3000 * MS, seed), half]
+    half = (START_NS + 1500 * MS, lambda _: early.append(sum(one.accepted for one in verdicts)))
+    events = [*policy.events(replay, 3000 * MS, seed, verdicts=verdicts), half]
     record = play(replay, events, 3000 * MS, network, seed, from_desired=from_desired)
     assert_lawful(record, limits)
     assert early == [0] or moved(record) > 1e-3

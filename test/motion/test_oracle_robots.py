@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from oracle import MS, START_NS, Network, Policy, assert_lawful, play
 
+from gr00t_ros.motion.guard import Verdict
 from gr00t_ros.motion.replay import Replay
 from gr00t_ros.motion.replay_settings import ReplaySettings
 from gr00t_ros.robot.files import load_embodiment
@@ -60,12 +61,13 @@ def test_every_robots_limits_hold_whatever_the_network_does(robot, death_ms):
         executed=min(8, embodiment.action_horizon // 2),
         disagreement=0.0,
     )
-    events = policy.events(replay, DURATION_MS * MS, home=home)
+    verdicts: list[Verdict] = []
+    events = policy.events(replay, DURATION_MS * MS, home=home, verdicts=verdicts)
     death_ns = None if death_ms is None else START_NS + death_ms * MS
     network = Network(death_ns=death_ns)
     record = play(replay, events, DURATION_MS * MS, network, held=home)
     assert_lawful(record, limits)
-    assert replay.counts.accepted > 1
+    assert sum(verdict.accepted for verdict in verdicts) > 1
     farthest = np.abs(record.position - home).max(axis=0) / (limits.upper - limits.lower)
     assert (farthest > 0.005).all(), "every joint moved"
     if death_ms is not None:

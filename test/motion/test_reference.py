@@ -100,7 +100,7 @@ def test_the_jump_of_a_start_still_fades_when_a_second_chunk_joins_the_ensemble(
 def test_chunks_that_play_no_part_are_forgotten(merge: Merge) -> None:
     """A day of chunks does not grow."""
     reference = following(merge, *((ramp(400 * k, 0.0), 400 * k + 100) for k in range(50)))
-    assert len(reference._pieces) <= 8
+    assert len(reference._chunks) <= 8
 
 
 @pytest.mark.parametrize("merge", MERGES)

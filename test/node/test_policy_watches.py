@@ -43,7 +43,7 @@ class Rig:
         self.position, self.asked = INSIDE, []
         queries = SimpleNamespace(
             check=lambda: self.asked.append("check"),
-            look=lambda: self.asked.append("look"),
+            try_assembly=lambda: self.asked.append("assembly"),
             reset_ns=0,
         )
         self.queries = queries
@@ -61,7 +61,7 @@ class Rig:
 
     def skew(self, times=3):
         for _ in range(times):
-            self.watches.looked(SkewError("apart", "wrist", 120 * MS, 100 * MS))
+            self.watches.assembled(SkewError("apart", "wrist", 120 * MS, 100 * MS))
 
 
 # sidecar_dead
@@ -267,9 +267,9 @@ def test_the_second_chunk_that_is_no_number_faults_until_all_begins_anew() -> No
 @pytest.mark.parametrize(("times", "pauses"), [(0, False), (1, False), (2, False), (3, True)])
 def test_the_third_observation_in_a_row_with_skew_pauses(times, pauses) -> None:
     """Each of them was no observation; a query says it as a look does."""
-    for tell in ("looked", "received"):
+    for tell in ("assembled", "received"):
         rig = Rig()
-        if tell == "looked":
+        if tell == "assembled":
             rig.skew(times)
         else:
             for _ in range(times):
@@ -282,14 +282,14 @@ def test_the_third_observation_in_a_row_with_skew_pauses(times, pauses) -> None:
             )
 
 
-@pytest.mark.parametrize("ends", ["chunk", "look"])
+@pytest.mark.parametrize("ends", ["chunk", "assembly"])
 def test_an_observation_without_skew_ends_it_and_a_missing_one_does_not(ends) -> None:
     """What is missing tells nothing of stamps."""
     rig = Rig()
     rig.skew()
-    rig.watches.looked(ObservationError("no frame"))
+    rig.watches.assembled(ObservationError("no frame"))
     assert len(rig.found()) == 1
-    rig.watches.received(True, None) if ends == "chunk" else rig.watches.looked(None)
+    rig.watches.received(True, None) if ends == "chunk" else rig.watches.assembled(None)
     assert rig.found() == []
     rig.skew(2)
     assert rig.found() == []
@@ -366,7 +366,7 @@ def test_where_the_session_rests_it_is_looked_again_four_times_a_second(mode) ->
     rig.skew()
     for ms in range(0, 1000, 20):
         rig.found(START_NS + ms * MS, mode)
-    assert rig.asked == ([] if asks_itself else ["look"] * 4)
+    assert rig.asked == ([] if asks_itself else ["assembly"] * 4)
 
 
 def test_where_nothing_is_wrong_nothing_is_looked_for() -> None:

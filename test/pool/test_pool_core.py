@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 
 from gr00t_ros.errors import RemoteError, SettingsError
 from gr00t_ros.pool.admission import Expectation, longest_wait_ns
-from gr00t_ros.pool.core import RANGES, Answered, PoolCore, PoolLimits
-from gr00t_ros.pool.scaling import BATCHES
+from gr00t_ros.pool.core import BATCHES, RANGES, Answered, PoolCore, PoolLimits
 from gr00t_ros.watch.server import Outlook, outlook_of
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.codec import decode, encode

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gr00t_ros.errors import ObservationError, SettingsError
+from gr00t_ros.pool.cluster import Scaling, deployment_options, read_replicas
 from gr00t_ros.pool.replica import Batcher, Plan, Replica
 from gr00t_ros.pool.rows import AGAIN, Row, RowCaller, batch_key
-from gr00t_ros.pool.scaling import Scaling, deployment_options, read_replicas
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.serve.policies import state_widths
 from gr00t_ros.wire.codec import decode, encode

@@ -92,7 +92,7 @@ class Played:
 
     def _tick(self, now_ns: int) -> None:
         findings = (*self.found, *self._earlier(now_ns - MS))
-        self.session.replay.states_received(now_ns)
+        self.session.replay.planner.states_received(now_ns)
         window = self.session.tick(now_ns, findings, self.positions[-1])
         self.session.keep()
         if window is None:

@@ -90,7 +90,7 @@ class Stopped:
             if (now_ns - START_NS) % (self.refresh_ms * MS) == 0:
                 there = STOP_NS <= now_ns < STOP_NS + self.contact_ms * MS
                 if self.period_ms:
-                    session.replay.states_received(now_ns)
+                    session.replay.planner.states_received(now_ns)
                 window = session.tick(now_ns, (found,) if there else (), self.held())
                 session.keep()
                 self.modes.append((len(self.commanded), session.mode, session.reason))

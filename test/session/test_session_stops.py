@@ -560,8 +560,9 @@ def test_windows_that_may_be_lost_pause_only_until_the_held_position_is_known(
                 if tick == 0:
                     merged = rig.merge(rad).accepted
                 if not cut:
-                    replay.states_received(rig.now_ns)
-                found = [windows_may_be_lost()] if replay.windows_may_be_lost(rig.now_ns) else []
+                    replay.planner.states_received(rig.now_ns)
+                lost = replay.planner.windows_may_be_lost(rig.now_ns)
+                found = [windows_may_be_lost()] if lost else []
                 played.tick(*found, *([PAUSE] if tick == paused else []), lose=cut)
                 played.play(20)
                 if tick == paused:

@@ -7,7 +7,7 @@ import pytest
 from server_profiles import profile_of
 
 from gr00t_ros.errors import LaunchError
-from gr00t_ros.supervise.launcher import acknowledged, strictest_terms, versions_of
+from gr00t_ros.supervise.license import acknowledged, strictest_terms, versions_of
 from gr00t_ros.supervise.supervisor import Supervisor
 
 

@@ -15,7 +15,7 @@ from server_profiles import FAMILY, alive, family_of, hold, open_descriptors, sc
 
 from gr00t_ros.errors import LaunchError, UnreachableError
 from gr00t_ros.serve.front import resident_bytes
-from gr00t_ros.supervise.launcher import LICENSE_VARIABLE
+from gr00t_ros.supervise.license import LICENSE_VARIABLE
 from gr00t_ros.supervise.profile import parse
 from gr00t_ros.supervise.supervisor import Phase, Restarts, Supervisor
 from gr00t_ros.wire.client import PolicyServerClient

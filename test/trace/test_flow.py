@@ -8,11 +8,12 @@ import pytest
 from gr00t_ros.errors import TraceError
 from gr00t_ros.trace.flow import (
     CAMERA_STAGES,
+    DROPPED,
     EXECUTED,
     FAILED,
-    OUTCOMES,
+    MERGED,
     PUBLISHED,
-    STAGE_NAMES,
+    REFUSED,
     STAGES,
     TOTAL,
     CameraTimes,
@@ -25,6 +26,8 @@ from gr00t_ros.trace.flow import (
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "trace.md"
 OFFSET = 1_000_000
+OUTCOMES = (EXECUTED, PUBLISHED, MERGED, REFUSED, DROPPED, FAILED)
+STAGE_NAMES = (*(stage.name for stage in (*CAMERA_STAGES, *STAGES)), TOTAL)
 CAMERAS = (CameraTimes("wrist", 50, 60, 80), CameraTimes("front", 40, 70, 80))
 
 

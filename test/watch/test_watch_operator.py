@@ -2,8 +2,8 @@
 
 import pytest
 
-from gr00t_ros.watch.arm import DeadMan, EStop
 from gr00t_ros.watch.finding import RESET, Reaction
+from gr00t_ros.watch.operator import DeadMan, EStop
 
 MS = 1_000_000
 AGES = [(0, False), (500 * MS - 1, False), (500 * MS, False), (500 * MS + 1, True), (10**15, True)]

@@ -83,6 +83,12 @@ def test_golden_action_replies_decode_to_the_expected_action(codec, exchange):
     assert (got.dtype, info) == (np.dtype("float32"), {})
 
 
+def on_wire(config):
+    """The plain map that `encode` turns back into the bytes that a config was read from."""
+    fields = json.dumps(config, separators=(",", ":")) if config.form == "text" else dict(config)
+    return {config.marker: True, "as_json": fields}
+
+
 @pytest.mark.parametrize("file", FILES)
 def test_every_golden_message_decodes_and_encodes_back_to_its_bytes(file):
     """Decode loses nothing that encode needs."""
@@ -90,7 +96,7 @@ def test_every_golden_message_decodes_and_encodes_back_to_its_bytes(file):
     message = decode(data)
     if isinstance(message, dict):
         message = {
-            key: value.on_wire() if isinstance(value, ModalityConfigMap) else value
+            key: on_wire(value) if isinstance(value, ModalityConfigMap) else value
             for key, value in message.items()
         }
     assert encode(message, file.split(".")[0]) == data
@@ -104,7 +110,7 @@ def test_modality_configs_keep_marker_and_form_and_unknown_fields_do_no_harm(mar
     as_json = json.dumps(fields) if form == "text" else fields
     config = decode(encode({marker: True, "as_json": as_json}, "npy"))
     assert (config, config.marker, config.form) == (fields, marker, form)
-    assert decode(encode(config.on_wire(), "npy")) == config
+    assert decode(encode(on_wire(config), "npy")) == config
 
 
 def hostile(size, texts):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from gr00t_ros.wire.link import ExchangeJob, LinkWorker
+from gr00t_ros.wire.worker import ExchangeJob, LinkWorker
 
 LIMIT_S = 20.0
 DELIVERED = ("is told", "is delivered")
@@ -39,12 +39,11 @@ def worker(outcomes):
 
 
 def test_a_job_runs_on_the_workers_thread_and_its_reply_is_delivered(worker, outcomes):
-    """With its tag and times in order."""
+    """With its tag."""
     worker.submit_if_idle(ExchangeJob(threading.get_ident, tag=3))
     outcome = outcomes.get(timeout=LIMIT_S)
     assert outcome.reply != threading.get_ident()
     assert (outcome.job.tag, outcome.error) == (3, None)
-    assert outcome.queued_ns <= outcome.sent_ns <= outcome.received_ns
 
 
 def taken(worker, job):

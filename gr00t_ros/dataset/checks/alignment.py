@@ -223,17 +223,17 @@ def _judge(
     if total.rows < _LEAST_ROWS:
         return lag
     if is_wrong(total):
-        findings.add(check, file, _told(lag, what, dataset.fps), expected)
+        findings.add(check, file, _lag_text(lag, what, dataset.fps), expected)
         return lag
     for index, of in curves.items():
         own = of.lag()
         odd = abs(own.rows - lag.rows) > _ODD_ROWS and own.agreement >= _ACTION_AGREES
         if is_wrong(of) and odd and own.agreement - own.at_zero > 5 * _BETTER:
-            findings.add(check, file, _told(own, what, dataset.fps), expected, episode=index)
+            findings.add(check, file, _lag_text(own, what, dataset.fps), expected, episode=index)
     return lag
 
 
-def _told(lag: RowLag, what: str, rate_hz: float) -> str:
+def _lag_text(lag: RowLag, what: str, rate_hz: float) -> str:
     side = "behind" if lag.rows >= 0 else "ahead of"
     other = "action" if what == "state" else "state"
     return (

@@ -25,6 +25,7 @@ from gr00t_ros.motion.chunk import from_reply
 from gr00t_ros.observe.readings import PoseReading, encode
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.streams import POSES, StateStream, Stream
+from gr00t_ros.ros.policy_node import POLICY_NODE
 from gr00t_ros.sidecar.ask import server_facts
 from gr00t_ros.sidecar.exchange import SEED, RawObservation, ask_for_action
 from gr00t_ros.sidecar.exchange_file import (
@@ -53,7 +54,6 @@ from gr00t_ros.sidecar.target import (
 )
 from gr00t_ros.wire.link import PolicyLink
 
-DEFAULT_NODE: Final = "/gr00t_policy"
 _SPAN: Final = 0.5  # of made-up joints, in their unit
 _NOTES: Final = """\
 Where the observation comes from, one of:
@@ -84,7 +84,7 @@ def _parser() -> CommandParser:
     add("--observation", type=Path, required=True, metavar="FILE.npz", help="a new file")
     parser.missing["--observation"] = "the new file to write"
     sources = parser.add_mutually_exclusive_group(required=True)
-    sources.add_argument("--node", nargs="?", const=DEFAULT_NODE, metavar="NAME", help="see below")
+    sources.add_argument("--node", nargs="?", const=POLICY_NODE, metavar="NAME", help="see below")
     sources.add_argument("--bag", type=Path, metavar="BAG", help="see below")
     sources.add_argument("--dataset-path", type=Path, metavar="DIR", help="see below")
     sources.add_argument("--from", type=Path, dest="origin", metavar="FILE.npz", help="see below")

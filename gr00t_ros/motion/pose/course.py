@@ -307,8 +307,8 @@ class PoseCourse:
         return self._jump(chunk, splice_ns) or self._outside(chunk, splice_ns)
 
     def _jump(self, chunk: PoseChunk, splice_ns: int) -> str:
-        held = self._motion(splice_ns // self._knot_ns).pose
-        far, turned = target_at(chunk, splice_ns).away_from(held)
+        planned = self._motion(splice_ns // self._knot_ns).pose
+        far, turned = target_at(chunk, splice_ns).away_from(planned)
         if far <= self._limits.jump_m and turned <= self._limits.jump_rad:
             return ""
         return (

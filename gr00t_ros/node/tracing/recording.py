@@ -180,9 +180,11 @@ def _written(path: Path, flows: Sequence[Flow]) -> str:
                 child.stdin.flush()
                 time.sleep(_PAUSE_S)
         try:
-            said, _ = child.communicate(timeout=_WRITE_S)
+            output, _ = child.communicate(timeout=_WRITE_S)
         except subprocess.TimeoutExpired:
             child.kill()
             return f"{path}: not written within {_WRITE_S:g} s; is the disk there?"
-    lasts = said.strip().splitlines()[-1:] or [f"the writing process ended with {child.returncode}"]
-    return "" if child.returncode == 0 else lasts[0]
+    if child.returncode == 0:
+        return ""
+    printed = output.strip().splitlines()
+    return printed[-1] if printed else f"the writing process ended with {child.returncode}"

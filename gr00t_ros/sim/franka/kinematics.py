@@ -33,8 +33,6 @@ _DH = np.array(
 )
 _FLANGE_M = 0.107
 TOOL_M = 0.1488  # flange to the pads' centre along the flange's z (gym-hil: 0.0038 + 0.145)
-# The jaws' direction of motion in the flange's frame: gym-hil turns the 2F-85 by 45 degrees.
-JAW_AXIS = np.array([np.sqrt(0.5), np.sqrt(0.5), 0.0])
 
 LOWER_RAD = np.array([-2.7437, -1.7837, -2.9007, -3.0421, -2.8065, 0.5445, -3.0159])
 UPPER_RAD = np.array([2.7437, 1.7837, 2.9007, -0.1518, 2.8065, 4.5169, 3.0159])

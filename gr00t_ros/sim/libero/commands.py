@@ -30,12 +30,7 @@ OPENING, CLOSING = -1.0, 1.0
 _STILL_M_S = 1e-4
 
 # Twist at which the tool moves with 1.0, (6,) m/s and rad/s.
-_FULL = np.repeat([REACH_M, REACH_RAD], 3) / (STEP_NS * 1e-9)
-
-
-def twist_of(action: Floats) -> Floats:
-    """The twist (6,) m/s, rad/s at which the tool moves under the first six of an action."""
-    return np.asarray(action[:6] * _FULL)
+FULL_TWIST = np.repeat([REACH_M, REACH_RAD], 3) / (STEP_NS * 1e-9)
 
 
 class TwistInput:
@@ -46,8 +41,6 @@ class TwistInput:
         self._newest: tuple[int, Floats] | None = None
         self._earliest_ns = 0
         self._rows: deque[tuple[int, Floats]] = deque(maxlen=KEPT_ROWS)
-        self.refused = 0
-        self.last_refusal = ""
 
     def accept(self, frame: str, stamp_ns: int, twist: Floats, now_ns: int) -> str:
         """Follow a twist (6,) from now on, or return why not.
@@ -56,10 +49,7 @@ class TwistInput:
         """
         reason = self._unfit(frame, stamp_ns, twist, now_ns)
         with self._lock:
-            if reason:
-                self.refused += 1
-                self.last_refusal = reason
-            else:
+            if not reason:
                 self._newest = stamp_ns, twist
                 self._rows.append((stamp_ns, twist))
         return reason
@@ -75,7 +65,7 @@ class TwistInput:
             newest = self._newest
         if newest is None or now_ns - newest[0] > SILENCE_NS:
             return np.zeros(6)
-        return np.clip(newest[1] / _FULL, -1.0, 1.0)
+        return np.clip(newest[1] / FULL_TWIST, -1.0, 1.0)
 
     def rows(self) -> tuple[NDArray[np.int64], Floats]:
         """Stamps (M,) and twists (M, 6) of what was accepted."""

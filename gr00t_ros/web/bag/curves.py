@@ -22,6 +22,7 @@ from gr00t_ros.inputs import cdr
 from gr00t_ros.motion.chunk import from_reply
 from gr00t_ros.msg import ActionChunk
 from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.ros.policy_node import CHUNK_TYPE
 
 Floats = NDArray[np.float64]
 
@@ -36,7 +37,6 @@ _KEPT_BLOCKS: Final = 6  # those of SPAN_NS, and one more
 _FRESH_NS: Final = 500_000_000  # an older measured position is unknown
 _SECOND_NS: Final = 1_000_000_000
 _JOINT_STATE: Final = "sensor_msgs/msg/JointState"
-_CHUNK: Final = "gr00t_ros/msg/ActionChunk"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +63,7 @@ class BagCurves:
             if types.get(topic) == _JOINT_STATE
         }
         chunks = f"{node}/action_chunk"
-        self._chunks = {chunks} if types.get(chunks) == _CHUNK else set()
+        self._chunks = {chunks} if types.get(chunks) == CHUNK_TYPE else set()
         self._blocks: OrderedDict[int, _Block] = OrderedDict()
 
     def at(self, position_ns: int) -> dict[str, Any]:

@@ -26,12 +26,12 @@ from gr00t_ros.msg import PolicyStatus
 from gr00t_ros.record.facts import EpisodeFacts
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.streams import VideoStream
+from gr00t_ros.ros.policy_node import STATUS_TYPE
 from gr00t_ros.text_table import printable
 from gr00t_ros.watch.finding import without_numbers
 from gr00t_ros.web import snapshot
 from gr00t_ros.web.bag.curves import BagCurves
 
-STATUS_TYPE: Final = "gr00t_ros/msg/PolicyStatus"
 IMAGE_TYPES: Final = {
     "sensor_msgs/msg/Image": "raw",
     "sensor_msgs/msg/CompressedImage": "compressed",
@@ -194,7 +194,7 @@ class BagView:
         index = _Index({topic: array("q") for topic in topics})
         for text in self.missing:
             _add_event(index, self._bag.start_ns, "warn", text)
-        said: tuple[str, str] | None = None
+        newest: tuple[str, str] | None = None
         for message in self._bag.messages(topics) if topics else ():
             index.times_ns[message.topic].append(message.time_ns)
             if message.topic != self._status_topic:
@@ -202,8 +202,8 @@ class BagView:
             status = self._read_status(message)
             _note_instruction(index, message.time_ns, printable(status.instruction))
             now = (status.mode, without_numbers(status.reason))
-            if now != said and len(index.events) < MOST_EVENTS:
-                said = now
+            if now != newest and len(index.events) < MOST_EVENTS:
+                newest = now
                 _note_event(index, message.time_ns, status)
         return index
 
@@ -243,8 +243,8 @@ class BagView:
 
     def _history(self, now_ns: int) -> list[str]:
         """The instructions so far, the newest first, each once."""
-        told = [text for time_ns, text in self._index.instructions if time_ns <= now_ns]
-        return list(dict.fromkeys(reversed(told)))[:20]
+        instructions = [text for time_ns, text in self._index.instructions if time_ns <= now_ns]
+        return list(dict.fromkeys(reversed(instructions)))[:20]
 
 
 class _NewestPictures:
@@ -345,9 +345,10 @@ def _picture(camera: _Camera, message: BagMessage) -> tuple[int, bytes] | None:
 
 
 def _note_instruction(index: _Index, time_ns: int, text: str) -> None:
-    told = index.instructions
-    if text and (not told or told[-1][1] != text) and len(told) < MOST_EVENTS:
-        told.append((time_ns, text))
+    instructions = index.instructions
+    changed = not instructions or instructions[-1][1] != text
+    if text and changed and len(instructions) < MOST_EVENTS:
+        instructions.append((time_ns, text))
 
 
 def _note_event(index: _Index, time_ns: int, status: PolicyStatus) -> None:

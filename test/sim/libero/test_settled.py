@@ -28,7 +28,7 @@ def test_the_simulation_takes_the_files_motion_of_one_for_an_action_of_one():
     assert ROBOT.unsettled == () and ROBOT.rate_hz * commands.STEP_NS == 1e9
     for key, reach in zip("x y z roll pitch yaw".split(), [0.013] * 3 + [0.13] * 3, strict=True):
         np.testing.assert_allclose(action(key).scale.to_joint(np.array([1.0])), reach)
-    full = commands.twist_of(np.ones(6))
+    full = commands.FULL_TWIST
     np.testing.assert_allclose(full, [0.26] * 3 + [2.6] * 3)
     assert (ROBOT.command_limits.upper[:3] > full[:3]).all()
     assert {output.frame for output in ROBOT.commands} == {commands.FRAME}
