@@ -147,10 +147,13 @@ class Heartbeats:
                 one.subscription.destroy()
 
     def _pull(self, now_ns: int) -> None:
+        """Take all waiting heartbeats: one that waits since the last call may be of a dead one."""
         for one in self._streamed:
-            with contextlib.suppress(ObservationError):  # an unreadable message is no sign of life
-                message = one.subscription.take()
-                if message is not None:
+            for _ in range(one.subscription.depth):
+                with contextlib.suppress(ObservationError):  # unreadable: no sign of life
+                    message = one.subscription.take()
+                    if message is None:
+                        break
                     one.life.receive(message.data, now_ns)
 
 

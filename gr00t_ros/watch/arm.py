@@ -119,15 +119,17 @@ class StreamerLife:
         """`sender`: name of the streamer that plays the windows of `output`."""
         self._label = f"{sender}, which plays output {output}"
         self._instance = self._expected_instance = ""
+        self._replaced = False
         self._received_ns: int | None = None
 
     def receive(self, instance: str, now_ns: int) -> None:
         """Take a heartbeat; `instance` identifies the process and is new after each start."""
         self._instance, self._received_ns = instance, now_ns
+        self._replaced |= instance != self._expected_instance
 
     def begin(self) -> None:
         """Expect the present process from now on; call it at an activation or a reset."""
-        self._expected_instance = self._instance
+        self._expected_instance, self._replaced = self._instance, False
 
     def silent(
         self,
@@ -152,8 +154,8 @@ class StreamerLife:
         return finding("streamer_silent", text)
 
     def replaced(self) -> Finding | None:
-        """A finding if another process plays than at the last `begin`."""
-        if self._instance == self._expected_instance:
+        """A finding if another process has played since the last `begin`, beside it or later."""
+        if not self._replaced:
             return None
         return finding("streamer_silent", f"{self._label}: was started again, or a second one runs")
 
