@@ -157,5 +157,16 @@ class Heartbeats:
                     one.life.receive(message.data, now_ns)
 
 
+def heart_topics(node: Node, embodiment: Embodiment) -> dict[str, str]:
+    """The topic that each streamer commands -> that of its heartbeats, both as remapped."""
+    return {
+        str(node.resolve_topic_name(output.topic)): _topic(
+            str(node.resolve_topic_name(window_topic(output)))
+        )
+        for output in (*embodiment.outputs, *embodiment.streamed)
+        if OUTPUT_TYPES[output.type].sender
+    }
+
+
 def _topic(windows: str) -> str:
     return f"{windows}/alive"
