@@ -344,7 +344,9 @@ class JointSource(Source):
             for stream in streams
             if isinstance(stream, StateStream)
         }
-        self._matter = {name for names in self._views for name in names} | set(commanded)
+        self.declared = frozenset(name for names in self._views for name in names)
+        """The joints for which a stream of the file names this topic."""
+        self._matter = self.declared | set(commanded)
         self._problems: dict[str, str] = {}  # of the joints that matter, by name
         self._unreadable = ""  # why the newest message cannot be read; its joints are unknown
         self._received_ns: int | None = None  # when the newest message came, usable or not
