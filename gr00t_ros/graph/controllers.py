@@ -24,7 +24,6 @@ from rclpy.task import Future
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from gr00t_ros.robot.embodiment import Embodiment
-from gr00t_ros.robot.outputs import COMMAND_STREAMER
 from gr00t_ros.ros.pulled import InvalidHandle
 from gr00t_ros.watch.finding import Finding
 from gr00t_ros.watch.table import default, finding
@@ -37,21 +36,31 @@ _UNNAMED_TEXT = "a node whose name is not discovered yet"
 
 
 class OtherPublishers:
-    """The watch on other publishers of the topics that this node commands."""
+    """The watch on other publishers of the topics that this node and its streamers command."""
 
-    def __init__(self, node: Node, topics: Sequence[str]) -> None:
-        """Watch `topics` (as remapped); there are no findings before the first `look`."""
-        self._node, self._topics = node, topics
+    def __init__(
+        self, node: Node, topics: Sequence[str], hearts: Mapping[str, str] | None = None
+    ) -> None:
+        """Watch `topics` (as remapped); there are no findings before the first `look`.
+
+        hearts: topic that a streamer commands -> the topic of its heartbeats.
+        """
+        self._node, self._topics, self._hearts = node, topics, hearts or {}
         self._found: tuple[Finding, ...] = ()
 
     def of(self, topic: str) -> str:
         """Names of other nodes that publish on `topic`; empty if only this node or its streamer."""
-        names = [info.node_name for info in self._node.get_publishers_info_by_topic(topic)]
-        for own in (self._node.get_name(), COMMAND_STREAMER):
+        names, heart = self._publishers(topic), self._hearts.get(topic)
+        streamers = self._publishers(heart) if heart else []
+        streamer = next((name for name in names if name in streamers), None)
+        for own in (self._node.get_name(), streamer):
             if own in names:
                 names.remove(own)
-        texts = {COMMAND_STREAMER: f"{COMMAND_STREAMER}{_KILLED}", _UNNAMED: _UNNAMED_TEXT}
+        texts = {name: f"{name}{_KILLED}" for name in streamers} | {_UNNAMED: _UNNAMED_TEXT}
         return ", ".join(texts.get(name, name) for name in names)
+
+    def _publishers(self, topic: str) -> list[str]:
+        return [info.node_name for info in self._node.get_publishers_info_by_topic(topic)]
 
     def look(self) -> None:
         """Ask the graph about all topics."""

@@ -147,11 +147,25 @@ class Heartbeats:
                 one.subscription.destroy()
 
     def _pull(self, now_ns: int) -> None:
+        """Take all waiting heartbeats: one that waits since the last call may be of a dead one."""
         for one in self._streamed:
-            with contextlib.suppress(ObservationError):  # an unreadable message is no sign of life
-                message = one.subscription.take()
-                if message is not None:
+            for _ in range(one.subscription.depth):
+                with contextlib.suppress(ObservationError):  # unreadable: no sign of life
+                    message = one.subscription.take()
+                    if message is None:
+                        break
                     one.life.receive(message.data, now_ns)
+
+
+def heart_topics(node: Node, embodiment: Embodiment) -> dict[str, str]:
+    """The topic that each streamer commands -> that of its heartbeats, both as remapped."""
+    return {
+        str(node.resolve_topic_name(output.topic)): _topic(
+            str(node.resolve_topic_name(window_topic(output)))
+        )
+        for output in (*embodiment.outputs, *embodiment.streamed)
+        if OUTPUT_TYPES[output.type].sender
+    }
 
 
 def _topic(windows: str) -> str:

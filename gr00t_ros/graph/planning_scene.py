@@ -68,6 +68,7 @@ class PlanningObjects:
         """carried: names of attached things that the scene file has."""
         self._live, self._carried = live, frozenset(carried)
         self._known: dict[str, _Object] = {}
+        self._attached: set[str] = set()
         self.complete = False
         """Whether a whole scene has been taken."""
         self._early: list[Any] = []
@@ -99,6 +100,7 @@ class PlanningObjects:
         if operation == _REMOVE:
             self._remove(name)
             return
+        self._attached.discard(name)
         try:
             known = self._changed(operation, name, message)
         except SettingsError as error:
@@ -110,16 +112,21 @@ class PlanningObjects:
 
     def _begin(self, message: Any) -> None:
         """Take a whole scene; a message of it is newer than all differences before it."""
-        self._known.clear()
-        self._live.clear()
+        self._attached.clear()
+        self._remove("")
         self.complete, self._early = True, []
         self._apply(message)
 
     def _apply(self, message: Any) -> None:
-        for one in message.world.collision_objects:
-            self.take_object(one)
+        """Apply the robot first, as MoveIt does: what it puts down is an object of the world then.
+
+        MoveIt sends such an object as both: REMOVE from the robot, and ADD to the world
+        (PlanningScene::getPlanningSceneDiffMsg).
+        """
         for one in message.robot_state.attached_collision_objects:
             self._attach(one.object)
+        for one in message.world.collision_objects:
+            self.take_object(one)
         if len(message.world.octomap.octomap.data):
             self._live.refuse("octomap", "is an octomap, expected boxes, spheres and cylinders")
         elif not message.is_diff:
@@ -128,19 +135,26 @@ class PlanningObjects:
     def _attach(self, message: Any) -> None:
         """An object at the gripper is no obstacle; the scene file says what the robot carries."""
         name = str(message.id)
-        if _number(message.operation) == _REMOVE or name in self._carried:
+        if _number(message.operation) != _REMOVE:
+            self._attached.add(name)
             self._remove(name)
-        else:
-            why = f"is attached to the robot, expected {name!r} below attached in the scene file"
-            self._live.refuse(name, why)
+            return
+        for one in self._attached & {name} if name else set(self._attached):
+            self._attached.discard(one)
+            why = "was detached from the robot, expected where it is now, among the world's objects"
+            self._live.refuse(one, why)
 
     def _remove(self, name: str) -> None:
+        """Remove an object of the world, all if `name` is empty; what is attached stays so."""
         if name:
             self._known.pop(name, None)
             self._live.remove(name)
         else:
             self._known.clear()
             self._live.clear()
+        for one in sorted(self._attached - self._carried):
+            why = f"is attached to the robot, expected {one!r} below attached in the scene file"
+            self._live.refuse(one, why)
 
     def _changed(self, operation: int, name: str, message: Any) -> _Object:
         before = self._known.get(name)

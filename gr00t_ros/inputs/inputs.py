@@ -35,7 +35,7 @@ from gr00t_ros.inputs.source import History, JointSource, Source, StampedValue
 from gr00t_ros.inputs.stream_report import Graph, StreamReport, report
 from gr00t_ros.motion.clocks import Awake
 from gr00t_ros.observe.buffer import CONTROLLER_MAX_AGE_NS, Sample
-from gr00t_ros.observe.joint_states import JointPublishers, JointStates
+from gr00t_ros.observe.joint_states import JointPublishers
 from gr00t_ros.observe.moment import (
     CameraTiming,
     PicturePeriod,
@@ -68,6 +68,9 @@ PULL_PERIOD_NS = 20_000_000
 """Period of the thread that calls `pull`, and of all topics that are not images. It is a separate
 thread because an executor timer costs more than reading the messages: at 50 Hz a timer takes 1.6 %
 of a core, a sleep 0.3 %."""
+
+Homes = Sequence[JointSource]
+"""The topics that count for a joint, or for several."""
 
 _PAUSE_S = 0.001
 _SLEPT_PULLS = 3  # a gap of more than this many periods between two pulls means the process slept
@@ -104,6 +107,7 @@ class Inputs:
         self._graph = Graph(node)
         self._images = images or node
         self._sources: dict[str, Source] = {}
+        self._known_homes: dict[tuple[str, ...], tuple[Sequence[Homes], Homes]] = {}
         self._transforms: Transforms | None = None
         self._pictures: list[PulledSubscription] = []
         for topic, streams in _by_topic(embodiment).items():
@@ -233,15 +237,27 @@ class Inputs:
         return tuple(self._graph.explain(one) for one in reports)
 
     def joints(self, names: Sequence[str]) -> Sample | None:
-        """The newest JointReading of these joints from all topics, as old as its oldest joint.
+        """The newest JointReading of these joints, as old as its oldest joint.
 
-        None if one of them was never received.
+        Of a joint that a stream of the file names, the topics of those streams count, else all:
+        another topic may have it too, such as zeros beside a gripper's own joint. None if one of
+        the joints was never received.
         """
         with self._lock:
-            every = [s.joints for s in self._sources.values() if isinstance(s, JointSource)]
-            whole = [one.sample(names) for one in every if one.has(names)]
+            homes, common = self._homes(tuple(names))
+            whole = [one.joints.sample(names) for one in common if one.joints.has(names)]
             found = max((s for s in whole if s), key=lambda s: s.received_ns, default=None)
-            return found or _spread(every, names)
+            return found or _spread(homes, names)
+
+    def _homes(self, names: tuple[str, ...]) -> tuple[Sequence[Homes], Homes]:
+        """For each joint the topics that count, and those that count for all; kept."""
+        known = self._known_homes.get(names)
+        if known is None:
+            every = [s for s in self._sources.values() if isinstance(s, JointSource)]
+            homes = [[one for one in every if name in one.declared] or every for name in names]
+            common = [one for one in every if all(one in home for home in homes)]
+            known = self._known_homes[names] = homes, common
+        return known
 
     @property
     def embodiment(self) -> Embodiment:
@@ -388,10 +404,16 @@ def _controller(node: Node, output: Output) -> Source:
     return Source(subscription, read, history, PULL_PERIOD_NS, publishers=publishers)
 
 
-def _spread(every: Sequence[JointStates], names: Sequence[str]) -> Sample | None:
-    """A sample of joints that come from several topics; None if one was never received."""
-    homes = [next((one for one in every if one.has((name,))), None) for name in names]
-    parts = [(n, h.sample((n,))) for n, h in zip(names, homes, strict=True) if h is not None]
+def _spread(homes: Sequence[Homes], names: Sequence[str]) -> Sample | None:
+    """A sample of joints that come from several topics; None if one was never received.
+
+    homes: for each joint the topics that count.
+    """
+    known = [
+        next((one.joints for one in home if one.joints.has((name,))), None)
+        for name, home in zip(names, homes, strict=True)
+    ]
+    parts = [(n, one.sample((n,))) for n, one in zip(names, known, strict=True) if one is not None]
     samples = [(name, sample) for name, sample in parts if sample is not None]
     if not names or len(samples) < len(names):
         return None

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from builtin_interfaces.msg import Time as Stamp
 from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
 from rclpy.time import Time
@@ -23,6 +25,7 @@ from sensor_msgs.msg import CompressedImage, Image, Imu, JointState
 from gr00t_ros.errors import EmbodimentError, ObservationError
 from gr00t_ros.inputs import cdr, images
 from gr00t_ros.msg import ControllerState
+from gr00t_ros.observe.joint_states import REBASE_NS
 from gr00t_ros.observe.readings import ImuReading, JointReading, PoseReading
 from gr00t_ros.robot.streams import Stream, VideoStream
 from gr00t_ros.ros.pulled import graph_name
@@ -163,13 +166,12 @@ def controller_state(message: Any) -> tuple[int, ControllerReading]:
 
     Raises ObservationError if a point has another number of positions than there are joints.
     """
-    stamp = message.header.stamp
     reading = ControllerReading(
         reference=_reading(message.joint_names, message.reference, "reference"),
         feedback=_reading(message.joint_names, message.feedback, "feedback"),
         speed_scaling=float(getattr(message, "speed_scaling_factor", 1.0)),
     )
-    return stamp.sec * 1_000_000_000 + stamp.nanosec, reading
+    return _nanoseconds(message.header.stamp), reading
 
 
 def _reading(names: list[str], point: Any, field: str) -> JointReading:
@@ -226,6 +228,15 @@ class Transforms:
             )
         return read_transform(found)[1]
 
+    def clear_if_ahead(self, stamp_ns: int) -> None:
+        """Drop all transforms of /tf, if the newest one's stamp is a second ahead of the clock.
+
+        The clock was set back, or a bag began again: tf2 would return that one, and refuse newer
+        ones, until the clock is there again.
+        """
+        if stamp_ns - int(self._clock.now().nanoseconds) > REBASE_NS:
+            self._buffer.clear()
+
     def _found(self, frame: str, link: str) -> Any:
         try:
             return self._buffer.lookup_transform(frame, link, Time())
@@ -256,18 +267,20 @@ class TransformSubscription:
         """Follow `link` in `frame`; `topic` is the stream's name for it."""
         self.topic = topic
         self._transforms, self._frame, self._link = transforms, frame, link
-        self._taken: tuple[int, int] | None = None
+        self._taken_ns, self._new_ns = 0, 0  # its stamp, and when it came
 
     def take(self) -> Any | None:
         """The newest transform, None if it has the stamp of the last one taken.
 
         Raises ObservationError if tf2 has none.
         """
-        found = self._transforms.newest(self._frame, self._link)
-        stamp = (found.header.stamp.sec, found.header.stamp.nanosec)
-        if stamp == self._taken:
+        found, now_ns = self._transforms.newest(self._frame, self._link), time.monotonic_ns()
+        stamp_ns = _nanoseconds(found.header.stamp)
+        if stamp_ns == self._taken_ns:
+            if now_ns - self._new_ns > REBASE_NS:
+                self._transforms.clear_if_ahead(stamp_ns)
             return None
-        self._taken = stamp
+        self._taken_ns, self._new_ns = stamp_ns, now_ns
         return found
 
     def follow(self, publishers: Sequence[TopicEndpointInfo]) -> None:
@@ -280,10 +293,14 @@ class TransformSubscription:
 
 def read_transform(found: Any) -> tuple[int, PoseReading]:
     """Stamp in ns, and the pose of the child frame in the header's frame."""
-    stamp, move, turn = found.header.stamp, found.transform.translation, found.transform.rotation
+    move, turn = found.transform.translation, found.transform.rotation
     reading = PoseReading(
         np.array([move.x, move.y, move.z]),
         np.array([turn.x, turn.y, turn.z, turn.w]),
         found.header.frame_id,
     )
-    return stamp.sec * 1_000_000_000 + stamp.nanosec, reading
+    return _nanoseconds(found.header.stamp), reading
+
+
+def _nanoseconds(stamp: Stamp) -> int:
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)

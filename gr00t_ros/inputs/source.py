@@ -28,7 +28,7 @@ from gr00t_ros.observe.joint_states import (
 )
 from gr00t_ros.observe.moment import CameraTiming, PicturePeriod
 from gr00t_ros.observe.readings import JointReading
-from gr00t_ros.observe.transit import Transit
+from gr00t_ros.observe.transit import LeastWay, Transit
 from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.streams import StateStream, Stream
 
@@ -101,7 +101,7 @@ class Source:
         self.problem = ""
         self._read, self._history, self._period_ns = read, history, period_ns
         self._due_ns: int | None = None
-        self._sample_bytes, self._transit = 0, Transit()
+        self._sample_bytes, self._transit, self._least_way = 0, Transit(), LeastWay()
         self._capacity = history.max_samples
         self._shortage = ""  # too little memory for the history; no later message clears it
         self.buffer = StampedBuffer(history.span_ns, self._capacity)
@@ -170,6 +170,7 @@ class Source:
     def clear(self) -> None:
         """Drop all samples, for example after a clock jump."""
         self.buffer.clear()
+        self._least_way.clear()
 
     def seen(self, system_ns: int) -> CameraTiming | None:
         """When the newest picture arrived and how often pictures come; None before the first.
@@ -194,8 +195,10 @@ class Source:
             self._fit(len(message))
         if self._picture_period is not None:
             self._picture_period.see(self.subscription.number, stamp_ns)
-        transit_ns = self._transit_ns(now_ns, arrived_ns, arrived_ns - stamp_ns)
-        sample = Sample(stamp_ns, now_ns, value, arrived_ns, transit_ns)
+        way_ns = arrived_ns - stamp_ns
+        transit_ns = self._transit_ns(now_ns, arrived_ns, way_ns)
+        least_way_ns = self._least_way.add(way_ns) if arrived_ns else 0
+        sample = Sample(stamp_ns, now_ns, value, arrived_ns, transit_ns, least_way_ns)
         if self.buffer.push(sample) or self._rebase(sample):
             self.problem = self._shortage
         return stamp_ns, value
@@ -275,7 +278,9 @@ class JointSource(Source):
             for stream in streams
             if isinstance(stream, StateStream)
         }
-        self._matter = {name for names in self._views for name in names} | set(commanded)
+        self.declared = frozenset(name for names in self._views for name in names)
+        """The joints for which a stream of the file names this topic."""
+        self._matter = self.declared | set(commanded)
         self._problems: dict[str, str] = {}  # of the joints that matter, by name
         self._unreadable = ""  # why the newest message cannot be read; its joints are unknown
         self._received_ns: int | None = None  # when the newest message came, usable or not

@@ -22,6 +22,11 @@ LOOK_NS = 1_000_000_000
 """Period of the graph queries about one topic: a query is not cheap."""
 
 SYNCHRONISE = "synchronise the clocks (chrony, PTP)"
+_DISAGREE = f"clocks disagree; {SYNCHRONISE}, or set use_sim_time for all nodes or for none"
+_NO_CLOCK = (
+    "use_sim_time is true and nothing comes on /clock: start the simulation or the bag, or set it "
+    "to false"
+)
 _SHOWN = 3  # joints that are named; the rest is counted
 
 
@@ -77,7 +82,7 @@ def report(
     ahead = [age for age in ages if age is not None and age.future(settings.future_ns)]
     if ahead:
         furthest = min(ahead, key=lambda age: age.stamp_ns)
-        unusable = f"{furthest.in_future}: clocks disagree; {SYNCHRONISE}"
+        unusable = f"{furthest.in_future}: {_NO_CLOCK if not now_ros_ns else _DISAGREE}"
     elif len(newest) == len(sources):
         unusable = _unusable(stream, newest)
     max_age_ns = (

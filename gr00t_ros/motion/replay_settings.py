@@ -16,6 +16,10 @@ MS = 1_000_000
 # Time that publishing a window may take after its tick (control.md 1, item 3).
 PUBLISH_NS = 2 * MS
 
+DELIVERY_JITTER_NS = 20 * MS
+CLOCK_OFFSET_NS = 30 * MS
+"""How far a controller's clock may be from this computer's, either way (control.md 1, item 2)."""
+
 Commit = Literal["fixed", "measured"]
 COMMITS: tuple[str, ...] = get_args(Commit)
 FIXED, MEASURED = COMMITS
@@ -82,8 +86,8 @@ class ReplaySettings:
     merge_commands: Merge = "newest"
     velocity_scale: float = 0.5
     lost_windows: int = 1
-    delivery_jitter_ns: int = 20 * MS
-    clock_offset_ns: int = 30 * MS
+    delivery_jitter_ns: int = DELIVERY_JITTER_NS
+    clock_offset_ns: int = CLOCK_OFFSET_NS
 
     def check(self) -> ReplaySettings:
         """Return itself. Raises SettingsError with the names of settings that contradict."""

@@ -178,11 +178,15 @@ class Outputs:
 
 
 def command_readers(node: Node, embodiment: Embodiment) -> dict[str, str]:
-    """Command topic (as remapped) -> the question for the operator if it has no subscriber."""
-    asked = {window_topic(output): _question(output) for output in embodiment.outputs}
-    for output in embodiment.streamed:
+    """Command topic (as remapped) -> the question for the operator if it has no subscriber.
+
+    Of an output that a streamer plays, both its windows and what the streamer sends.
+    """
+    asked = {}
+    for output in (*embodiment.outputs, *embodiment.streamed):
         asked[window_topic(output)] = _question(output)
-        if not OUTPUT_TYPES[output.type].goals:
+        sent = OUTPUT_TYPES[output.type]
+        if sent.sender and not sent.goals:
             asked[output.topic] = "is the robot's own driver of it running?"
     return {str(node.resolve_topic_name(topic)): question for topic, question in asked.items()}
 

@@ -20,7 +20,7 @@ from gr00t_ros.graph.controllers import (
     OtherPublishers,
     controllers_of,
 )
-from gr00t_ros.graph.heartbeat import Heartbeats
+from gr00t_ros.graph.heartbeat import Heartbeats, heart_topics
 from gr00t_ros.graph.limits import DescribedLimits
 from gr00t_ros.inputs.inputs import Inputs
 from gr00t_ros.inputs.readings import STATE_TYPE_NAMES
@@ -198,7 +198,7 @@ class RobotChecks:
             inputs,
             robot_state,
             readers,
-            OtherPublishers(node, tuple(readers)),
+            OtherPublishers(node, tuple(readers), heart_topics(node, robot)),
             ControllerParameters(node, tuple(readers)),
             ControllerManager(node, values.controller_manager, controllers),
             DescribedLimits(node, robot, inputs.describe),

@@ -27,7 +27,12 @@ from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.session import start as start_rules
 from gr00t_ros.session.start import HeldOutput
-from gr00t_ros.watch.arm import controller_silent, outside_limits, speed_scaling
+from gr00t_ros.watch.arm import (
+    controller_clock,
+    controller_silent,
+    outside_limits,
+    speed_scaling,
+)
 from gr00t_ros.watch.finding import Finding
 from gr00t_ros.watch.inputs import stream_age
 from gr00t_ros.watch.table import reasoned
@@ -70,11 +75,10 @@ class RobotState:
         """
         found = [self._silent(output) for output in self._embodiment.outputs]
         if not self.parameters.shadow:  # in shadow another commander may use any speed
-            found += [
-                speed_scaling(output.name, reading.speed_scaling)
-                for output, reading in self.controllers()
-                if reading is not None
-            ]
+            for output, reading in self.controllers():
+                if reading is not None:
+                    found.append(speed_scaling(output.name, reading.speed_scaling))
+                    found.append(self._clock_of(output))
         found += [f for c in self._inputs.cameras() for f in c.findings(self.parameters)]
         found += [self._age(report) for report in self.reports()]
         return tuple(finding for finding in found if finding is not None)
@@ -331,6 +335,13 @@ class RobotState:
             age_ns = self.awake_ns(time.monotonic_ns() - sample.received_ns)
         limit_ns = int(self.parameters.controller_silence_s * 1e9)
         return controller_silent(output.name, output.state_topic, age_ns, limit_ns)
+
+    def _clock_of(self, output: Output) -> Finding | None:
+        """A controller's clock, by its newest state. In simulated time /clock is that of both."""
+        sample = self._inputs.controller(output.name)
+        if sample is None or self._clock.simulated:
+            return None
+        return controller_clock(output.name, output.state_topic, sample.least_way_ns)
 
     def _controller(self, output: Output) -> ControllerReading | None:
         """The newest state of an output's controller, None if it arrived over 0.2 s ago.

@@ -27,6 +27,7 @@ class Sample:
     arrived_ns: when the middleware had it, by this machine's system clock; 0: not known.
     transit_ns: the longest way, from stamp or publication to arrival, of all messages of the last
     LOOKED_NS (transit.py); negative if this one's stamp is in the future; None: not known.
+    least_way_ns: the least way, from stamp to arrival, of the last messages (transit.LeastWay).
     """
 
     stamp_ns: int
@@ -34,6 +35,7 @@ class Sample:
     value: object
     arrived_ns: int = 0
     transit_ns: int | None = None
+    least_way_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,11 +63,19 @@ AnyOutput = Output | CommandOutput | PoseOutput
 def read_outputs(
     fields: Mapping[str, Field], state: Sequence[StateStream]
 ) -> tuple[tuple[Output, ...], tuple[CommandOutput, ...], tuple[PoseOutput, ...]]:
-    """The outputs of the file: of joints, of commands, of poses. Each name is in one output."""
+    """The outputs of the file: of joints, of commands, of poses.
+
+    Each name and each topic is in one output: a receiver plays its last window whole.
+    """
     owner: dict[str, str] = {}
+    topics: dict[str, str] = {}
     outputs: list[AnyOutput] = []
     for name, field in fields.items():
         output = _read(name, field, state)
+        if (other := topics.setdefault(output.topic, name)) != name:
+            raise field.entries()["topic"].problem(
+                f"{output.topic} belongs to output {other!r} too, expected one output a topic"
+            )
         for joint in output.names:
             if joint in owner:
                 raise field.entries()["names"].problem(

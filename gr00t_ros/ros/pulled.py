@@ -214,7 +214,9 @@ class Arrivals:
             return
         try:
             self._wait(left_ns)
-        except (InvalidHandle, _rclpy.RCLError):  # destroyed or shut down meanwhile: no more comes
+        except InvalidHandle:  # one was destroyed meanwhile: its place may have been taken
+            return
+        except _rclpy.RCLError:  # the context was shut down: no more comes
             self.ended = True
 
     def end(self) -> None:

@@ -176,7 +176,9 @@ class Doctor:
         described = checks.limits.problems()
         commands = [problem for problem in checks.commands() if problem not in described]
         states = [
-            (o.state_topic, checks.inputs.controller(o.name)) for o in self.embodiment.outputs
+            (output.state_topic, checks.inputs.controller(output.name))
+            for output in self.embodiment.outputs
+            if self._clock.simulated  # else the watch controller_clock refuses such a controller
         ]
         found = [
             *rows.failures("unsettled", map(str, self._open), "no question left in the file"),

@@ -24,6 +24,8 @@ Floats = NDArray[np.float64]
 _SCALING_TOLERANCE = default("allowed deviation from 1")
 # between a controller's sample and its stamp
 _STAMP_JITTER_S = default_ns("jitter of the state's stamp") / 1e9
+_CLOCK_AHEAD_NS = default_ns("its clock ahead of this computer's")
+_CLOCK_BEHIND_NS = default_ns("its clock behind, with the way of a state")
 # Of a window that did not arrive: its distance in shares of reference_error_rad, and how much
 # better an earlier window must fit.
 _TOLD_APART, _FITS_BETTER = default("share of it, where an earlier window fits"), 3.0
@@ -116,15 +118,17 @@ class StreamerLife:
         """`sender`: name of the streamer that plays the windows of `output`."""
         self._label = f"{sender}, which plays output {output}"
         self._instance = self._expected_instance = ""
+        self._replaced = False
         self._received_ns: int | None = None
 
     def receive(self, instance: str, now_ns: int) -> None:
         """Take a heartbeat; `instance` identifies the process and is new after each start."""
         self._instance, self._received_ns = instance, now_ns
+        self._replaced |= instance != self._expected_instance
 
     def begin(self) -> None:
         """Expect the present process from now on; call it at an activation or a reset."""
-        self._expected_instance = self._instance
+        self._expected_instance, self._replaced = self._instance, False
 
     def silent(
         self,
@@ -149,8 +153,8 @@ class StreamerLife:
         return finding("streamer_silent", text)
 
     def replaced(self) -> Finding | None:
-        """A finding if another process plays than at the last `begin`."""
-        if self._instance == self._expected_instance:
+        """A finding if another process has played since the last `begin`, beside it or later."""
+        if not self._replaced:
             return None
         return finding("streamer_silent", f"{self._label}: was started again, or a second one runs")
 
@@ -166,6 +170,23 @@ def controller_silent(
         f"{limit_ns / 1e9:.2f} s allowed"
     )
     return finding("controller_silent", text)
+
+
+def controller_clock(output: str, topic: str, least_way_ns: int) -> Finding | None:
+    """Watch the clock of a controller, which plays windows by their stamps.
+
+    least_way_ns: the least way of its last states, from stamp to arrival. A window whose first
+    point lies in the controller's future, or whose committed part in its past, is a step.
+    """
+    if -_CLOCK_AHEAD_NS <= least_way_ns <= _CLOCK_BEHIND_NS:
+        return None
+    side = "after" if least_way_ns > 0 else "before"
+    text = (
+        f"controller of {output}: each state on {topic} arrives {abs(least_way_ns) / 1e9:.3f} s "
+        f"{side} its stamp, at most {_CLOCK_BEHIND_NS / 1e9:.3f} s after and "
+        f"{_CLOCK_AHEAD_NS / 1e9:.3f} s before allowed: it plays windows by its own clock"
+    )
+    return replace(finding("controller_clock", text), stop_ramp_only=True)
 
 
 class ControllerLate:

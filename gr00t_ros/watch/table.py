@@ -14,8 +14,9 @@ from gr00t_ros.collide.obstacles import MOST_OBSTACLES
 from gr00t_ros.collide.window import BUDGET
 from gr00t_ros.motion.guard import CLAMP_RAD
 from gr00t_ros.motion.replay import ANSWER_SPARE_NS
-from gr00t_ros.motion.replay_settings import MS
+from gr00t_ros.motion.replay_settings import CLOCK_OFFSET_NS, DELIVERY_JITTER_NS, MS
 from gr00t_ros.observe.joint_states import REMEMBERED_NS
+from gr00t_ros.observe.transit import LEAST_OF
 from gr00t_ros.robot.limits import POSITION_UNIT
 from gr00t_ros.watch.finding import RESET, RESUME, Finding, Reaction
 
@@ -397,6 +398,29 @@ ARM: tuple[Watch, ...] = (
         "new episode starts from the held position once its state is received again. For "
         "controllers that publish at the default 50 Hz or faster, a shorter silence also pauses "
         "if a window that changed the motion was sent during it and may be lost (motion/plan.py)",
+    ),
+    Watch(
+        "controller_clock",
+        "the least way of each controller's last states, from stamp to arrival",
+        _PAUSE,
+        (
+            Threshold(
+                "its clock ahead of this computer's", "ms", CLOCK_OFFSET_NS / MS, home="constant"
+            ),
+            Threshold(
+                "its clock behind, with the way of a state",
+                "ms",
+                (CLOCK_OFFSET_NS + DELIVERY_JITTER_NS) / MS,
+                home="constant",
+            ),
+            Threshold("states in a row", "", LEAST_OF, home="constant"),
+        ),
+        "The clocks of two computers differ, the network between them is slow, or the controller "
+        "runs in simulated time and the node does not.",
+        "synchronise the clocks (chrony, PTP), or set use_sim_time for both",
+        "watch.arm.controller_clock",
+        note="nothing more is sent, and the controller plays the stop ramp of its last window. Not "
+        "with simulated time, in shadow, or for a controller that has never published its state",
     ),
     Watch(
         "streamer_silent",

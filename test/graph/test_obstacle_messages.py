@@ -252,6 +252,48 @@ def test_what_moveit_attaches_must_be_in_the_scene_file():
     assert released.names == ("obstacle cup",) and released.problems == ()
 
 
+@pytest.mark.parametrize("carried", [[], ["cup"]])
+def test_what_moveit_puts_down_is_an_obstacle_again(carried):
+    """Its difference has the object twice: removed from the robot, and added to the world."""
+    moveit, cup = Moveit(carried), thing("cup", primitives=ONE_BOX)
+    moveit.scene(cup)
+    moveit.scene(diff=True, attached=[cup])
+    found = moveit.scene(cup, diff=True, attached=[thing("cup", operation=1)])
+    assert (found.names, found.problems) == (("obstacle cup",), ())
+
+
+@pytest.mark.parametrize("carried", [[], ["cup"]])
+@pytest.mark.parametrize("name", ["cup", ""])
+def test_what_is_detached_and_nowhere_is_named_until_it_is_somewhere(carried, name):
+    """A client's own message says only that; the empty name stands for all that is attached."""
+    moveit, cup = Moveit(carried), thing("cup", primitives=ONE_BOX)
+    moveit.scene(cup, thing("table", primitives=ONE_BOX))
+    moveit.scene(diff=True, attached=[cup])
+    found = moveit.scene(diff=True, attached=[thing(name, operation=1)])
+    (problem,) = found.problems
+    assert "obstacle cup: was detached from the robot, expected where it is now" in problem
+    assert found.names == ("obstacle table",)
+    assert moveit.object("cup", operation=1).problems == ()
+
+
+def test_an_obstacle_that_was_never_attached_stays_when_it_is_detached():
+    """MoveIt ignores such a message."""
+    moveit = Moveit()
+    moveit.scene(thing("cup", primitives=ONE_BOX))
+    found = moveit.scene(diff=True, attached=[thing("cup", operation=1), thing("", operation=1)])
+    assert (found.names, found.problems) == (("obstacle cup",), ())
+
+
+@pytest.mark.parametrize("name", ["cup", ""])
+def test_what_leaves_the_world_stays_attached(name):
+    """A client may remove the object that it attaches, in any order."""
+    moveit, cup = Moveit(), thing("cup", primitives=ONE_BOX)
+    moveit.scene(cup)
+    moveit.scene(diff=True, attached=[cup])
+    (problem,) = moveit.object(name, operation=1).problems
+    assert "obstacle cup: is attached to the robot" in problem
+
+
 @pytest.mark.parametrize(
     ("bad", "why"),
     [

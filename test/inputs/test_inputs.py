@@ -220,6 +220,19 @@ def test_joints_of_several_topics_are_one_reading_as_old_as_the_oldest(ros_node)
     assert (sample.stamp_ns, select(ARM.names, sample.value).tolist()) == (now_ns - 7, [1, 2, 3])
 
 
+def test_an_arm_is_measured_where_the_file_says_and_not_by_another_topics_zeros(ros_node):
+    """The gripper's driver sends all joints of the robot, of which it knows its own."""
+    hand = replace(HAND, topic="/hand")
+    robot = Robot(ros_node, small_embodiment(state=(ARM, hand)))
+    names = (*ARM.names, "finger", "other")
+    robot.send(joint_state(names[:4], (0.0, 0.0, 0.0, 0.4)), "/hand")
+    assert robot.inputs.joints(ARM.names) is None, "nobody has measured it"
+    robot.send(joint_state((*ARM.names, "finger"), (1.0, 2.0, 3.0, 0.0)), "/joints")
+    robot.send(joint_state(names, (0.0, 0.0, 0.0, 0.4, 0.7)), "/hand")
+    for wanted, found in ((ARM.names, [1, 2, 3]), (names[:4], [1, 2, 3, 0.4]), (names[4:], [0.7])):
+        assert select(wanted, robot.inputs.joints(wanted).value).tolist() == found
+
+
 def test_an_arm_and_its_gripper_publish_their_own_joints_on_one_topic(ros_node):
     """Each stream is stamped by its own joints, the observation by the arm's."""
     robot = Robot(ros_node, small_embodiment(state=(ARM, HAND)))

@@ -86,6 +86,20 @@ def test_a_sample_tells_the_longest_way_of_the_last_messages():
     assert found == [5, 11, 11, 11, 6, -10, None]
 
 
+def test_a_sample_tells_how_far_its_publishers_clock_is_from_ours_at_least():
+    """By ten messages in a row, and anew after a clock jump; nothing without an arrival."""
+    source, found = _source(), []
+    for number in range(1, 25):
+        stamp_ns = number * 20 * MS
+        source.subscription.received_ns = 0 if number == 23 else stamp_ns + 80 * MS
+        _receive(source, (stamp_ns, "value"), START + stamp_ns)
+        found.append(source.buffer.latest().least_way_ns)
+        if number == 12:
+            source.clear()
+    ten = [0] * 9 + [80 * MS] * 3
+    assert found == [*ten, *[0] * 9, 80 * MS, 0, 80 * MS]
+
+
 def test_a_way_that_a_refused_message_took_is_not_forgotten():
     """The next sample tells of it."""
     source = _source()

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,9 @@ from sensor_msgs.msg import Imu
 from tf2_stand_in import stand_in_tf2
 
 from gr00t_ros.errors import EmbodimentError
+from gr00t_ros.inputs import readings
+from gr00t_ros.inputs.readings import Transforms, TransformSubscription, read_transform
+from gr00t_ros.observe.joint_states import REBASE_NS
 from gr00t_ros.observe.observation import Observation
 from gr00t_ros.robot.rotation import Chain, ChainLink
 from gr00t_ros.robot.streams import StateStream
@@ -20,6 +24,7 @@ DOWN = StateStream("down", "imu", "/imu", encode="projected_gravity", frame="pel
 TOOL = StateStream(
     "tool", "tf", "/tf base -> tool", encode="xyz_quaternion", frame="base", link="tool"
 )
+S = 10**9
 PAD = StateStream("pad", "constant", values=(3.0,))
 Z, ORIGIN = np.array([0.0, 0.0, 1.0]), np.zeros(3)
 # Two joints about z and 0.5 m between them, then a slide along z.
@@ -96,6 +101,42 @@ def test_an_imu_without_orientation_is_named_and_never_observed(ros_node):
     assert "'torso', expected 'pelvis'" in gravity_of(robot, frame="torso").problem
     report = gravity_of(robot)
     assert (report.problem, report.usable, report.received) == ("", True, 4)
+
+
+def test_transforms_go_on_after_the_clock_was_set_back(tf2_ros, monkeypatch):
+    """A bag that begins again: tf2 keeps the newest stamp, and refuses far older ones."""
+    ros, steady = SimpleNamespace(nanoseconds=100 * S), SimpleNamespace(ns=5 * S)
+    monkeypatch.setattr(readings.time, "monotonic_ns", lambda: steady.ns)
+    node = SimpleNamespace(get_clock=lambda: SimpleNamespace(now=lambda: ros))
+    transforms = Transforms(node, "FILE", "publish a pose")
+    tool = TransformSubscription(transforms, "/tf base -> tool", "base", "tool")
+    found = TransformStamped()
+    found.header.stamp.sec = 100
+    tf2_ros.Buffer.found["base", "tool"] = found
+    assert read_transform(tool.take())[0] == 100 * S
+    ros.nanoseconds, steady.ns = 3 * S, steady.ns + REBASE_NS
+    assert tool.take() is None and tf2_ros.Buffer.found
+    steady.ns += 1
+    assert tool.take() is None and not tf2_ros.Buffer.found
+    found.header.stamp.sec = 3
+    tf2_ros.Buffer.found["base", "tool"] = found
+    assert read_transform(tool.take())[0] == 3 * S
+
+
+@pytest.mark.parametrize("ahead_s", [-100, 1])
+def test_transforms_that_have_only_stopped_are_kept(ahead_s, tf2_ros, monkeypatch):
+    """Their age is the reason then, not that tf2 has none."""
+    steady = SimpleNamespace(ns=5 * S)
+    monkeypatch.setattr(readings.time, "monotonic_ns", lambda: steady.ns)
+    now = SimpleNamespace(nanoseconds=(200 - ahead_s) * S)
+    node = SimpleNamespace(get_clock=lambda: SimpleNamespace(now=lambda: now))
+    tool = TransformSubscription(Transforms(node, "FILE", ""), "/tf base -> tool", "base", "tool")
+    found = TransformStamped()
+    found.header.stamp.sec = 200
+    tf2_ros.Buffer.found["base", "tool"] = found
+    assert tool.take() is not None
+    steady.ns += 60 * S
+    assert tool.take() is None and tf2_ros.Buffer.found
 
 
 def test_a_transform_is_a_pose(ros_node, tf2_ros):

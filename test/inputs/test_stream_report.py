@@ -1,6 +1,7 @@
 """A stream report explains why a stream cannot be used, over real DDS."""
 
 import re
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -53,6 +54,15 @@ def test_a_frame_from_the_future_is_named(ros_node):
     robot = Robot(ros_node, small_embodiment())
     robot.send(picture(), "/front", robot.now_ns() + 60 * 10**9)
     assert "in the future: clocks disagree" in robot.report("video.front").problem
+
+
+def test_a_simulated_clock_that_nobody_publishes_is_the_cause(ros_node):
+    """Time is 0 then, and every stamp lies in the future."""
+    robot = Robot(ros_node, small_embodiment())
+    robot.send(picture(), "/front")
+    reports = {one.name: one for one in robot.inputs.streams(0, time.monotonic_ns())}
+    problem = reports["video.front"].problem
+    assert "in the future: use_sim_time is true and nothing comes on /clock" in problem
 
 
 def test_another_type_on_the_topic_is_named(ros_node, ros_domain):

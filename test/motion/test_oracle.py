@@ -30,7 +30,7 @@ from oracle import (
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.guard import Verdict
 from gr00t_ros.motion.replay import Replay
-from gr00t_ros.motion.replay_settings import ReplaySettings
+from gr00t_ros.motion.replay_settings import CLOCK_OFFSET_NS, ReplaySettings
 from gr00t_ros.motion.sampler import JtcSampler, Trajectory
 from gr00t_ros.robot.limits import JointLimits
 
@@ -165,6 +165,19 @@ def test_each_window_repeats_the_one_before_it_up_to_its_commit_time() -> None:
     """The splice is exact to the last bit, past knots included (design decision 12)."""
     record, _ = run(Policy(wander(2), disagreement=0.1))
     assert_spliced(record)
+
+
+@pytest.mark.parametrize("offset_ms", [-CLOCK_OFFSET_NS / MS, CLOCK_OFFSET_NS / MS])
+def test_a_robots_clock_that_is_allowed_to_differ_does_no_harm(offset_ms: float) -> None:
+    """Either way."""
+    run(Policy(wander(3)), Network(offset_ns=round(offset_ms) * MS))
+
+
+@pytest.mark.parametrize("offset_ms", [-80, 200])
+def test_the_oracle_sees_a_robots_clock_that_differs_more(offset_ms: int) -> None:
+    """Behind, each window begins in its future; ahead, it comes too late: steps of the arm."""
+    with pytest.raises(AssertionError, match="acceleration|velocity"):
+        run(Policy(wander(3)), Network(jitter_ns=2 * MS, lost=0.0, offset_ns=offset_ms * MS))
 
 
 def test_a_chunk_in_motion_leaves_no_trace_of_its_sequence() -> None:

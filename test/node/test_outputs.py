@@ -19,8 +19,9 @@ from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
 from gr00t_ros.errors import StampError
+from gr00t_ros.graph.heartbeat import heart_topics
 from gr00t_ros.motion.plan import Window
-from gr00t_ros.node.outputs import Outputs, WindowMessage, action_servers
+from gr00t_ros.node.outputs import Outputs, WindowMessage, action_servers, command_readers
 from gr00t_ros.node.readiness import server_problems, state_type_problems
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.outputs import (
@@ -49,6 +50,10 @@ def test_a_forward_command_output_is_published_for_the_streamer(ros_node):
             "/gripper_controller/joint_trajectory",
         )
         assert node.count_publishers(arm.topic) == 0
+        readers = command_readers(node, robot)
+        assert "gr00t_streamer" in readers["/gr00t_policy/windows/arm"]
+        assert "driver" in readers[arm.topic], "what commands it beside the streamer is watched"
+        assert heart_topics(node, robot) == {arm.topic: "/gr00t_policy/windows/arm/alive"}
         outputs.destroy()
     finally:
         node.destroy_node()

@@ -161,3 +161,30 @@ def test_joint_states_in_degrees_are_found_also_where_no_controller_tells() -> N
     found = state.outside_finding()
     assert "fr3_joint4: measured at -126.1, limits" in found.reason
     assert found.reason.endswith("let the driver publish radians")
+
+
+@pytest.mark.parametrize(
+    ("least_way_s", "simulated", "shadow", "found"),
+    [
+        (0.049, False, False, False),
+        (0.051, False, False, True),
+        (-0.031, False, False, True),
+        (0.051, True, False, False),
+        (0.051, False, True, False),
+    ],
+)
+def test_the_clock_of_each_controller_that_gets_windows_is_watched(
+    least_way_s, simulated, shadow, found
+) -> None:
+    """Not in simulated time, and not where nothing is commanded."""
+    state = robot_state(0.0, 0.0)
+    state._clock.simulated = simulated
+    state.parameters.shadow, state.parameters.controller_silence_s = shadow, 0.5
+    joints, now_ns = JointReading(EMBODIMENT.joint_names, POSITION, None), time.monotonic_ns()
+    reading = ControllerReading(joints, joints, 1.0)
+    sample = Sample(now_ns, now_ns, reading, least_way_ns=round(least_way_s * 1e9))
+    inputs = state._inputs
+    inputs.controller, inputs.awake = lambda output: sample, Awake(60_000_000)
+    inputs.cameras = inputs.streams = lambda *_: ()
+    watches = [one.watch for one in state.findings()]
+    assert watches == (["controller_clock"] * len(EMBODIMENT.outputs) if found else [])

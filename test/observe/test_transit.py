@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws import examples
 
-from gr00t_ros.observe.transit import LOOKED_NS, Transit
+from gr00t_ros.observe.transit import LEAST_OF, LOOKED_NS, LeastWay, Transit
 
 MS = 1_000_000
 START = 10**15
@@ -88,3 +88,26 @@ def test_no_message_that_was_overwritten_took_longer_than_the_bound(ways, period
     found = longest(*((i, sent[i], arrived[i]) for i in taken), full=True)
     between = [i for first, last in pairwise(taken) for i in range(first, last + 1)]
     assert found >= max(arrived[i] - sent[i] for i in between)
+
+
+@pytest.mark.parametrize(
+    ("ways", "least"),
+    [
+        ([60] * (LEAST_OF - 1), 0),
+        ([60] * LEAST_OF, 60),
+        ([900, *range(60, 59 + LEAST_OF)], 60),
+        ([2, *[900] * (LEAST_OF - 1)], 2),  # a stall makes all of them late but the first
+        ([2, *[900] * LEAST_OF], 900),
+        ([-60, *[-90] * (LEAST_OF - 1)], -60),
+        ([-60, *[90] * (LEAST_OF - 1)], 0),
+        ([0] * LEAST_OF, 0),
+    ],
+)
+def test_the_least_way_is_that_of_several_messages_in_a_row(ways, least):
+    """One message says little about a clock: it may have been late."""
+    way, found = LeastWay(), 0
+    for one in ways:
+        found = way.add(one)
+    assert found == least
+    way.clear()
+    assert way.add(1) == 0

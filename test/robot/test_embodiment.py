@@ -244,6 +244,12 @@ def test_an_unknown_key_is_named_with_its_place_the_allowed_ones_and_the_nearest
             "one of joint_trajectory, forward_command, unitree_low_cmd",
         ),
         ("outputs.gripper.names", [ARM[0]], "names", "fr3_joint1 belongs to output 'arm' too"),
+        (
+            "outputs.gripper.topic",
+            VALID["outputs"]["arm"]["topic"],
+            "outputs.gripper.topic",
+            "belongs to output 'arm' too, expected one output a topic",
+        ),
         ("limits.fr3_joint4.position", [-0.1, -3.0], "limits.fr3_joint4.position", "lower < upper"),
         ("limits.fr3_joint4.position", [math.nan, 1], "position[0]", "finite"),
         ("limits.fr3_joint4.velocity", 0, "velocity", "above 0"),

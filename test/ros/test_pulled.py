@@ -1,6 +1,7 @@
 """A pulled subscription delivers over real DDS, and follows its publishers' type and QoS."""
 
 import itertools
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +12,7 @@ from std_msgs.msg import Empty
 
 from gr00t_ros.inputs import cdr
 from gr00t_ros.ros import pulled, qos
-from gr00t_ros.ros.pulled import PulledSubscription
+from gr00t_ros.ros.pulled import Arrivals, PulledSubscription
 
 PLAIN = (qos.SENSOR,)
 
@@ -169,3 +170,16 @@ def test_a_change_back_before_it_was_over_leaves_the_old_subscription(ros_node):
     subscription.destroy()
     wait_until(lambda: reliability(ros_node) == [], "none after destroy")
     assert subscription.take() is None
+
+
+def test_a_subscription_that_is_replaced_while_a_query_begins_to_wait_ends_no_later_wait(ros_node):
+    """A camera's driver has come back with other QoS; only a shutdown ends the waits for good."""
+    replaced = ros_node.create_subscription(Image, "/camera", lambda _: None, qos.SENSOR)
+    handle = replaced.handle
+    ros_node.destroy_subscription(replaced)
+    arrivals = Arrivals(ros_node.context, [SimpleNamespace(handles=(handle,))])
+    arrivals.wait(time.monotonic_ns() + 60 * 10**9)
+    assert not arrivals.ended
+    arrivals.end()
+    arrivals.wait(time.monotonic_ns() + 60 * 10**9)
+    assert arrivals.ended

@@ -13,6 +13,7 @@ from gr00t_ros.watch.arm import (
     StreamerLife,
     TrackingError,
     WorkspaceBox,
+    controller_clock,
     controller_silent,
     earlier_window,
     joints_late,
@@ -222,8 +223,9 @@ def test_a_streamer_that_was_started_again_faults_until_it_is_begun_with() -> No
     life.receive("second", 20 * MS)
     assert life.silent(20 * MS, 500 * MS) is None
     assert "started again" in life.replaced().reason
-    life.receive("second", 40 * MS)
-    assert life.replaced() is not None
+    for instance in ("second", "first"):  # which still runs: a second one does
+        life.receive(instance, 40 * MS)
+        assert life.replaced() is not None
     life.begin()
     assert life.replaced() is None
 
@@ -250,6 +252,21 @@ def test_a_speed_scaling_that_is_not_one_faults(factor, faults) -> None:
     if found is not None:
         assert (found.watch, found.reaction) == ("speed_scaling", Reaction.FAULT)
         assert found.reason.startswith(f"controller of arm: speed scaling is {factor:g}, not 1; ")
+
+
+@pytest.mark.parametrize(
+    ("least_way_ms", "side"),
+    [(0, ""), (50, ""), (-30, ""), (51, "after"), (-31, "before"), (1.7e12, "after")],
+)
+def test_a_controller_with_another_clock_gets_no_windows(least_way_ms, side) -> None:
+    """It would play them at other times: what is allowed is what the commit time covers."""
+    found = controller_clock("arm", "/arm/controller_state", round(least_way_ms * MS))
+    assert (found is not None) is bool(side)
+    if found is not None:
+        assert (found.watch, found.reaction) == ("controller_clock", Reaction.PAUSE)
+        assert found.stop_ramp_only
+        assert f"arrives {abs(least_way_ms) / 1e3:.3f} s {side} its stamp, " in found.reason
+        assert "synchronise the clocks" in found.reason
 
 
 @pytest.mark.parametrize("joint", [0, 1, 2])
