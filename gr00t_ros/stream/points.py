@@ -164,8 +164,8 @@ class Points(Protocol):
     holds_first: bool
     """Whether the measured position is sent before the first window."""
 
-    def send(self, position: Floats, steady_ns: int) -> None:
-        """Send the message that is due now; position: (J,) rad."""
+    def send(self, position: Floats, steady_ns: int) -> bool:
+        """Send the message that is due now; position: (J,) rad. False: it was not sent."""
 
     def refuses(self, steady_ns: int) -> str:
         """Why no window may be played yet; empty when one may."""
@@ -189,9 +189,10 @@ class ForwardPoints:
         self._points = node.create_publisher(Float64MultiArray, settings.command_topic, qos.COMMAND)
         self.topic = self._points.topic_name
 
-    def send(self, position: Floats, steady_ns: int) -> None:
+    def send(self, position: Floats, steady_ns: int) -> bool:
         """Publish one point, (J,) rad."""
         self._points.publish(Float64MultiArray(data=array.array("d", position)))
+        return True
 
     def refuses(self, steady_ns: int) -> str:
         """Always empty: the controller has the arm."""
@@ -221,7 +222,7 @@ class LowCmdPoints:
         )
         self.topic = self._commands.topic_name
 
-    def send(self, position: Floats, steady_ns: int) -> None:
+    def send(self, position: Floats, steady_ns: int) -> bool:
         """Publish one LowCmd of (J,) rad; the first call begins to take over the arms."""
         self._weight.take(steady_ns)
         fields, crc = self._command.fields(position, self._weight.at(steady_ns))
@@ -230,6 +231,7 @@ class LowCmdPoints:
             motor.kp, motor.kd = float(values["kp"]), float(values["kd"])
         self._message.crc = crc
         self._commands.publish(self._message)
+        return True
 
     def refuses(self, steady_ns: int) -> str:
         """Not empty until the weight is full: the robot then follows only these commands."""
@@ -266,16 +268,17 @@ class WbcPoints:
         self._walk, self._walked_ns, self._height_m = _STANDS, 0, None
         self.topic = self._goals.topic_name
 
-    def send(self, position: Floats, steady_ns: int) -> None:
+    def send(self, position: Floats, steady_ns: int) -> bool:
         """Publish one goal, unless the receiver would read its time with another host's clock.
 
         position: (J,) rad.
         """
         if self.refuses(steady_ns):
-            return
+            return False
         walk, height_m = self._base(steady_ns)
         content = encode(goal(position, time.monotonic_ns(), walk, height_m), "msgpack_numpy")
         self._goals.publish(ByteMultiArray(data=[bytes([byte]) for byte in content]))
+        return True
 
     def refuses(self, steady_ns: int) -> str:
         """Why this is not the robot's computer, according to its newest status."""
