@@ -22,6 +22,7 @@ from rclpy.parameter import Parameter
 from std_msgs.msg import ByteMultiArray, Float64, Float64MultiArray
 
 from gr00t_ros.errors import Gr00tError, SettingsError
+from gr00t_ros.graph.controllers import ControllerJoints
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.process import checked_topic, declared, ranged, refuse_unknown
 from gr00t_ros.ros.pulled import PulledSubscription
@@ -179,15 +180,19 @@ class Points(Protocol):
 
 
 class ForwardPoints:
-    """Sends to a forward command controller, which holds its last point itself."""
+    """Sends to a forward command controller, which holds its last point itself.
+
+    The controller's own list of joints must be that of the parameter `joints`, where it has one.
+    """
 
     holds_first = False
     released = True
 
     def __init__(self, node: Node, settings: StreamerSettings) -> None:
-        """Create the publisher."""
+        """Create the publisher, and ask the controller for its joints."""
         self._points = node.create_publisher(Float64MultiArray, settings.command_topic, qos.COMMAND)
         self.topic = self._points.topic_name
+        self._controller = ControllerJoints(node, self.topic, settings.joints)
 
     def send(self, position: Floats, steady_ns: int) -> bool:
         """Publish one point, (J,) rad."""
@@ -195,8 +200,8 @@ class ForwardPoints:
         return True
 
     def refuses(self, steady_ns: int) -> str:
-        """Always empty: the controller has the arm."""
-        return ""
+        """Why the numbers might go to other joints."""
+        return self._controller.problem
 
     def release(self, steady_ns: int) -> None:
         """Do nothing: nothing was taken over."""
