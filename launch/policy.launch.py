@@ -12,7 +12,7 @@ from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from gr00t_ros.tools.launch import is_true, launch_description
+from gr00t_ros.tools.launch import is_true, launch_description, parameter_files
 
 AS_NODE = "; empty: from params_file, else the default"
 NODE_PARAMETERS: dict[str, tuple[Callable[[str], object], str]] = {
@@ -63,7 +63,7 @@ def _policy(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         if argument[name]
     }
     given["use_sim_time"] = is_true(argument["use_sim_time"])
-    files = [argument["params_file"]] if argument["params_file"] else []
+    files = parameter_files(argument["params_file"])
     shared = {
         "package": "gr00t_ros",
         "namespace": argument["namespace"],

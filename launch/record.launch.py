@@ -7,7 +7,7 @@ from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch_ros.actions import Node
 
-from gr00t_ros.tools.launch import is_true, launch_description
+from gr00t_ros.tools.launch import is_true, launch_description, parameter_files
 
 ARGUMENTS = {
     "folder": (None, "Folder of the recording; it is created, or gone on in"),
@@ -58,7 +58,7 @@ def _record(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             name="gr00t_record",
             namespace=argument["namespace"],
             arguments=words,
-            parameters=[argument["params_file"]] if argument["params_file"] else [],
+            parameters=parameter_files(argument["params_file"]),
             remappings=[tuple(pair.split(":=", 1)) for pair in argument["remaps"].split()],
             ros_arguments=["--log-level", argument["log_level"]],
             output="both",

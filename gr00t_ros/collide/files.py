@@ -125,6 +125,12 @@ def _points(path: Path, place: str) -> Floats:
         row = np.dtype([("normal", "<f4", 3), ("points", "<f4", (3, 3)), ("colour", "<u2")])
         faces = np.frombuffer(data, row, count, 84)
         return np.asarray(faces["points"].reshape(-1, 3), dtype=np.float64)
+    last = data.rstrip().rpartition(b"\n")[2].lstrip()
+    if kind == ".stl" and not last.startswith(b"endsolid"):  # the rest of the solid is missing
+        raise SettingsError(
+            f"{place} is cut off: it has not all the triangles that a binary file counts, nor ends "
+            "with endsolid as a text does: expected an undamaged stl file"
+        )
     try:
         found = _VERTEX.findall(data.decode("utf-8", "replace"))
         return np.array(found, dtype=np.float64).reshape(-1, 3)

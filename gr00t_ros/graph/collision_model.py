@@ -6,6 +6,7 @@ takes as long as several ticks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -129,7 +130,12 @@ class ModelMaker:
         names = self._robot.joint_names
         others = [name for name in description.joint_names if name not in names]
         joints = {one.joint.name: one.joint for one in description.links.values()}
-        fingers = {name: joints[name].range for name in others if _is_finger(joints[name])}
+        grippers = _grippers(self._robot, description)
+        fingers = {
+            name: joints[name].range
+            for name in others
+            if name in grippers or _is_finger(joints[name])
+        }
         measured = tuple(name for name in others if name not in fingers)
         held: dict[str, HeldJoint] = {**fingers, **{name: 0.0 for name in measured}}
         engine = self._engine(description, self._scene, names, held)
@@ -190,6 +196,28 @@ def _same_pose(one: FramePose | str | None, other: FramePose | str) -> bool:
     if one is None or isinstance(one, str) or isinstance(other, str):
         return one == other if isinstance(one, str) and isinstance(other, str) else False
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def _grippers(robot: Embodiment, description: Description) -> set[str]:
+    """The joints that an output of goals moves: at the gripper's own time, so anywhere in a range.
+
+    Raises SettingsError for one without a range.
+    """
+    joints = {one.joint.name: one.joint for one in description.links.values()}
+    found = set()
+    for output in robot.commands:
+        for name in output.names if output.goals is not None else ():
+            if name not in joints:
+                continue  # a width, or a driver's own unit
+            follows = joints[name].follows
+            lower, upper = joints[follows].range
+            if not upper - lower < (math.inf if joints[follows].slides else 2.0 * math.pi):
+                raise SettingsError(
+                    f"output {output.name}: joint {follows} has no limits in {description.where}, "
+                    "expected a joint with limits: it is checked as anywhere in its range"
+                )
+            found.add(follows)
+    return found
 
 
 def _is_finger(joint: Joint) -> bool:

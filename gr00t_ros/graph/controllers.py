@@ -8,6 +8,7 @@ thread and never waits; `findings` only reads and may be called from any thread.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +18,7 @@ from typing import Any
 
 from rcl_interfaces.msg import ParameterEvent, ParameterValue
 from rcl_interfaces.srv import GetParameters
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.parameter import parameter_value_to_python
 from rclpy.qos import qos_profile_parameter_events
@@ -24,6 +26,7 @@ from rclpy.task import Future
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.ros.asked import AskedService
 from gr00t_ros.ros.pulled import InvalidHandle
 from gr00t_ros.watch.finding import Finding
 from gr00t_ros.watch.table import default, finding
@@ -99,6 +102,7 @@ One is not enough: Fast DDS drops an answer to a client that the server has not 
 DISCOVERED_S = 2.0
 """This long after its command subscription appeared, all of a controller's services are known."""
 
+_POLL_S = 0.1
 ACTIVE_STATE = "active"
 UNLOADED = "not loaded any more"
 
@@ -371,3 +375,53 @@ def _sentence(controller: str, name: str, value: object) -> str:
     setting = FORBIDDEN[name]
     text = f"{controller}: parameter {name} is {str(value).lower()}: {setting.effect}"
     return f"{text}; set it to {setting.needed}"
+
+
+class ControllerJoints:
+    """The joints of a forward command controller, whose messages have numbers and no names.
+
+    In another order each joint would be commanded to the position of another one. Polled on the
+    executor thread; any thread may read `problem`.
+    """
+
+    def __init__(self, node: Node, command_topic: str, joints: Sequence[str]) -> None:
+        """Ask the controller of the topic /NAME/commands (as remapped) for its joints.
+
+        joints: in the order in which they are sent. Other topics belong to a driver that cannot be
+        asked, and so does one without parameter services.
+        """
+        self._node, self._topic, self._joints = node, command_topic, list(joints)
+        self.problem = ""
+        """Why no command may be sent; empty if one may."""
+        name = command_topic.removesuffix("/commands")
+        if name in ("", command_topic):
+            return
+        self._name, self._since_s = name, math.inf
+        service = f"{name}/get_parameters"
+        request = GetParameters.Request(names=["joints"])
+        client = node.create_client(GetParameters, service)
+        self._asked = AskedService(client, service, request, ASK_S)
+        self.problem = f"joints: {name}: {NOT_KNOWN}"
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = node.create_timer(_POLL_S, self._poll, clock=steady)
+
+    def _poll(self) -> None:
+        answer, now_s = self._asked.answer(), time.monotonic()
+        if answer is not None:
+            self._timer.cancel()
+            self.problem = self._judged(answer.values)
+            return
+        if self._since_s == math.inf and self._node.count_subscribers(self._topic):
+            self._since_s = now_s
+        limit_s = UNANSWERED * ANSWER_S if self._asked.sent else DISCOVERED_S
+        if now_s - self._since_s > limit_s:
+            self.problem = ""  # it is taken as it is; an answer that comes later still counts
+
+    def _judged(self, values: Sequence[ParameterValue]) -> str:
+        found = parameter_value_to_python(values[0]) if values else None
+        if not found or list(found) == self._joints:
+            return ""
+        return (
+            f"joints: got {self._joints}, expected those of {self._name} in its order: "
+            f"{list(found)}; a message has no names, so each number goes to the joint in its place"
+        )

@@ -7,6 +7,7 @@ move_group for the whole scene, and applies the differences that came in the mea
 from __future__ import annotations
 
 import importlib
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -37,6 +38,8 @@ _PRIMITIVES = {
     4: ("cylinder", (1, 0)),
 }
 _THINNEST_M = 1e-3  # of the box around a mesh that is flat
+# An answer may be lost: Fast DDS drops it to a client that the server has not discovered yet.
+_ANSWER_S = 3.0
 # moveit_msgs/PlanningSceneComponents: attached objects, names and geometry of the world, octomap
 _COMPONENTS = 4 + 8 + 16 + 32
 
@@ -254,7 +257,7 @@ class PlanningSceneSource:
         self._request = services.GetPlanningScene.Request()
         self._request.components.components = _COMPONENTS
         self._client = node.create_client(services.GetPlanningScene, SERVICE)
-        self._asked = False
+        self._again_s = 0.0
         self._subscriptions = [
             node.create_subscription(messages.PlanningScene, SCENE, self._scene, qos.OBSTACLES),
             node.create_subscription(messages.CollisionObject, OBJECT, self._object, qos.OBSTACLES),
@@ -276,15 +279,18 @@ class PlanningSceneSource:
 
     def _scene(self, message: Any) -> None:
         self._objects.take_scene(message)
-        if not self._objects.complete and not self._asked and self._client.service_is_ready():
-            self._asked = True
+        now_s = time.monotonic()
+        due = not self._objects.complete and now_s >= self._again_s
+        if due and self._client.service_is_ready():
+            self._again_s = now_s + _ANSWER_S
             self._client.call_async(self._request).add_done_callback(self._answered)
         self._taken()
 
     def _answered(self, answer: Future) -> None:
-        self._asked = False
         response = answer.result() if answer.exception() is None else None
-        if response is not None and not response.scene.is_diff:
+        if response is None:
+            self._again_s = 0.0
+        elif not response.scene.is_diff:
             self._objects.take_answer(response.scene)
             self._taken()
 

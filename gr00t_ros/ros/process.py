@@ -51,6 +51,9 @@ OK, FAILED, MISUSE = 0, 1, 2
 
 # Parameters of rclpy. It declares them only for topics that allow QoS overrides, such as /clock.
 _RCLPY = "qos_overrides."
+# Share of equal letters from which a node's name is a misspelt one: gr00t_streamer, which is
+# another node, has 0.78 of gr00t_command_streamer.
+_ALIKE = 0.8
 
 
 def refuse_words(words: Sequence[str], about: NodeHelp | None = None) -> None:
@@ -76,11 +79,16 @@ def refuse_words(words: Sequence[str], about: NodeHelp | None = None) -> None:
 def refuse_unknown(node: Node, argv: Sequence[str] | None = None) -> None:
     """Raise SettingsError for parameters that were set but that `node` has not declared.
 
-    Call this after all parameters are declared. argv: the process's arguments; None: sys.argv.
+    So it does for a parameter file that is meant for `node` and does not reach it. Call this after
+    all parameters are declared. argv: the process's arguments; None: sys.argv.
     """
+    argv = sys.argv if argv is None else argv
+    misplaced = _misplaced(argv, node.get_fully_qualified_name(), node._parameter_overrides)
+    if misplaced:
+        raise SettingsError(misplaced)
     given = [name for name in node._parameter_overrides if not name.startswith(_RCLPY)]
     unknown = [name for name in given if not node.has_parameter(name)]
-    shared = _shared(sys.argv if argv is None else argv) if unknown else frozenset()
+    shared = _shared(argv) if unknown else frozenset()
     declared = list(node._parameters)
     problems = {name: _unknown(name, node.get_name(), declared) for name in unknown}
     for name in shared.intersection(unknown):
@@ -100,29 +108,59 @@ def _nearest(name: str, names: Collection[str]) -> str:
     return next(iter(difflib.get_close_matches(name, names, 1)), "")
 
 
+def _misplaced(argv: Sequence[str], node: str, given: Collection[str]) -> str:
+    """Why a parameter file does not reach the node that it is meant for; empty if none is such.
+
+    rcl takes `gr00t_policy:` for /gr00t_policy alone, and ignores the file in a namespace, with a
+    `shadow: true` in it. node: its full name; given: names of the parameters that were set.
+    """
+    name = node.rpartition("/")[2]
+    for file in _values_of(argv, "--params-file"):
+        try:
+            sections = dict(_sections(read_yaml(Path(file), "a parameter", SettingsError), ""))
+        except SettingsError:
+            continue  # rcl has read it, and reads more than that
+        meant = [section for section in sections if _like(section.rpartition("/")[2], name)]
+        if meant and not any(set(sections[section]) <= set(given) for section in meant):
+            return (
+                f"parameter file {file}: got a section {meant[0]}, which is not for this node, "
+                f"{node}: nothing in it would hold; expected /**/{name}"
+            )
+    return ""
+
+
+def _like(name: str, own: str) -> bool:
+    """Whether a node's name is `own`, a part of it, or misspelt."""
+    return name != "" and (name in own or bool(difflib.get_close_matches(name, [own], 1, _ALIKE)))
+
+
 def _shared(argv: Sequence[str]) -> frozenset[str]:
     """Names of parameters that appear only under wildcards in parameter files."""
+    own = {
+        value.partition(":=")[0].rpartition(":")[2] for value in _values_of(argv, "-p", "--param")
+    }
     shared: set[str] = set()
-    own: set[str] = set()
-    for option, value in zip(argv, argv[1:], strict=False):
-        if option in ("-p", "--param"):
-            own.add(value.partition(":=")[0].rpartition(":")[2])
-        elif option == "--params-file":
-            content = read_yaml(Path(value), "a parameter", SettingsError)
-            for section, name in _sections(content, ""):
-                (shared if section.endswith("*") else own).add(name)
+    for file in _values_of(argv, "--params-file"):
+        content = read_yaml(Path(file), "a parameter", SettingsError)
+        for section, names in _sections(content, ""):
+            (shared if section.endswith("*") else own).update(names)
     return frozenset(shared - own)
 
 
-def _sections(content: Any, section: str) -> Iterator[tuple[str, str]]:
-    """Yield (node name as written in the file, parameter name) for each parameter."""
+def _values_of(argv: Sequence[str], *options: str) -> list[str]:
+    """What follows one of these options, in the order of the arguments."""
+    return [value for option, value in zip(argv, argv[1:], strict=False) if option in options]
+
+
+def _sections(content: Any, section: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield (full name of the node as written in the file, names of its parameters)."""
     if not isinstance(content, Mapping):
         return
     for key, value in content.items():
         if key == "ros__parameters":
-            yield from ((section, name) for name in _flat(value, ""))
+            yield section, list(_flat(value, ""))
         else:
-            yield from _sections(value, str(key))
+            yield from _sections(value, f"{section}/{key}" if section else str(key))
 
 
 def _flat(content: Any, prefix: str) -> Iterator[str]:

@@ -43,6 +43,11 @@ _CHECK_S = 0.02
 _ANSWER_S = 2.0
 # Wait after a refused goal, or while there is no action server.
 _RETRY_S = 1.0
+# A value that the stream has not repeated for this long is wanted no more: a driver that starts, or
+# takes goals again, hours after the policy has ended must not move its fingers.
+_WANTED_S = 1.0
+# The server of the last goal is looked for so often: another one does not know that goal.
+_LOOK_S = 1.0
 _ABORTED = 6  # action_msgs/msg/GoalStatus.STATUS_ABORTED
 
 
@@ -196,7 +201,9 @@ class GripperSender:
         column, limits = robot.command_limits.names.index(output.names[0]), robot.command_limits
         lower, upper = float(limits.lower[column]), float(limits.upper[column])
         self._picker = GoalPicker(output.goals, lower, upper)
-        self._value: float | None = None
+        self._wanted: tuple[float, float] | None = None  # value, and when it was sent last, s
+        self._last_client: Any = None  # of the last goal that the gripper has taken
+        self._look_s = 0.0
         self._running: Any = None
         self._ending: Any = None
         self._not_before_s = 0.0
@@ -205,24 +212,40 @@ class GripperSender:
         node.create_timer(_CHECK_S, self._send_changed, clock=steady)
 
     def send(self, values: Floats, stamp: Time) -> None:
-        """Set the wanted value, (1,); its goal is sent if it differs from the last one."""
-        self._value = float(values[0])
+        """Set the wanted value, (1,); its goal is sent if it differs from the last one.
+
+        It is wanted for _WANTED_S: call it again and again.
+        """
+        self._wanted = float(values[0]), time.monotonic()
 
     def _send_changed(self) -> None:
-        if self._value is None or time.monotonic() < self._not_before_s:
+        wanted, now_s = self._wanted, time.monotonic()
+        if wanted is None or now_s - wanted[1] > _WANTED_S or now_s < self._not_before_s:
             return
-        position = self._picker.wanted(self._value)
+        if now_s >= self._look_s:
+            self._look_s = now_s + _LOOK_S
+            self._forget_if_gone()
+        position = self._picker.wanted(wanted[0])
         if position is None:
             return
         client, goal = self._goals.of(position)
         if not client.server_is_ready():
-            self._retry(f"no server of action {self.topic}: is the gripper's driver running?")
+            self._retry(self._no_server())
         elif self._running is not None and self._goals.cancels_first:
             self._end_running()
         else:
             self._ending, self._not_before_s = None, time.monotonic() + _ANSWER_S
             sent = client.send_goal_async(goal)
-            sent.add_done_callback(lambda future: self._answered(future, position))
+            sent.add_done_callback(lambda future: self._answered(future, position, client))
+
+    def _forget_if_gone(self) -> None:
+        """Forget the last goal when its server is gone: the next one has to get it again."""
+        if self._last_client is not None and not self._last_client.server_is_ready():
+            self._picker.last = self._last_client = self._running = None
+            self._retry(self._no_server())
+
+    def _no_server(self) -> str:
+        return f"no server of action {self.topic}: is the gripper's driver running?"
 
     def _end_running(self) -> None:
         """Cancel the running goal; the next is sent after its result or after _ANSWER_S."""
@@ -230,13 +253,14 @@ class GripperSender:
         self._not_before_s = time.monotonic() + _ANSWER_S
         self._ending.cancel_goal_async()
 
-    def _answered(self, future: Any, position: float) -> None:
+    def _answered(self, future: Any, position: float, client: ActionClient) -> None:
         self._not_before_s = 0.0
         handle = None if future.exception() else future.result()
         if handle is None or not handle.accepted:
             self._retry(f"the gripper refused position {position:g}")
             return
         self._picker.last, self._running, self.problem = position, handle, ""
+        self._last_client = client
         handle.get_result_async().add_done_callback(
             lambda done: self._ended(done, handle, position)
         )

@@ -61,6 +61,9 @@ class JointPlayer:
         self._end_ns = 0
         self._last: tuple[int, int] | None = None  # plan time and steady time of the last call
         self._commanded: Floats | None = None
+        self._sent: tuple[Floats, int] | None = None  # the last point that has gone, steady time
+        self.waits = False
+        """Whether nothing may be sent before a window begins at the point that is held."""
         self.accepted = 0
 
     def tell_time(self, now_ns: int, steady_ns: int) -> str:
@@ -117,7 +120,7 @@ class JointPlayer:
         with self._lock:
             self._sampler.accept(window, now_ns, held)
             self._end_ns = (window.stamp_ns or now_ns) + int(window.times_ns[-1])
-            self._started = True
+            self._started, self.waits = True, False
             self.accepted += 1
         return None
 
@@ -129,6 +132,20 @@ class JointPlayer:
             motion = self._sampler.sample(now_ns)
             self._commanded = motion[0]
             return motion
+
+    def gone(self, sent: bool, now_ns: int, steady_ns: int) -> None:
+        """Whether the point of the last `sample` has gone to the receiver.
+
+        Where none has gone for LATE_NS, the receiver holds the last one that has: what is played
+        since would be a step, and the receiver may have been started anew elsewhere. That point is
+        held, and nothing is sent, until a window begins there.
+        """
+        assert self._commanded is not None, "sampled"
+        if sent:
+            self._sent = self._commanded, steady_ns
+        elif self._sent is None or steady_ns - self._sent[1] > LATE_NS:
+            self.hold(self._commanded if self._sent is None else self._sent[0], now_ns)
+            self.waits = True
 
     def moves(self, now_ns: int) -> bool:
         """Whether the last window still plays."""
@@ -249,8 +266,8 @@ class Streamer(Node):
 
     def _stream(self, now_ns: int, steady_ns: int) -> None:
         motion = self._player.sample(now_ns)
-        if motion is not None:
-            self._points.send(motion[0], steady_ns)
+        if motion is not None and not self._player.waits:
+            self._player.gone(self._points.send(motion[0], steady_ns), now_ns, steady_ns)
 
     def _take_window(self, now_ns: int, steady_ns: int) -> None:
         """Take the newest window and play it from now on, or report why it is refused."""

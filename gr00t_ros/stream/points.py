@@ -22,6 +22,7 @@ from rclpy.parameter import Parameter
 from std_msgs.msg import ByteMultiArray, Float64, Float64MultiArray
 
 from gr00t_ros.errors import Gr00tError, SettingsError
+from gr00t_ros.graph.controllers import ControllerJoints
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.process import checked_topic, declared, ranged, refuse_unknown
 from gr00t_ros.ros.pulled import PulledSubscription
@@ -164,8 +165,8 @@ class Points(Protocol):
     holds_first: bool
     """Whether the measured position is sent before the first window."""
 
-    def send(self, position: Floats, steady_ns: int) -> None:
-        """Send the message that is due now; position: (J,) rad."""
+    def send(self, position: Floats, steady_ns: int) -> bool:
+        """Send the message that is due now; position: (J,) rad. False: it was not sent."""
 
     def refuses(self, steady_ns: int) -> str:
         """Why no window may be played yet; empty when one may."""
@@ -179,23 +180,28 @@ class Points(Protocol):
 
 
 class ForwardPoints:
-    """Sends to a forward command controller, which holds its last point itself."""
+    """Sends to a forward command controller, which holds its last point itself.
+
+    The controller's own list of joints must be that of the parameter `joints`, where it has one.
+    """
 
     holds_first = False
     released = True
 
     def __init__(self, node: Node, settings: StreamerSettings) -> None:
-        """Create the publisher."""
+        """Create the publisher, and ask the controller for its joints."""
         self._points = node.create_publisher(Float64MultiArray, settings.command_topic, qos.COMMAND)
         self.topic = self._points.topic_name
+        self._controller = ControllerJoints(node, self.topic, settings.joints)
 
-    def send(self, position: Floats, steady_ns: int) -> None:
+    def send(self, position: Floats, steady_ns: int) -> bool:
         """Publish one point, (J,) rad."""
         self._points.publish(Float64MultiArray(data=array.array("d", position)))
+        return True
 
     def refuses(self, steady_ns: int) -> str:
-        """Always empty: the controller has the arm."""
-        return ""
+        """Why the numbers might go to other joints."""
+        return self._controller.problem
 
     def release(self, steady_ns: int) -> None:
         """Do nothing: nothing was taken over."""
@@ -221,7 +227,7 @@ class LowCmdPoints:
         )
         self.topic = self._commands.topic_name
 
-    def send(self, position: Floats, steady_ns: int) -> None:
+    def send(self, position: Floats, steady_ns: int) -> bool:
         """Publish one LowCmd of (J,) rad; the first call begins to take over the arms."""
         self._weight.take(steady_ns)
         fields, crc = self._command.fields(position, self._weight.at(steady_ns))
@@ -230,6 +236,7 @@ class LowCmdPoints:
             motor.kp, motor.kd = float(values["kp"]), float(values["kd"])
         self._message.crc = crc
         self._commands.publish(self._message)
+        return True
 
     def refuses(self, steady_ns: int) -> str:
         """Not empty until the weight is full: the robot then follows only these commands."""
@@ -268,16 +275,17 @@ class WbcPoints:
         self._height_m: float | None = None
         self.topic = self._goals.topic_name
 
-    def send(self, position: Floats, steady_ns: int) -> None:
+    def send(self, position: Floats, steady_ns: int) -> bool:
         """Publish one goal, unless the receiver would read its time with another host's clock.
 
         position: (J,) rad.
         """
         if self.refuses(steady_ns):
-            return
+            return False
         walk, height_m = self._base(steady_ns)
         content = encode(goal(position, time.monotonic_ns(), walk, height_m), "msgpack_numpy")
         self._goals.publish(ByteMultiArray(data=[bytes([byte]) for byte in content]))
+        return True
 
     def refuses(self, steady_ns: int) -> str:
         """Why this is not the robot's computer, according to its newest status."""

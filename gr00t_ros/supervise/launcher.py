@@ -42,7 +42,7 @@ _LISTENING: Final = "0A"  # TCP_LISTEN in /proc/net/tcp
 
 def folder_of(profile: Profile) -> Path:
     """Return the folder in which the server runs; relative paths of a profile begin there."""
-    return Path(profile.working_directory or os.getcwd()).expanduser()
+    return Path(os.path.expanduser(profile.working_directory) or os.getcwd())
 
 
 def client_host(profile: Profile) -> str:
@@ -138,7 +138,9 @@ def listens_beyond(port: int) -> bool:
 
 
 def _command(profile: Profile, folder: Path, port: int, container: str) -> tuple[str, ...]:
-    python = str(folder / Path(profile.python).expanduser()) if profile.python else sys.executable
+    python = sys.executable
+    if profile.python:
+        python = str(folder / os.path.expanduser(profile.python))
     values = {
         "python": python,
         "nf4": str(Path(__file__).with_name("in_server") / "nf4.py"),
@@ -171,16 +173,16 @@ def _check(
 def _missing_file(
     profile: Profile, folder: Path, command: tuple[str, ...], own: Mapping[str, str]
 ) -> str:
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # False too where it may not be seen
         return f"its working_directory {folder} is not there"
     if shutil.which(command[0], path=own.get("PATH", os.defpath)) is None:
         return f"its python {command[0]} is not there" if profile.python else f"no {command[0]}"
     for part in command[1:]:
-        if part.endswith(".py") and not (folder / part).is_file():
+        if part.endswith(".py") and not os.path.isfile(folder / part):
             return f"its script {folder / part} is not there"
     path = _local(profile.model_path)
     # Others without these may be names of the hub, such as nvidia/GR00T-N1.7-3B.
-    if path.startswith(("/", "./", "../")) and not (folder / path).exists():
+    if path.startswith(("/", "./", "../", "~")) and not os.path.exists(folder / path):
         raise LaunchError(
             f"sidecar profile {profile.name}: model_path {folder / path} is not there"
         )
@@ -209,7 +211,7 @@ def _missing_image(profile: Profile, docker: str, own: Mapping[str, str]) -> str
 
 
 def _local(model_path: str) -> str:
-    return str(Path(model_path).expanduser()) if model_path.startswith("~") else model_path
+    return os.path.expanduser(model_path)
 
 
 @contextlib.contextmanager

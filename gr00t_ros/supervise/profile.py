@@ -137,7 +137,11 @@ def _read(field: Field, name: str, source: str) -> Profile:
 
 
 def _entries(field: Field) -> dict[str, Field]:
-    return {} if field.value == {} else field.entries()
+    found = {} if field.value == {} else field.entries()
+    for name, value in found.items():
+        if "=" in name:
+            raise value.problem("a variable's name has no =, expected NAME: VALUE")
+    return found
 
 
 def _argument(field: Field) -> str:

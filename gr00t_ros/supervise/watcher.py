@@ -78,7 +78,7 @@ def main() -> int:
         server = _Server(_start(spec))
     except OSError as error:
         return _failed(f"cannot start {spec.command[0]}: {error.strerror or error}")
-    except subprocess.SubprocessError as error:
+    except (ValueError, subprocess.SubprocessError) as error:
         return _failed(f"cannot start {spec.command[0]}: {error}")
     _report(pid=server.pid)
     _wait(server, woken)

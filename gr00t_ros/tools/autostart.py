@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import rclpy
@@ -38,9 +39,17 @@ from gr00t_ros.ros.process import (
 )
 from gr00t_ros.ros.qos import STATUS
 from gr00t_ros.ros.transports import avoid_shared_memory
+from gr00t_ros.session.mode import Mode
 
 ANSWER_LIMIT_S = 30.0
 """Longest wait for the answer to a transition; none of them waits for the sidecar (design.md 8)."""
+
+_ACTIVE = frozenset(
+    mode.value
+    for mode in Mode
+    if mode not in (Mode.UNCONFIGURED, Mode.WAITING, Mode.READY, Mode.FAULT_INACTIVE)
+)
+"""The modes of a node that is active, or that still stops after it was."""
 
 REPEAT_S = 5.0
 """An unchanged reason for waiting is logged again after this long."""
@@ -71,6 +80,7 @@ class Autostart(Node):
         self._executor.add_node(self)
         self._stop = stop
         self._activating = False
+        self._was_active = False  # by its status, since its activation was requested
 
     def run(self) -> int:
         """Exit status: 0 once the policy node is active or on `stop`, 1 if it cannot be active."""
@@ -81,7 +91,8 @@ class Autostart(Node):
                 self.get_logger().error(f"{self._policy} refused to configure: {self._reason()}")
                 return NO
             while self._state() == State.PRIMARY_STATE_INACTIVE:
-                self._activate_when_ready()
+                if self._activate_when_ready():
+                    return 0  # whatever its state is now: somebody may have deactivated it
             state = self._call(self._get_state, GetState.Request()).current_state
             if state.id == State.PRIMARY_STATE_ACTIVE:
                 return 0
@@ -96,11 +107,13 @@ class Autostart(Node):
         finally:
             self._executor.shutdown()
 
-    def _activate_when_ready(self) -> None:
-        """Try once, after a status that is newer than the last attempt says ready."""
+    def _activate_when_ready(self) -> bool:
+        """Try once, after a status that is newer than the last attempt says ready.
+
+        Returns whether it was activated.
+        """
         self._wait(self._ready)
-        self._status = None
-        self._activating = True
+        self._status, self._was_active, self._activating = None, False, True
         accepted = self._change(Transition.TRANSITION_ACTIVATE)
         self._activating = accepted
         if accepted:
@@ -108,6 +121,7 @@ class Autostart(Node):
         else:
             self._wait(lambda: self._status is not None)
             self.get_logger().warning(f"{self._policy} refused to activate: {self._reason()}")
+        return accepted
 
     def _ready(self) -> bool:
         if self._status is not None and self._status.ready:
@@ -140,24 +154,35 @@ class Autostart(Node):
 
     def _on_status(self, status: PolicyStatus) -> None:
         self._status = status
+        self._was_active = self._was_active or (self._activating and status.mode in _ACTIVE)
 
     def _state(self) -> int:
         return int(self._call(self._get_state, GetState.Request()).current_state.id)
 
     def _change(self, transition: int) -> bool:
         request = ChangeState.Request(transition=Transition(id=transition))
-        return bool(self._call(self._change_state, request).success)
+        answer = self._call(self._change_state, request)
+        return answer is None or bool(answer.success)
 
     def _call(self, client: Any, request: Any) -> Any:
-        """The response; waits for the service without limit, and asks again if no answer comes."""
+        """The response; waits for the service without limit, and asks again if no answer comes.
+
+        None if the status shows that the node has been activated: where the answer is lost, another
+        request would start an arm again that a person has deactivated in the meantime.
+        """
         while True:
             self._wait(lambda: self._is_there(client))
             future = client.call_async(request)
-            self._wait(future.done, ANSWER_LIMIT_S)
+            self._wait(partial(self._is_over, future), ANSWER_LIMIT_S)
             if future.done():
                 return future.result()
             client.remove_pending_request(future)
+            if self._was_active:
+                return None
             self.get_logger().warning(f"no answer from {client.srv_name}; asking again")
+
+    def _is_over(self, future: Any) -> bool:
+        return self._was_active or bool(future.done())
 
     def _wait(self, condition: Callable[[], bool], limit_s: float = float("inf")) -> None:
         end = time.monotonic() + limit_s

@@ -8,6 +8,7 @@ imported inside the functions, because it comes only with ROS 2 and the rules do
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -122,6 +123,23 @@ def is_true(text: str) -> bool:
     if text.lower() not in ("true", "1", "false", "0"):
         raise SettingsError(f"launch argument: got {text!r:.60}, expected true or false")
     return text.lower() in ("true", "1")
+
+
+def parameter_files(text: str) -> list[str]:
+    """The files of an argument that names one file with parameters, or none; ~ is expanded.
+
+    launch_ros leaves out a file that is not there, with a warning: the node would run with its
+    defaults, and `shadow: true` in that file would not hold. Raises SettingsError in its place.
+    """
+    if not text:
+        return []
+    file = os.path.expanduser(text)
+    if not os.path.isfile(file):
+        raise SettingsError(
+            f"launch argument params_file: got {text!r:.200}, expected a YAML file with parameters;"
+            f" there is no file {os.path.abspath(file)!r:.300}"
+        )
+    return [file]
 
 
 def starts(words: Sequence[str], file: Path) -> bool:

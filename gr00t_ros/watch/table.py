@@ -576,8 +576,9 @@ ARM: tuple[Watch, ...] = (
         "Another program moves joints whose positions the collision check takes as fixed.",
         f"let the other joints rest, then {RESET}",
         "graph.collision.Collision",
-        note="with the parameter collision: required; a sliding joint with a range up to 0.1 m, "
-        "such as a finger, counts as anywhere in its range and is not watched",
+        note="with the parameter collision: required; the joints of a gripper that gets goals, and "
+        "sliding joints with a range up to 0.1 m, such as fingers, count as anywhere in their "
+        "range and are not watched",
     ),
     Watch(
         "contact",

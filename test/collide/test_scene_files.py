@@ -146,6 +146,12 @@ def test_a_mesh_of_a_package_is_found_in_the_ament_index(tmp_path, monkeypatch):
         ("part.dae", b"<COLLADA/>", "DAE file"),
         ("empty.stl", b"solid empty\nendsolid\n", "no points"),
         ("flat.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nv 1 1 0\n", "all points in one plane"),
+        (
+            "cut.stl",
+            b"solid cut\n" + b"vertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\nvertex 0 0 1\n",
+            r"cut.stl' is cut off: .* nor ends with endsolid",
+        ),
+        ("half.stl", b"\0" * 80 + b"\x02\0\0\0" + b"\1" * 60, "half.stl' is cut off"),
         ("bad.obj", b"v 0 0 zero\n", "expected an undamaged obj file"),
         ("nan.obj", b"v 0 0 nan\nv 1 0 0\nv 0 1 0\nv 0 0 1\n", "not finite"),
     ],

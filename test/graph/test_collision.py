@@ -189,6 +189,43 @@ def test_a_finger_is_taken_as_open_and_as_closed(ros_node, tmp_path):
     assert "finger and post touch" in problem
 
 
+TURNING = URDF.replace(
+    '<joint name="grip" type="prismatic">', '<joint name="grip" type="revolute">'
+).replace('lower="0" upper="0.04"', 'lower="0" upper="0.8"')
+
+
+@pytest.mark.parametrize("names", [("grip",), ("thumb",)])
+def test_a_gripper_that_turns_and_gets_goals_may_close(ros_node, tmp_path, names):
+    """As xarm6_gripper's: with collision required its first goal was a fault of other programs."""
+    hand = SimpleNamespace(name="hand", goals=1, names=names)
+    robot = SimpleNamespace(joint_names=("shoulder", "elbow"), poses=(), commands=(hand,))
+    thumb = """<link name="thumb"/><joint name="thumb" type="revolute"><parent link="finger"/>
+    <child link="thumb"/><limit lower="-1" upper="1" velocity="1" effort="1"/>
+    <mimic joint="grip"/></joint></robot>"""
+    place = Place(ros_node, tmp_path, robot=robot).describe(TURNING.replace("</robot>", thumb))
+    assert place.check.problems(START) == [] and place.check.begin() is not None
+    assert place.check.findings() == []
+
+
+def test_a_gripper_that_turns_is_taken_as_open_and_as_closed(ros_node, tmp_path):
+    """The finger's ball is on its axis; what it carries swings with it."""
+    hand = SimpleNamespace(name="hand", goals=1, names=("grip",))
+    robot = SimpleNamespace(joint_names=("shoulder", "elbow"), poses=(), commands=(hand,))
+    ball = '<collision><origin xyz="0 0.1 0"/><geometry><sphere radius="0.01"/>'
+    swings = TURNING.replace('<collision><geometry><sphere radius="0.01"/>', ball)
+    swings = swings.replace('<axis xyz="1 0 0"/>', '<axis xyz="0 0 1"/>')
+    beside = "margin: 0.001\nobjects:\n  post: {type: sphere, xyz: [0.82, 0.08, 0], radius: 0.01}\n"
+    place = Place(ros_node, tmp_path, scene=beside, robot=robot).describe(swings)
+    (problem,) = place.check.problems(START)
+    assert "finger and post touch" in problem
+    for turns in (
+        swings.replace('upper="0.8"', 'upper="7"'),
+        swings.replace('name="grip" type="revolute"', 'name="grip" type="continuous"'),
+    ):
+        (problem,) = place.describe(turns).check.problems(START)
+        assert "output hand: joint grip has no limits in /robot_description" in problem
+
+
 def test_the_check_of_a_session_keeps_its_distance(place):
     """The limits of begin are those of the scene, for each pair with the post."""
     assert place.check.problems(START) == []
@@ -238,7 +275,10 @@ def test_joints_beside_poses_are_refused_once_the_robot_is_known(ros_node, tmp_p
 
 def test_a_base_that_is_commanded_is_named_as_unchecked(ros_node, tmp_path):
     """A gripper's goal is not: its fingers count as anywhere."""
-    commands = (SimpleNamespace(name="base", goals=None), SimpleNamespace(name="hand", goals=1))
+    commands = (
+        SimpleNamespace(name="base", goals=None),
+        SimpleNamespace(name="hand", goals=1, names=("width",)),
+    )
     robot = SimpleNamespace(joint_names=("shoulder", "elbow"), poses=(), commands=commands)
     check = Place(ros_node, tmp_path, robot=robot).check
     assert check.unchecked == "what the commands of base move (base, lift)"

@@ -15,6 +15,7 @@ from obstacle_markers import marker  # noqa: E402
 from visualization_msgs.msg import Marker, MarkerArray  # noqa: E402
 
 from gr00t_ros.collide.obstacles import LiveObstacles  # noqa: E402
+from gr00t_ros.graph import planning_scene as planning_scene_module  # noqa: E402
 from gr00t_ros.graph.obstacles import take_markers  # noqa: E402
 from gr00t_ros.graph.planning_scene import (  # noqa: E402
     PlanningObjects,
@@ -383,3 +384,18 @@ def test_a_node_that_starts_later_asks_move_group_for_the_whole_scene(monkeypatc
     node.callbacks["object"](thing("cup", operation=1))
     assert node.names() == ("obstacle late",)
     assert len(node.taken) == 6, "each message, and the answer"
+
+
+def test_an_answer_of_move_group_that_is_lost_is_asked_for_again(monkeypatch):
+    """Without a whole scene no activation is accepted: one lost answer was the end of it."""
+    now_s = [100.0]
+    monkeypatch.setattr(planning_scene_module.time, "monotonic", lambda: now_s[0])
+    node = MoveitNode(monkeypatch)
+    node.there = True
+    difference = planning_scene(thing("late", primitives=ONE_BOX), diff=True)
+    for now_s[0] in (100.0, 101.0, 102.9, 103.1, 104.0):
+        node.callbacks["scene"](difference)
+    assert len(node.answers) == 2
+    node.answers.pop(0)
+    node.answer(planning_scene(thing("cup", primitives=ONE_BOX)))
+    assert node.names() == ("obstacle cup", "obstacle late") and node.source.problems() == ()

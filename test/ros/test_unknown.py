@@ -1,6 +1,7 @@
 """A process with a misspelt parameter or argument does not start, and names the nearest one."""
 
 import pytest
+import yaml
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
@@ -62,3 +63,59 @@ def test_in_a_file_only_what_stands_under_the_nodes_own_name_is_strict(
     file.write_text("/**: {" + content + "}\n")
     child = processes.start("-m", "gr00t_ros.node.node", *words, name="shared")
     child.wait_for_line(r"velocity_scle.*did you mean velocity_scale\? \(ignored")
+
+
+CELL, ROOT = "/cell_a/gr00t_policy", "/gr00t_policy"
+FILES = [
+    # node, the file's sections, which of them is refused
+    (CELL, {"gr00t_policy": {"shadow": True}}, "gr00t_policy"),
+    (CELL, {"/gr00t_policy": {"shadow": True}}, "/gr00t_policy"),
+    (CELL, {"/**": {"port": 1}, "gr00t_policy": {"shadow": True}}, "gr00t_policy"),
+    (CELL, {"/cell_b/gr00t_policy": {"shadow": True}}, "/cell_b/gr00t_policy"),
+    (ROOT, {"groot_policy": {"shadow": True}}, "groot_policy"),
+    (ROOT, {"policy": {"sidecar": {"mode": "local"}}}, "policy"),
+    (ROOT, {"/*/gr00t_policy": {"shadow": True}}, "/*/gr00t_policy"),
+    (CELL, {"/**/gr00t_policy": {"shadow": True, "sidecar": {"mode": "local"}}}, ""),
+    (CELL, {"/*/gr00t_policy": {"shadow": True}}, ""),
+    (CELL, {CELL: {"shadow": True}, "/cell_b/gr00t_policy": {"port": 2}}, ""),
+    (ROOT, {"gr00t_policy": {"shadow": True}}, ""),
+    (ROOT, {"/**": {"shadow": True}}, ""),
+    ("/gr00t_command_streamer", {"gr00t_streamer": {"rate_hz": 100}}, ""),
+    (ROOT, {"gr00t_policy_images": {"use_sim_time": True}}, ""),
+    (ROOT, {"camera_driver": {"port": 3}, "gr00t_streamer": {"rate_hz": 100}}, ""),
+]
+
+
+@pytest.mark.parametrize(("name", "sections", "refused"), FILES)
+def test_a_file_that_is_meant_for_a_node_and_does_not_reach_it_is_refused(
+    ros_domain, tmp_path, name, sections, refused
+):
+    """Such a section is ignored without a word: with shadow: true in it the arm would move."""
+    import rclpy
+    from rclpy.node import Node
+
+    from gr00t_ros.errors import SettingsError
+    from gr00t_ros.ros.process import refuse_unknown
+
+    file = tmp_path / "parameters.yaml"
+    file.write_text(
+        yaml.safe_dump({key: {"ros__parameters": values} for key, values in sections.items()})
+    )
+    words = ["--ros-args", "--params-file", str(file)]
+    context = rclpy.Context()
+    rclpy.init(args=words, context=context)
+    namespace, _, base = name.rpartition("/")
+    node = Node(base, namespace=namespace, context=context)
+    try:
+        for given, value in node._parameter_overrides.items():
+            node.declare_parameter(given, value.value)
+        if refused:
+            with pytest.raises(SettingsError) as error:
+                refuse_unknown(node, words)
+            said = f"got a section {refused}, which is not for this node, {name}: "
+            assert said in str(error.value) and "expected /**/gr00t_policy" in str(error.value)
+        else:
+            refuse_unknown(node, words)
+    finally:
+        node.destroy_node()
+        context.shutdown()

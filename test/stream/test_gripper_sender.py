@@ -175,6 +175,42 @@ def test_a_goal_that_nobody_took_is_told_and_asked_again_later(ready, accepts, m
     assert one.problem == ""
 
 
+@pytest.mark.parametrize(("ready", "accepts"), [(False, True), (True, False)])
+def test_a_goal_that_nobody_took_is_forgotten_when_the_policy_ends(ready, accepts, monkeypatch):
+    """A driver that starts an hour later closes no fingers around a hand."""
+    driver = Driver(cancels_first=False)
+    driver.ready, driver.accepts = ready, accepts
+    one = sender(driver)
+    ask(one, *[0.0] * 5)
+    asked = len(driver.goals)
+    driver.ready = driver.accepts = True
+    later_s = time.monotonic() + 3600.0
+    monkeypatch.setattr(time, "monotonic", lambda: later_s)
+    one._send_changed()
+    assert len(driver.goals) == asked
+    assert "refused" in one.problem or "no server" in one.problem
+    ask(one, 0.08)
+    assert driver.goals[asked:] == [0.08]
+
+
+def test_a_driver_that_is_started_anew_gets_the_goal_that_is_wanted(monkeypatch):
+    """It does not know the goal of the one before; while there is none, that is told."""
+    now_s = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now_s[0])
+    driver = Driver(cancels_first=True)
+    one = sender(driver)
+    ask(one, 0.0)
+    driver.ready = False
+    now_s[0] += 1.5
+    ask(one, 0.0)
+    assert (driver.goals, driver.cancelled) == ([0.0], [])
+    assert "no server of action /hand: is the gripper's driver running?" in one.problem
+    driver.ready = True
+    now_s[0] += 1.5
+    ask(one, 0.04, 0.0, 0.0)
+    assert (driver.goals, driver.cancelled, one.problem) == ([0.0, 0.0], [], "")
+
+
 def test_a_package_that_is_not_installed_is_named(processes, tmp_path):
     """The streamer ends with one line that says what to install."""
     file = tmp_path / "hand.yaml"

@@ -175,3 +175,41 @@ def test_times_before_the_first_point_are_no_jump():
     assert player.tell_time(0, 5) == ""
     assert player.tell_time(10**18, 3 * 10**9) == ""
     assert player.accept(ramp(1000 * MS), 990 * MS, START).startswith("begin: got 0.010 s")
+
+
+def played(player, now_ms, goes):
+    """The point that is due then, and whether the receiver takes it."""
+    motion = player.sample(now_ms * MS)
+    assert not player.waits, "nothing may be sent"
+    player.gone(goes, now_ms * MS, now_ms * MS)
+    return motion[0]
+
+
+def test_a_receiver_that_was_away_gets_no_step_but_a_window_that_begins_at_its_last_point(player):
+    """It holds its last point; the motion that it missed would be commanded at once."""
+    last = [played(player, now_ms, True) for now_ms in range(1010, 1051, 5)][-1]
+    for now_ms in range(1055, 1151, 5):
+        played(player, now_ms, False)
+    played(player, 1155, False)
+    assert player.waits and not player.moves(1155 * MS)
+    np.testing.assert_array_equal(player.sample(1160 * MS)[0], last)
+    assert player.accept(window(1160 * MS, [START + 0.1] * 3), 1165 * MS, None).startswith("jump")
+    assert player.waits
+    assert player.accept(window(1160 * MS, [last] * 3), 1170 * MS, None) is None
+    np.testing.assert_array_equal(played(player, 1175, True), last)
+
+
+def test_one_point_that_does_not_go_stops_no_motion(player):
+    """The next one is where the motion would be: no longer a way than after a late call."""
+    for now_ms in range(1010, 1201, 5):
+        played(player, now_ms, goes=now_ms != 1100)
+    np.testing.assert_allclose(player.sample(1205 * MS)[0], START + 0.02)
+
+
+def test_without_a_point_that_has_gone_the_begin_is_held():
+    """The receiver was away from the first one on: nothing of the window was commanded."""
+    player = JointPlayer(NAMES, 0.02)
+    assert player.accept(ramp(1000 * MS), 1010 * MS, START) is None
+    begin = played(player, 1010, False)
+    assert player.waits
+    np.testing.assert_array_equal(player.sample(1200 * MS)[0], begin)

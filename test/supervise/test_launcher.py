@@ -9,7 +9,7 @@ import pytest
 from docker_stand_in import IMAGE
 from server_profiles import profile_of, script
 
-from gr00t_ros.errors import LaunchError, UnreachableError
+from gr00t_ros.errors import LaunchError, ProfileError, UnreachableError
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.supervise.launcher import free_port, listens_beyond, prepare, server_environment
 from gr00t_ros.supervise.profile import Overrides, load_profile, parse
@@ -184,3 +184,26 @@ def test_where_a_server_really_listens_is_seen(host, beyond):
         pytest.skip("no IPv6 here")
     with listener:
         assert listens_beyond(listener.getsockname()[1]) is beyond
+
+
+@pytest.mark.parametrize("folder", ["~nobody_of_this_name/groot", "x" * 5000])
+def test_a_path_that_no_file_can_have_is_a_file_that_is_missing(groot, folder):
+    """Neither ends a configure with a traceback: it is named as the others are."""
+    path = f"{folder}/a"
+    where = r"(~nobody_of_this_name|x+)"
+    profile = Overrides(working_directory=str(groot)).apply(SERVING["n17"])
+    Supervisor(replace(profile, working_directory=path))  # it looks there for a license
+    with pytest.raises(LaunchError, match=f"working_directory {where}/.* is not there; install"):
+        prepare(replace(profile, working_directory=path), 5556)
+    with pytest.raises(LaunchError, match=f"its python .*{where}/.* is not there"):
+        prepare(replace(profile, python=path), 5556)
+    if folder.startswith("~"):
+        with pytest.raises(LaunchError, match=f"model_path .*{where}/.* is not there"):
+            prepare(replace(profile, model_path=path), 5556)
+
+
+def test_a_variable_that_no_environment_can_have_is_refused_with_its_place():
+    """Else the watcher died of it, and the reason was that somebody had killed it."""
+    content = {"command": ["true"], "model_version": "none", "environment": {"A=B": "c"}}
+    with pytest.raises(ProfileError, match=r"environment\.A=B: a variable's name has no ="):
+        parse(content, "it", "it.yaml")

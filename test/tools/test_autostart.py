@@ -1,6 +1,9 @@
 """Autostart activates a node only after the node's status says ready."""
 
 import os
+import threading
+import time
+from unittest.mock import MagicMock
 
 import pytest
 from ros_fixtures import wait_until
@@ -10,9 +13,11 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.node import Node
+from rclpy.task import Future
 
 from gr00t_ros.msg import PolicyStatus
 from gr00t_ros.ros.qos import STATUS
+from gr00t_ros.tools import autostart as autostart_module
 
 STATES = {
     "unconfigured": State.PRIMARY_STATE_UNCONFIGURED,
@@ -123,3 +128,58 @@ def test_without_a_policy_node_it_says_at_once_what_to_start(autostart):
     autostart.wait_for_line(f"no node gr00t_policy in ROS_DOMAIN_ID {domain} yet; start it with")
     assert "gr00t policy --embodiment NAME" in autostart.text()
     assert autostart.stop() == 0
+
+
+class Graph:
+    """The policy node and the executor of an Autostart without ROS; the activation is lost."""
+
+    srv_name = "/gr00t_policy/change_state"
+
+    def __init__(self, modes):
+        self.modes, self.asked = list(modes), []
+        self.one = autostart_module.Autostart.__new__(autostart_module.Autostart)
+        self.one._policy, self.one._stop = "gr00t_policy", threading.Event()
+        self.one._status, self.one._logged = PolicyStatus(ready=True), ("", 0.0)
+        self.one._activating = self.one._was_active = False
+        self.one._change_state = self.one._get_state = self.one._executor = self
+        self.one.get_logger = MagicMock()
+
+    def service_is_ready(self):
+        return True
+
+    def call_async(self, request):
+        future = Future()
+        if isinstance(request, GetState.Request):
+            state = State(id=State.PRIMARY_STATE_INACTIVE, label="inactive")
+            future.set_result(GetState.Response(current_state=state))
+        else:
+            self.asked.append(request.transition.id)
+        return future
+
+    def remove_pending_request(self, _future):
+        pass
+
+    def spin_once(self, timeout_sec):
+        """The next status arrives."""
+        time.sleep(0.01)
+        if self.asked and self.modes:
+            self.one._on_status(PolicyStatus(mode=self.modes.pop(0), ready=True))
+
+    def shutdown(self):
+        pass
+
+
+def test_a_node_that_a_person_deactivated_is_not_activated_again_for_a_lost_answer(monkeypatch):
+    """The arm would begin to move by itself, half a minute after it was stopped."""
+    monkeypatch.setattr(autostart_module, "ANSWER_LIMIT_S", 0.2)
+    graph = Graph(["ready", "blending_in", "stopping", "ready"])
+    assert graph.one.run() == 0
+    assert graph.asked == [ACTIVATE]
+
+
+def test_an_activation_that_was_lost_itself_is_asked_for_again(monkeypatch):
+    """No status shows that the node was active."""
+    monkeypatch.setattr(autostart_module, "ANSWER_LIMIT_S", 0.2)
+    graph = Graph(["ready"] * 60 + ["replaying"])
+    assert graph.one.run() == 0
+    assert len(graph.asked) > 1

@@ -23,7 +23,7 @@ POLICY = """
     params_file namespace remaps use_sim_time command_streamer autostart log_level
 """.split()
 LAUNCH = """
-    launch launch.actions launch.launch_description_sources
+    launch launch.actions launch.conditions launch.launch_description_sources launch.substitutions
     launch_ros launch_ros.actions launch_ros.substitutions
 """.split()
 WRONG = [
@@ -77,6 +77,41 @@ def test_the_simulation_starts_the_streamer_for_whatever_that_plays(monkeypatch,
     module._policy(dict.fromkeys([*POLICY, *module.ARGUMENTS], "x"))
     given = dict(module.IncludeLaunchDescription.call_args.kwargs["launch_arguments"])
     assert given["command_streamer"] == str(bool(commands or poses))
+
+
+@pytest.mark.parametrize(
+    ("name", "start"), [("policy.launch.py", "_policy"), ("record.launch.py", "_record")]
+)
+def test_a_parameter_file_that_is_not_there_is_refused(monkeypatch, tmp_path, name, start):
+    """launch_ros leaves it out with a warning: its shadow: true would not hold, and the arm move.
+
+    No shell expands ~ behind `params_file:=`.
+    """
+    for module in LAUNCH:
+        monkeypatch.setitem(sys.modules, module, MagicMock())
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "slow.yaml").write_text("/**: {ros__parameters: {shadow: true}}")
+    spec = importlib.util.spec_from_file_location("launched", FOLDER / name)
+    launched = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(launched)
+
+    def files(text):
+        given = dict.fromkeys([*POLICY, *launched.ARGUMENTS], "") | {"params_file": text}
+        flags = dict.fromkeys(["use_sim_time", "teleop", "autostart"], "false")
+        launched.Node.reset_mock()
+        getattr(launched, start)(MagicMock(launch_configurations=given | flags))
+        return [
+            one
+            for call in launched.Node.call_args_list
+            for one in call.kwargs.get("parameters", [])
+            if isinstance(one, str)
+        ]
+
+    assert files("") == []
+    assert set(files("~/slow.yaml")) == {str(tmp_path / "slow.yaml")}
+    for wrong in ("~/slow.yml", str(tmp_path), "no such file.yaml", "~nobody_of_this_name/a.yaml"):
+        with pytest.raises(SettingsError, match="params_file: got .* there is no file "):
+            files(wrong)
 
 
 @pytest.mark.parametrize(("name", "meant"), WRONG)
