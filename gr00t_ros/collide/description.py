@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot.rotation import MOST_M, from_rpy
-from gr00t_ros.robot.urdf.chain import joints_by_child, linked, vector
+from gr00t_ros.robot.urdf.chain import MOVING, joints_by_child, linked, vector
 from gr00t_ros.robot.urdf.text import Element, urdf_root
 
 Floats = NDArray[np.float64]
@@ -26,7 +26,6 @@ Names = frozenset[str]
 ReadMesh = Callable[[str, str], Floats]
 """(URL of a mesh, place for messages) -> its points (K, 3); raises SettingsError."""
 
-_MOVING: Final = ("revolute", "continuous", "prismatic")
 _FREE: Final = ("floating", "planar")
 """Types of joints that leave open where their link is: the robot's base, or a loose part."""
 _NUMBERS: Final = {
@@ -246,7 +245,7 @@ def _base(
     """The link that the checked part of the robot begins at: all links with shapes hang from it."""
     shaped = {bases[name]: name for name in bases if elements[name].find("collision") is not None}
     if len(shaped) < 2:
-        moving = [bases[name] for name in above if above[name].get("type") in _MOVING]
+        moving = [bases[name] for name in above if above[name].get("type") in MOVING]
         return next(iter([*shaped, *moving, *bases]))
     first, loose = list(shaped)[:2]
     joint = above[loose]
@@ -318,9 +317,9 @@ def _joint(element: Element, where: str) -> Joint:
     xyz_m, rotation = _origin(element, place)
     if kind == "fixed":
         return Joint(None, xyz_m, rotation, FIXED.axis)
-    if kind not in _MOVING or not name:
+    if kind not in MOVING or not name:
         raise SettingsError(
-            f"{place} is of type {kind!r}, expected a name and a type: fixed, {', '.join(_MOVING)}"
+            f"{place} is of type {kind!r}, expected a name and a type: fixed, {', '.join(MOVING)}"
         )
     axis = vector(element.find("axis"), "xyz", (1.0, 0.0, 0.0), 1e6, place)
     length = float(np.linalg.norm(axis))

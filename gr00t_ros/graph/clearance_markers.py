@@ -34,7 +34,7 @@ TOPIC: Final = "~/clearance_markers"
 NEAREST: Final = "nearest pair ahead"
 
 _PERIOD_S = 0.2
-_LIFETIME_S = 1  # what is no longer published disappears, and all of it when the node is gone
+MARKER_LIFETIME_S = 1  # what is no longer published disappears, and all of it when the node is gone
 _PLANE_M = 4.0
 _LINE_M, _TEXT_M, _POINT_M = 0.004, 0.04, 0.006
 _MOST_POINTS = 2000
@@ -117,7 +117,7 @@ def nearest_markers(engine: CollisionEngine, ahead: Ahead | None) -> Iterator[Ma
 def _marker(namespace: str, number: int, kind: int, colour: ColorRGBA) -> Marker:
     marker = Marker(ns=namespace, id=number, type=kind, action=Marker.ADD, color=colour)
     marker.pose.orientation.w = 1.0
-    marker.lifetime.sec = _LIFETIME_S
+    marker.lifetime.sec = MARKER_LIFETIME_S
     return marker
 
 

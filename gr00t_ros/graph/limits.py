@@ -23,12 +23,12 @@ from gr00t_ros.robot.described import (
 )
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.known import JointRange
+from gr00t_ros.robot.urdf.chain import MOVING
 from gr00t_ros.robot.urdf.text import Element, urdf_root
 from gr00t_ros.ros import qos
 
 DESCRIPTION = "/robot_description"
 _ROUNDING = 1e-3  # files and descriptions may have only three decimals
-_MOVING = ("revolute", "prismatic", "continuous")
 
 
 def joint_ranges(urdf: str) -> dict[str, JointRange]:
@@ -52,7 +52,7 @@ def _ranges(root: Element) -> dict[str, JointRange]:
     return {
         joint.get("name", ""): _limits(joint, joint.find("limit"))
         for joint in root.findall("joint")
-        if joint.get("type") in _MOVING
+        if joint.get("type") in MOVING
     }
 
 

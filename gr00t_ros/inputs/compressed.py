@@ -8,10 +8,9 @@ from numpy.typing import NDArray
 
 from gr00t_ros.errors import ObservationError, WireError
 from gr00t_ros.inputs.cdr import CompressedView
-from gr00t_ros.wire.jpeg_header import MAX_PIXELS, START, read_frame
+from gr00t_ros.wire.jpeg_header import MAX_PIXELS, START, TAIL_BYTES, read_frame
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-_TAIL = 4096  # bytes searched for the end marker: cameras add padding behind it
 
 
 def size(view: CompressedView) -> tuple[int, int]:
@@ -90,7 +89,7 @@ def _refused(view: CompressedView, why: str) -> ObservationError:
 def _png_size(data: NDArray[np.uint8]) -> tuple[int, int]:
     """Read IHDR (PNG specification 11.2.2), which is the first chunk."""
     header = data[8:33].tobytes()
-    if len(header) < 25 or header[4:8] != b"IHDR" or b"IEND" not in data[-_TAIL:].tobytes():
+    if len(header) < 25 or header[4:8] != b"IHDR" or b"IEND" not in data[-TAIL_BYTES:].tobytes():
         raise ObservationError(f"PNG of {data.size} bytes lacks its header or end: truncated")
     if header[16] > 8:
         raise ObservationError(f"PNG of {header[16]} bits a sample, expected at most 8")

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.motion.chunk import ActionChunk
+from gr00t_ros.motion.pose.course import REST_REPEATS
 from gr00t_ros.motion.reference import (
     ENSEMBLE_CHUNKS,
     Merge,
@@ -34,10 +35,8 @@ from gr00t_ros.robot.limits import CommandLimits
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
 
-# Number of zero windows after a stop, for a reader that joined late or lost one.
-_REPEATS = 25
-# After so many windows at one plan time, a second at 50 Hz, the clock stands still.
-_STANDING = 50
+STANDING_TICKS = 50
+"""After so many ticks at one plan time, a second at 50 Hz, the clock stands still."""
 # Minimum number of zero windows to publish before the session may end, or one more than may be lost
 # if that is more: DDS delivers reliably, but a reader may still lose the first.
 _REPEATS_TO_REST = 5
@@ -98,14 +97,14 @@ class Commands:
     def stop(self) -> None:
         """Bring velocities to zero from the next window on; all other commands keep their value."""
         if self._reference or self._rows[-1][self._limits.velocity].any():
-            self._repeats_left = _REPEATS
+            self._repeats_left = REST_REPEATS
         self._reference.clear()
         self._made = None
 
     @property
     def at_rest(self) -> bool:
         """Whether no chunk is followed and so many zero windows were sent that one was received."""
-        return not self._reference and self._repeats_left <= _REPEATS - self._repeats_to_rest
+        return not self._reference and self._repeats_left <= REST_REPEATS - self._repeats_to_rest
 
     def window(self, now_ns: int, lag_ns: int) -> CommandWindow | None:
         """The window to send now, or None if nothing is left to send; then call `keep`.
@@ -120,7 +119,7 @@ class Commands:
         if self._reference:
             rows, over = self._following(knot, value, lag_ns)
         elif self._repeats_left:
-            stands = self._at_newest >= _STANDING
+            stands = self._at_newest >= STANDING_TICKS
             rests = self._limits.velocity if stands else self._limits.at_once
             rows = self._to_rest([np.where(rests, 0.0, value)])
         else:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from gr00t_ros.dataset.schema import IMAGES
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.observe.modality import MODALITIES, ModalityConfig, ModalityEntry
 from gr00t_ros.robot.data_file import read_json
@@ -21,7 +22,6 @@ from gr00t_ros.serve.policies import Action, PolicyObservation
 INSTALL: Final = "pip install 'lerobot[groot]>=0.6.1' (Python 3.12 or newer)"
 # Values in processor_config.json to enum names on the wire (wire.md 5).
 _FORMATS: Final = {"xyz+rot6d": "XYZ_ROT6D", "xyz+rotvec": "XYZ_ROTVEC"}
-_IMAGES: Final = "observation.images."
 
 
 class LerobotPolicy:
@@ -56,7 +56,7 @@ class LerobotPolicy:
         if any(len(frames) != 1 for frames in video.values()):
             raise SettingsError("batch size: expected 1")
         batch: dict[str, Any] = {
-            f"{_IMAGES}{key}": torch.from_numpy(np.array(video[key].transpose(0, 1, 4, 2, 3)))
+            f"{IMAGES}{key}": torch.from_numpy(np.array(video[key].transpose(0, 1, 4, 2, 3)))
             for key in self.modality["video"].keys
         }
         rows = [np.array(state[key][:, -1]) for key in self.modality["state"].keys]
@@ -152,7 +152,7 @@ def _load(
         # for libero_sim LeRobot would turn the gripper's 0..1 into the simulator's own -1 and 1;
         # upstream's server does not, and the embodiment file has what the values mean
         action_decode_transform="none",
-        input_features={f"{_IMAGES}{key}": picture for key in modality["video"].keys},
+        input_features={f"{IMAGES}{key}": picture for key in modality["video"].keys},
     )
     policy = GrootPolicy(config).to(device).eval()
     before, after = make_groot_pre_post_processors(config)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.motion.chunk import ActionChunk
+from gr00t_ros.motion.commands import STANDING_TICKS
 from gr00t_ros.motion.guard import Verdict
 from gr00t_ros.motion.plan import Window
 from gr00t_ros.motion.pose.course import PoseWindow
@@ -45,8 +46,6 @@ _EVENT_TICKS = 100
 # A tick this long after the one before is a jump of plan time: two and a half refresh periods, and
 # the smallest value of the parameter clock_jump_s.
 _JUMP_NS = 50_000_000
-# Ticks without plan time, a second at 50 Hz, after which the clock stands, however slow it was.
-_STANDING = 50
 _SETTLING_REASON = "the controllers may still play an abandoned plan: try again in a second"
 _FIRST_CHUNK = "waiting for the first action chunk"
 _PAUSED_REASON = f"paused by the operator: {RESUME} to go on"
@@ -396,7 +395,7 @@ class Session:
         still = self.mode is not Mode.STOPPING or self._abandonment.still(now_ns, held)
         if settled and not still:
             # A simulation that stands moves nothing, and has no time in which to wait.
-            still = self._standing >= _STANDING or self._moved_by_others(now_ns, held)
+            still = self._standing >= STANDING_TICKS or self._moved_by_others(now_ns, held)
         if self._abandonment.rest_unknown and self.mode is Mode.STOPPING:
             why = (
                 f"{self.reason}; no controller has published its state since: check where the arm "

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 GRIPPER_CLOSED_RAD = 0.8
 _GRIPPER_CONTROL_PER_RAD = 255.0 / GRIPPER_CLOSED_RAD  # the 2F-85's own command register
-_FLANGE_M = 0.107
 # The 2F-85's linkage, measured in the simulation at rest between open and closed: the joints are
 # within 0.01 rad of these lines, so the pads within 0.7 mm.
 _LINKAGE = (
@@ -94,7 +93,7 @@ FRANKA = RobotDescription(
     # shared-memory segment of Fast DDS (0.5 MB, environment.md); two of 360 x 640 do not
     picture_px=(180, 320),
     # fr3_link8, the flange; gym-hil calls its body "attachment" but turns it about z
-    poses=(LinkPose("ee_pose", "fr3_link0", "link7", (0.0, 0.0, _FLANGE_M)),),
+    poses=(LinkPose("ee_pose", "fr3_link0", "link7", (0.0, 0.0, franka.FLANGE_M)),),
     recorded=(),
     build_model=_franka_model,
     build_walled=_franka_model,
@@ -109,7 +108,7 @@ FRANKA = RobotDescription(
         for joint, scale, offset in _LINKAGE
         if (side, joint) != ("left", "driver")
     ),
-    frames=(FrameLink("fr3_link8", "fr3_link7", (0.0, 0.0, _FLANGE_M)),),
+    frames=(FrameLink("fr3_link8", "fr3_link7", (0.0, 0.0, franka.FLANGE_M)),),
 )
 """Franka FR3 with Robotiq 2F-85."""
 

@@ -13,6 +13,7 @@ from gr00t_ros.ros.asked import AskedService
 from gr00t_ros.srv import SetInstruction
 from gr00t_ros.text_table import one_line
 from gr00t_ros.tools.operator import ACCEPTED, HARDWARE, STOPPED, STOPPING_TEXTS
+from gr00t_ros.web.request import LABELS
 
 ESTOP_S: Final = 1.8
 """The page waits two seconds for the answer to an e-stop."""
@@ -28,7 +29,6 @@ _ONCE: Final = float("inf")
 _MOST_TEXT: Final = 600
 _TRIGGERS: Final = ("pause", "resume", "reset", "estop")
 _RECORDER: Final = {"record_stop": "stop", "record_discard": "discard"}
-_LABELS: Final = ("success", "failure")
 _UNKNOWN: Final = "the request may still be carried out: look at the mode"
 
 
@@ -51,7 +51,7 @@ class LiveCommands:
             client(Trigger, f"{policy}/{name}")
         client(SetInstruction, f"{policy}/set_instruction")
         client(SetInstruction, f"{recorder}/start")
-        for name in (*_RECORDER.values(), *_LABELS):
+        for name in (*_RECORDER.values(), *LABELS):
             client(Trigger, f"{recorder}/{name}")
 
     def recorder_is_there(self) -> bool:
@@ -74,7 +74,7 @@ class LiveCommands:
             answer, problem = await self._ask(f"{self._recorder}/start", request)
             text = "" if answer is None else f"episode {answer.episode} is recorded"
             return _result(answer, problem, text)
-        service = _RECORDER.get(name) or (value if value in _LABELS else "")
+        service = _RECORDER.get(name) or (value if value in LABELS else "")
         if not name.startswith("record_") or not service:
             return False, f"{name}: this is a robot that runs, expected a command for it"
         answer, problem = await self._ask(f"{self._recorder}/{service}", Trigger.Request())

@@ -14,7 +14,7 @@ MOST_BYTES: Final = 8192
 """The largest message that a browser may send."""
 
 MOST_INSTRUCTION: Final = 1000
-_LABELS: Final = ("success", "failure")
+LABELS: Final = ("success", "failure")
 _TEXTS: Final = frozenset({"instruction", "record_start"})
 _NUMBERS: Final = frozenset({"seek", "speed"})
 _KINDS: Final = ("frame", "state", "curves")
@@ -78,8 +78,8 @@ def _value(name: str, value: Any) -> str | float | None:
             raise SettingsError(f"{name}: expected a finite number")
         return float(value)
     if name == "record_label":
-        if value not in _LABELS:
-            raise SettingsError(f"{name}: expected one of {', '.join(_LABELS)}")
+        if value not in LABELS:
+            raise SettingsError(f"{name}: expected one of {', '.join(LABELS)}")
         return str(value)
     return None  # the others have none, and nobody is kept from a stop for having sent one
 

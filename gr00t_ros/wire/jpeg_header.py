@@ -25,7 +25,8 @@ _STUFFED: Final = 0x00  # no marker: decoders skip FF 00 and what follows, up to
 _FILL: Final = 0xFF
 _START_OF_SCAN: Final = 0xDA
 _SCAN: Final = bytes([_FILL, _START_OF_SCAN])
-_TAIL: Final = 4096  # bytes searched for the end marker: cameras add padding behind it
+TAIL_BYTES: Final = 4096
+"""Bytes searched for the end marker of a picture: cameras add padding behind it."""
 
 
 class JpegFrame(NamedTuple):
@@ -45,7 +46,7 @@ def read_frame(data: memoryview) -> JpegFrame:
     """
     if bytes(data[: len(START)]) != START:  # OpenCV decodes by these, as BMP or whatever it is
         raise WireError(f"{len(data)} bytes that are no JPEG")
-    if b"\xff\xd9" not in bytes(data[-_TAIL:]):
+    if b"\xff\xd9" not in bytes(data[-TAIL_BYTES:]):
         raise WireError(f"JPEG of {len(data)} bytes has no end marker: truncated")
     scans = bytes(data).count(_SCAN)  # never within a scan, where FF is stuffed
     if scans > MAX_SCANS:

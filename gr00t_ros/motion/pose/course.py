@@ -18,8 +18,8 @@ from gr00t_ros.robot.rotation import Pose
 
 # How far outside the box a pose is still followed to the wall, m (control.md 3, as for joints).
 CLAMP_M = 0.05
-# Number of windows that repeat a rest, for a reader that joined late or lost one.
-_REPEATS = 25
+# Windows without joints that repeat a rest, for a reader that joined late or lost one.
+REST_REPEATS = 25
 # A chunk's last pose counts as reached at less than this speed, m/s and rad/s.
 _REACHED_SPEED = 1e-3
 
@@ -141,14 +141,14 @@ class PoseCourse:
         """Follow the chunk after the committed part, or return why it is refused."""
         reason = self.judge(chunk, now_ns)
         if not reason:
-            self._chunk, self._repeats_left, self._made = self._summed(chunk), _REPEATS, None
+            self._chunk, self._repeats_left, self._made = self._summed(chunk), REST_REPEATS, None
             self._delay = _Delay()
         return reason
 
     def stop(self) -> None:
         """Brake to rest after the committed part, and hold."""
         if self._chunk is not None:
-            self._chunk, self._repeats_left, self._made = None, _REPEATS, None
+            self._chunk, self._repeats_left, self._made = None, REST_REPEATS, None
 
     def at_rest(self, now_ns: int) -> bool:
         """Whether it rests from now on, unless a chunk comes."""

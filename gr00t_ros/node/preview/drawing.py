@@ -11,7 +11,7 @@ from nav_msgs.msg import Path
 from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker
 
-from gr00t_ros.graph.clearance_markers import to_point
+from gr00t_ros.graph.clearance_markers import MARKER_LIFETIME_S, to_point
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.robot.rotation import quaternion_from_matrix
 from gr00t_ros.ros.windows import to_time
@@ -19,7 +19,6 @@ from gr00t_ros.session.preview import Arm, Gripper, Way, colours, grips
 
 PREDICTED, COMMITTED, DRIVEN, GRIPPER = "predicted", "committed", "driven", "gripper"
 
-_LIFETIME_S = 1  # what is no longer published disappears, and all of it when the node is gone
 _NEAR_TO_FAR = {
     PREDICTED: ((0.10, 0.35, 1.00, 1.0), (0.65, 0.85, 1.00, 0.5)),
     COMMITTED: ((0.00, 0.65, 0.15, 1.0), (0.75, 1.00, 0.45, 0.8)),
@@ -107,5 +106,5 @@ def _marker(namespace: str, number: int, kind: int, arm: Arm, stamp: Time) -> Ma
     marker = Marker(ns=namespace, id=number, type=kind, action=Marker.ADD)
     marker.header.frame_id, marker.header.stamp = arm.frame, stamp
     marker.pose.orientation.w = 1.0
-    marker.lifetime.sec = _LIFETIME_S
+    marker.lifetime.sec = MARKER_LIFETIME_S
     return marker

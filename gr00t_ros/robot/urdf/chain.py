@@ -19,7 +19,8 @@ from gr00t_ros.robot.rotation import MOST_M, Chain, ChainLink, Floats, from_rpy
 from gr00t_ros.robot.urdf.text import Element
 
 _MAX_RPY_RAD: Final = 4 * math.pi  # a larger value is in degrees
-_MOVING: Final = ("revolute", "continuous", "prismatic")
+MOVING: Final = ("revolute", "continuous", "prismatic")
+"""Types of joints that move."""
 
 
 def has_links(root: Element) -> bool:
@@ -92,9 +93,9 @@ def _chain_link(joint: Element, where: str) -> ChainLink:
     rotation.setflags(write=False)
     if kind == "fixed":
         return ChainLink(xyz_m, rotation)
-    if kind not in _MOVING:
+    if kind not in MOVING:
         raise SettingsError(
-            f"{place} is of type {kind!r}, expected fixed, {', '.join(_MOVING)}: choose another "
+            f"{place} is of type {kind!r}, expected fixed, {', '.join(MOVING)}: choose another "
             "base or link"
         )
     mimic = joint.find("mimic")

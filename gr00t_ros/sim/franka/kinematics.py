@@ -31,7 +31,7 @@ _DH = np.array(
         [0.088, 0.0, np.pi / 2],
     ]
 )
-_FLANGE_M = 0.107
+FLANGE_M = 0.107
 TOOL_M = 0.1488  # flange to the pads' centre along the flange's z (gym-hil: 0.0038 + 0.145)
 
 LOWER_RAD = np.array([-2.7437, -1.7837, -2.9007, -3.0421, -2.8065, 0.5445, -3.0159])
@@ -75,7 +75,7 @@ def joint_frames(joints_rad: Array) -> Array:
 def flange_pose(joints_rad: Array) -> Array:
     """Return fr3_link8 in fr3_link0, (4, 4), m."""
     pose: Array = joint_frames(joints_rad)[-1].copy()
-    pose[:3, 3] += pose[:3, 2] * _FLANGE_M
+    pose[:3, 3] += pose[:3, 2] * FLANGE_M
     return pose
 
 
@@ -90,7 +90,7 @@ def tool_jacobian(joints_rad: Array) -> tuple[Array, Array]:
     """Return the tool's pose (4, 4) and geometric Jacobian (6, 7): linear rows, then angular."""
     frames = joint_frames(joints_rad)
     pose = frames[-1].copy()
-    pose[:3, 3] += pose[:3, 2] * (_FLANGE_M + TOOL_M)
+    pose[:3, 3] += pose[:3, 2] * (FLANGE_M + TOOL_M)
     axes, origins = frames[:, :3, 2], frames[:, :3, 3]
     return pose, np.vstack([np.cross(axes, pose[:3, 3] - origins).T, axes.T])
 
