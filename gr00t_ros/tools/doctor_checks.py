@@ -86,9 +86,8 @@ def streams(reports: Sequence[StreamReport], problems: Sequence[str]) -> list[Do
             rows += failures("stream", found, "")
         elif silent or one.problem:
             why = one.problem or f"nothing from {one.topic}"
-            rows.append(
-                DoctorRow(WARN, "stream", one.name, f"{why}; the plan would start as measured")
-            )
+            start = "; the plan would start as measured" if silent else ""
+            rows.append(DoctorRow(WARN, "stream", one.name, f"{why}{start}"))
         else:
             rows.append(DoctorRow(PASS, "stream", one.name, text))
     rest = [problem for problem in problems if problem not in named]
