@@ -34,6 +34,7 @@ from gr00t_ros.robot.streams import VideoStream
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.parameters import AUTO, LOCAL, SHOW, Parameters
 from gr00t_ros.ros.pulled import graph_name
+from gr00t_ros.watch.arm import further_joints
 from gr00t_ros.wire.address import shown
 from gr00t_ros.wire.link import CheckResult, PolicyLink
 
@@ -99,10 +100,7 @@ def controllers(readings: ControllerReadings) -> list[DoctorRow]:
     rows = []
     for output, reading in readings:
         names = () if reading is None else reading.reference.names
-        others = ", ".join(name for name in names if name not in output.names)
-        if others:
-            text = f"its controller moves {others} too: it takes windows without them only with "
-            text += "allow_partial_joints_goal true"
+        if text := further_joints(output.names, names):
             rows.append(DoctorRow(WARN, "controller", output.name, text))
     return rows
 
