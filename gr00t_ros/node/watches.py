@@ -19,6 +19,7 @@ from gr00t_ros.graph.collision import Collision
 from gr00t_ros.graph.contact import Contacts
 from gr00t_ros.graph.controllers import ControllerManager, ControllerParameters, OtherPublishers
 from gr00t_ros.graph.heartbeat import Heartbeats
+from gr00t_ros.inputs.readings import ControllerReading
 from gr00t_ros.motion.replay import Replay
 from gr00t_ros.node.operator_watches import OperatorWatches
 from gr00t_ros.node.queries import Queries
@@ -38,6 +39,7 @@ from gr00t_ros.watch.arm import (
     TrackingError,
     WorkspaceBox,
     earlier_window,
+    further_joints,
     joints_late,
     reference_against_plan,
     windows_may_be_lost,
@@ -422,8 +424,11 @@ class RunningWatches:
                 yield replace(found, earlier=Earlier(tuple(output.names), at_ns))
                 continue
             found = reference_against_plan(output.names, played, *sent, limit_rad)
-            if found is not None:
-                yield found
+            if found is None:
+                continue
+            assert isinstance(state.value, ControllerReading)  # RobotState.references
+            refuses = further_joints(output.names, state.value.reference.names)
+            yield replace(found, reason=f"{found.reason}; {refuses}") if refuses else found
 
     def _sent(self, output: Output, stamp_ns: int) -> tuple[Positions, Positions] | None:
         """(n,) position and velocity sent to one output for a ROS stamp; None if not kept."""

@@ -177,6 +177,9 @@ they are a frozen sensor.
 
 SAME_STAMP = "two messages with the same stamp: is the sensor frozen? restart its driver"
 _MOST_PARTS = 64
+_NO_JOINTS: JointKeys = frozenset()
+"""Of a message as a broadcaster may send it before it knows its joints. Beside it every later
+message would have to be merged, which takes eight times as long."""
 
 
 def went_back(behind_ns: int) -> str:
@@ -219,6 +222,7 @@ class JointStates:
         for known in shared:
             if known <= names:
                 del self._parts[known]
+        self._parts.pop(_NO_JOINTS, None)  # such a message says nothing once there is another one
         if len(self._parts) >= _MOST_PARTS:
             del self._parts[next(iter(self._parts))]
         self._parts[names] = _Part(stamp_ns, received_ns, reading)

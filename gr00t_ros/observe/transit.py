@@ -80,9 +80,9 @@ class Transit:
             self._longest_ns = max(self._longest_ns, way_ns)
 
 
-LEAST_OF = 10
-"""Our choice: 0.2 s of a topic with 50 Hz. A stall makes some messages late and not all of these:
-those that were published at its end come at once."""
+LEAST_OF = 25
+"""Our choice: half a second of a topic with 50 Hz. A stall makes some messages late and not all of
+these: those that were published at its end come at once."""
 
 
 class LeastWay:

@@ -34,6 +34,7 @@ from gr00t_ros.robot.streams import VideoStream
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.parameters import AUTO, LOCAL, SHOW, Parameters
 from gr00t_ros.ros.pulled import graph_name
+from gr00t_ros.watch.arm import further_joints
 from gr00t_ros.wire.address import shown
 from gr00t_ros.wire.link import CheckResult, PolicyLink
 
@@ -86,9 +87,8 @@ def streams(reports: Sequence[StreamReport], problems: Sequence[str]) -> list[Do
             rows += failures("stream", found, "")
         elif silent or one.problem:
             why = one.problem or f"nothing from {one.topic}"
-            rows.append(
-                DoctorRow(WARN, "stream", one.name, f"{why}; the plan would start as measured")
-            )
+            start = "; the plan would start as measured" if silent else ""
+            rows.append(DoctorRow(WARN, "stream", one.name, f"{why}{start}"))
         else:
             rows.append(DoctorRow(PASS, "stream", one.name, text))
     rest = [problem for problem in problems if problem not in named]
@@ -100,10 +100,7 @@ def controllers(readings: ControllerReadings) -> list[DoctorRow]:
     rows = []
     for output, reading in readings:
         names = () if reading is None else reading.reference.names
-        others = ", ".join(name for name in names if name not in output.names)
-        if others:
-            text = f"its controller moves {others} too: it takes windows without them only with "
-            text += "allow_partial_joints_goal true"
+        if text := further_joints(output.names, names):
             rows.append(DoctorRow(WARN, "controller", output.name, text))
     return rows
 

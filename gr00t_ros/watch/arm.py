@@ -8,7 +8,7 @@ order; a value that is not finite is a finding. Times are steady time unless sta
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -305,6 +305,20 @@ def reference_against_plan(
         f"{planned[joint]:.4f} {POSITION_UNIT}, at most {allowed[joint]:.4f} apart allowed"
     )
     return replace(finding("reference_against_plan", text), stop_ramp_only=True)
+
+
+def further_joints(names: Sequence[str], moved: Sequence[str]) -> str:
+    """What a controller needs that moves more joints than its output has; empty if it does not.
+
+    names: of the output; moved: by the controller.
+    """
+    others = [name for name in moved if name not in names]
+    if not others:
+        return ""
+    return (
+        f"its controller moves {', '.join(others)} too: it takes windows without them only with "
+        "allow_partial_joints_goal true"
+    )
 
 
 def earlier_window(

@@ -26,7 +26,7 @@ from gr00t_ros.observe.joint_states import (
     JointPublishers,  # noqa: E402
 )
 from gr00t_ros.observe.observation import ObservationSettings  # noqa: E402
-from gr00t_ros.observe.transit import LOOKED_NS  # noqa: E402
+from gr00t_ros.observe.transit import LEAST_OF, LOOKED_NS  # noqa: E402
 from gr00t_ros.robot.streams import StateStream, VideoStream  # noqa: E402
 
 MS = 1_000_000
@@ -87,17 +87,16 @@ def test_a_sample_tells_the_longest_way_of_the_last_messages():
 
 
 def test_a_sample_tells_how_far_its_publishers_clock_is_from_ours_at_least():
-    """By ten messages in a row, and anew after a clock jump; nothing without an arrival."""
-    source, found = _source(), []
-    for number in range(1, 25):
-        stamp_ns = number * 20 * MS
-        source.subscription.received_ns = 0 if number == 23 else stamp_ns + 80 * MS
+    """By several messages in a row, and anew after a clock jump; nothing without an arrival."""
+    source, found, few = _source(), [], LEAST_OF - 1
+    for number in range(2 * few + 5):
+        stamp_ns = (number + 1) * 20 * MS
+        source.subscription.received_ns = 0 if number == 2 * few + 3 else stamp_ns + 80 * MS
         _receive(source, (stamp_ns, "value"), START + stamp_ns)
         found.append(source.buffer.latest().least_way_ns)
-        if number == 12:
+        if number == few + 1:
             source.clear()
-    ten = [0] * 9 + [80 * MS] * 3
-    assert found == [*ten, *[0] * 9, 80 * MS, 0, 80 * MS]
+    assert found == [*[0] * few, 80 * MS, 80 * MS, *[0] * few, 80 * MS, 0, 80 * MS]
 
 
 def test_a_way_that_a_refused_message_took_is_not_forgotten():

@@ -109,3 +109,13 @@ def test_ever_new_joints_take_no_memory():
     assert len(joints.sample(("j999",)).value.names) <= 64
     joints.clear()
     assert joints.sample(ARM) is None
+
+
+def test_a_message_without_joints_costs_the_later_ones_nothing():
+    """A broadcaster may begin with one; of a single message nothing has to be merged."""
+    joints = JointStates()
+    joints.take(1, 1, JointReading((), np.zeros(0)))
+    assert joints.sample(("a",)).stamp_ns == 1
+    reading = JointReading(("a", "b"), np.array([1.0, 2.0]))
+    joints.take(2, 2, reading)
+    assert joints.sample(("a",)).value is reading

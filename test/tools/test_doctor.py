@@ -34,6 +34,7 @@ from visualization_msgs.msg import MarkerArray  # noqa: E402
 from gr00t_ros.errors import EmbodimentError  # noqa: E402
 from gr00t_ros.graph.traffic import TopicTraffic  # noqa: E402
 from gr00t_ros.inputs.readings import ControllerReading  # noqa: E402
+from gr00t_ros.inputs.stream_report import StreamReport  # noqa: E402
 from gr00t_ros.observe.buffer import Sample  # noqa: E402
 from gr00t_ros.observe.readings import JointReading  # noqa: E402
 from gr00t_ros.robot.files import find_embodiment, load_embodiment  # noqa: E402
@@ -623,3 +624,17 @@ def test_the_script_is_installed():
     root = Path(__file__).parents[2]
     assert (root / "scripts" / "doctor").stat().st_mode & 0o111
     assert "scripts/doctor" in (root / "CMakeLists.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("age_ns", "problem", "text"),
+    [
+        (None, "", "nothing from /a/state; the plan would start as measured"),
+        (0, "stamp is 5.000 s in the future", "stamp is 5.000 s in the future"),
+    ],
+)
+def test_a_plan_starts_as_measured_only_where_a_controller_is_silent(age_ns, problem, text):
+    """One that tells is where the plan starts, whatever is wrong with its stamps."""
+    report = StreamReport("controller.a", "/a/state", age_ns, 200_000_000, 1, 0, problem, True)
+    (row,) = doctor_checks.streams([report], [])
+    assert (row.level, row.subject, row.text) == ("warn", "controller.a", text)
