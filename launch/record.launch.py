@@ -40,7 +40,8 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(name, default_value=default, description=what)
         for name, (default, what) in ARGUMENTS.items()
     ]
-    return launch_description(__file__, [*arguments, OpaqueFunction(function=_record)])
+    entities = [*arguments, OpaqueFunction(function=_record)]
+    return launch_description(__file__, entities, paths=("folder",))
 
 
 def _record(context: LaunchContext) -> list[LaunchDescriptionEntity]:
