@@ -129,6 +129,20 @@ def is_true(text: str) -> bool:
     return text.lower() in ("true", "1")
 
 
+def remappings(text: str) -> list[tuple[str, str]]:
+    """The pairs of the argument remaps, FROM:=TO FROM:=TO; SettingsError for what is no pair."""
+    pairs = []
+    for word in text.split():
+        own, mark, other = word.partition(":=")
+        if not own or not mark or not other or "," in word:
+            raise SettingsError(
+                f"launch argument remaps: got {word!r:.200}, expected FROM:=TO, and blanks between "
+                "two of them"
+            )
+        pairs.append((own, other))
+    return pairs
+
+
 def parameter_files(text: str) -> list[str]:
     """The files of an argument that names one file with parameters, or none; ~ is expanded.
 

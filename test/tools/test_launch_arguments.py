@@ -21,6 +21,7 @@ from gr00t_ros.tools.launch import (
     launch_description,
     refuse_misspelt,
     refuse_unknown,
+    remappings,
     starts,
 )
 
@@ -120,6 +121,16 @@ def test_a_parameter_file_that_is_not_there_is_refused(monkeypatch, tmp_path, na
     for wrong in ("~/slow.yml", str(tmp_path), "no such file.yaml", "~nobody_of_this_name/a.yaml"):
         with pytest.raises(SettingsError, match="params_file: got .* there is no file "):
             files(wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["/a", "/a=/b", "/a:=", ":=/b", "/a:=/b,/c:=/d", "/a:=/b, /c:=/d", "/a := /b"]
+)
+def test_what_is_no_remapping_is_refused_with_the_form(wrong):
+    """It ended in launch's TypeError, or in a topic with a comma."""
+    assert remappings("/a:=/b  c:=~/d") == [("/a", "/b"), ("c", "~/d")]
+    with pytest.raises(SettingsError, match="remaps: got .*, expected FROM:=TO, and blanks"):
+        remappings(f"/x:=/y {wrong}")
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
