@@ -48,7 +48,7 @@ def generate_launch_description() -> LaunchDescription:
         for name, (default, what) in ARGUMENTS.items()
     ]
     entities = [*arguments, OpaqueFunction(function=_replay)]
-    return launch_description(__file__, entities, policy_sets=POLICY)
+    return launch_description(__file__, entities, policy_sets=POLICY, paths=("bag",))
 
 
 def _replay(context: LaunchContext) -> list[LaunchDescriptionEntity]:

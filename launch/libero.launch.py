@@ -47,7 +47,8 @@ def generate_launch_description() -> LaunchDescription:
         for name, (default, what) in ARGUMENTS.items()
     ]
     entities = [*arguments, OpaqueFunction(function=_libero)]
-    return launch_description(__file__, entities, policy_sets=(*POLICY, "params_file"))
+    sets = (*POLICY, "params_file")
+    return launch_description(__file__, entities, policy_sets=sets, paths=("record_path",))
 
 
 def _libero(context: LaunchContext) -> list[LaunchDescriptionEntity]:

@@ -12,7 +12,7 @@ from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from gr00t_ros.tools.launch import is_true, launch_description, parameter_files
+from gr00t_ros.tools.launch import is_true, launch_description, parameter_files, remappings
 
 AS_NODE = "; empty: from params_file, else the default"
 NODE_PARAMETERS: dict[str, tuple[Callable[[str], object], str]] = {
@@ -71,7 +71,7 @@ def _policy(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         "emulate_tty": True,
         "ros_arguments": ["--log-level", argument["log_level"]],
     }
-    remaps = [tuple(pair.split(":=", 1)) for pair in argument["remaps"].split()]
+    remaps = remappings(argument["remaps"])
     return [
         Node(
             executable="command_streamer",

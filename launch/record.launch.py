@@ -7,7 +7,7 @@ from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch_ros.actions import Node
 
-from gr00t_ros.tools.launch import is_true, launch_description, parameter_files
+from gr00t_ros.tools.launch import is_true, launch_description, parameter_files, remappings
 
 ARGUMENTS = {
     "folder": (None, "Folder of the recording; it is created, or gone on in"),
@@ -40,7 +40,8 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(name, default_value=default, description=what)
         for name, (default, what) in ARGUMENTS.items()
     ]
-    return launch_description(__file__, [*arguments, OpaqueFunction(function=_record)])
+    entities = [*arguments, OpaqueFunction(function=_record)]
+    return launch_description(__file__, entities, paths=("folder",))
 
 
 def _record(context: LaunchContext) -> list[LaunchDescriptionEntity]:
@@ -59,7 +60,7 @@ def _record(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             namespace=argument["namespace"],
             arguments=words,
             parameters=parameter_files(argument["params_file"]),
-            remappings=[tuple(pair.split(":=", 1)) for pair in argument["remaps"].split()],
+            remappings=remappings(argument["remaps"]),
             ros_arguments=["--log-level", argument["log_level"]],
             output="both",
             emulate_tty=True,

@@ -56,7 +56,7 @@ def generate_launch_description() -> LaunchDescription:
         for name, (default, what) in ARGUMENTS.items()
     ]
     entities = [*arguments, OpaqueFunction(function=_simulation)]
-    return launch_description(__file__, entities, policy_sets=(STREAMER,))
+    return launch_description(__file__, entities, policy_sets=(STREAMER,), paths=("record_path",))
 
 
 def _simulation(context: LaunchContext) -> list[LaunchDescriptionEntity]:

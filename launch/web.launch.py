@@ -24,6 +24,7 @@ ARGUMENTS = {
     "report": ("", "Folder of reports to list"),
 }
 SWITCHES = ("watch_only", "self_signed")
+PATHS = ("token", "watch_token", "certificate", "key", "report")
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -32,7 +33,8 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(name, default_value=default, description=what)
         for name, (default, what) in ARGUMENTS.items()
     ]
-    return launch_description(__file__, [*arguments, OpaqueFunction(function=_web)])
+    entities = [*arguments, OpaqueFunction(function=_web)]
+    return launch_description(__file__, entities, paths=PATHS)
 
 
 def _web(context: LaunchContext) -> list[LaunchDescriptionEntity]:

@@ -247,7 +247,7 @@ def _base(
     if len(shaped) < 2:
         moving = [bases[name] for name in above if above[name].get("type") in MOVING]
         return next(iter([*shaped, *moving, *bases]))
-    first, loose = list(shaped)[:2]
+    first, loose = sorted(list(shaped)[:2], key=lambda base: base in above)  # the root has no joint
     joint = above[loose]
     raise SettingsError(
         f"{where}: joint {joint.get('name')!r} is {joint.get('type')}, and both {shaped[first]!r} "

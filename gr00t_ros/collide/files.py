@@ -26,6 +26,7 @@ Floats = NDArray[np.float64]
 
 _MAX_MESH_BYTES: Final = 256 * 1024 * 1024  # the finest meshes of arms have 30 MB
 _VERTEX: Final = re.compile(r"^\s*(?:v|vertex)\s+(\S+)\s+(\S+)\s+(\S+)", re.MULTILINE)
+_UNIT: Final = re.compile(rb"""<unit\b[^>]*\bmeter\s*=\s*["']([^"']*)["']""")
 _LARGEST_M: Final = 1e6  # before the scale, which may turn millimetres into metres
 
 
@@ -139,12 +140,13 @@ def _points(path: Path, place: str) -> Floats:
 
 
 def _dae_points(path: Path, place: str) -> Floats:
-    """The points of a COLLADA file, in its scene's axes and metres, by trimesh."""
+    """The points of a COLLADA file, in its scene's axes, by trimesh, which leaves out its unit."""
     try:
         import trimesh
 
         mesh: Any = trimesh.load(path, force="mesh")
-        return np.asarray(mesh.vertices, dtype=np.float64)
+        unit = _UNIT.search(path.read_bytes())  # of the file's asset, which is its first element
+        return np.asarray(mesh.vertices, dtype=np.float64) * (float(unit[1]) if unit else 1.0)
     except Exception as error:  # whatever the parsers raise, without pycollada too
         text = " ".join(str(error).split())
         raise SettingsError(

@@ -46,6 +46,7 @@ RELEASE_S = 4.0
 _JUMP_NS = 500_000_000
 # After this long without a new point the arm has come to rest at the last point.
 _ASLEEP_NS = 300_000_000
+_CLOCKS = ": is the clock of the policy node's computer that of this one?"
 _STATE_NS, _DIAGNOSTICS_NS = 20_000_000, 1_000_000_000
 
 
@@ -106,7 +107,7 @@ class JointPlayer:
 
         measured: (J,) rad or m, None when it is not known; only the first window needs it.
         """
-        reason = _not_finite(window) or _begins_later(window, now_ns)
+        reason = _not_finite(window) or _begins_later(window, now_ns) or _over(window, now_ns)
         if reason is not None:
             return reason
         with self._lock:
@@ -167,7 +168,14 @@ def _begins_later(window: Trajectory, now_ns: int) -> str | None:
     if window.stamp_ns <= now_ns:
         return None
     later_s = (window.stamp_ns - now_ns) / 1e9
-    return f"begin: got {later_s:.3f} s in the future, expected a window that has begun"
+    return f"begin: got {later_s:.3f} s in the future, expected a window that has begun{_CLOCKS}"
+
+
+def _over(window: Trajectory, now_ns: int) -> str | None:
+    if not window.stamp_ns or window.end_ns >= now_ns:
+        return None
+    ago_s = (now_ns - window.end_ns) / 1e9
+    return f"end: got {ago_s:.3f} s in the past, expected one to come{_CLOCKS}"
 
 
 def _not_finite(window: Trajectory) -> str | None:

@@ -49,16 +49,20 @@ def launch_description(
     file: str,
     entities: Sequence[LaunchDescriptionEntity],
     policy_sets: Collection[str] | None = None,
+    paths: Collection[str] = (),
 ) -> LaunchDescription:
     """Return `entities`, after a check that refuses the arguments that `file` does not have.
 
     `policy_sets`: where an OpaqueFunction includes policy.launch.py, so that nobody sees which
-    arguments that has: those that `file` sets itself.
+    arguments that has: those that `file` sets itself. `paths`: arguments that are files or folders,
+    in which ~ is expanded: no shell does it behind `NAME:=`.
     """
     from launch import LaunchDescription
     from launch.actions import OpaqueFunction
 
-    check = partial(_check, file=Path(file), entities=entities, policy_sets=policy_sets)
+    check = partial(
+        _check, file=Path(file), entities=entities, policy_sets=policy_sets, paths=paths
+    )
     # first of all: only what was given is in the launch configurations then, and no default
     return LaunchDescription([OpaqueFunction(function=check), *entities])
 
@@ -123,6 +127,20 @@ def is_true(text: str) -> bool:
     if text.lower() not in ("true", "1", "false", "0"):
         raise SettingsError(f"launch argument: got {text!r:.60}, expected true or false")
     return text.lower() in ("true", "1")
+
+
+def remappings(text: str) -> list[tuple[str, str]]:
+    """The pairs of the argument remaps, FROM:=TO FROM:=TO; SettingsError for what is no pair."""
+    pairs = []
+    for word in text.split():
+        own, mark, other = word.partition(":=")
+        if not own or not mark or not other or "," in word:
+            raise SettingsError(
+                f"launch argument remaps: got {word!r:.200}, expected FROM:=TO, and blanks between "
+                "two of them"
+            )
+        pairs.append((own, other))
+    return pairs
 
 
 def parameter_files(text: str) -> list[str]:
@@ -212,6 +230,7 @@ def _check(
     file: Path,
     entities: Sequence[LaunchDescriptionEntity],
     policy_sets: Collection[str] | None,
+    paths: Collection[str],
 ) -> list[LaunchDescriptionEntity]:
     from launch import LaunchDescription
     from launch.launch_description_sources import PythonLaunchDescriptionSource
@@ -226,6 +245,9 @@ def _check(
         refuse_unknown(given, known, file.name, policy_sets or ())
     else:
         refuse_misspelt(given, known, file.name)
+    for name in paths:
+        if name in given:
+            given[name] = os.path.expanduser(given[name])
     return []
 
 

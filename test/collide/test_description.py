@@ -82,6 +82,15 @@ def test_the_robot_begins_below_what_lets_its_base_stand_anywhere(kind, above):
 
 
 @pytest.mark.parametrize("kind", ["floating", "planar"])
+def test_a_loose_part_above_the_first_shape_of_the_robot_is_named(kind):
+    """The base has no shape of its own, as a base_link; it ended in a KeyError."""
+    joints = [("loose", kind, "base", "part", ""), ("b", "revolute", "base", "arm", TURN)]
+    text = f"joint 'loose' is {kind}, and both 'arm' and 'part', on its two sides, have collision"
+    with pytest.raises(SettingsError, match=text):
+        robot({"base": "", "part": BALL, "arm": BALL}, joints)
+
+
+@pytest.mark.parametrize("kind", ["floating", "planar"])
 def test_a_loose_part_without_shapes_is_no_part_of_the_robot(kind):
     """One with shapes is refused: nobody knows where it is."""
     joints = [("b", "revolute", "base", "arm", TURN), ("loose", kind, "arm", "part", "")]

@@ -1,7 +1,9 @@
 """Scene files and meshes: what is read, and that every error names file, line, value, remedy."""
 
 import re
+import sys
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -126,6 +128,26 @@ def test_a_hull_contains_its_mesh(tmp_path):
     assert points.shape == (120, 3)
     assert beside("text.stl", "here") == pytest.approx(points)
     assert beside("part.obj", "here") == pytest.approx(points)
+
+
+@pytest.mark.parametrize(
+    ("unit", "scale"),
+    [
+        ('<unit name="millimeter" meter="0.001"/>', 0.001),
+        ("<unit meter='0.0254' name='inch'/>", 0.0254),
+        ('<unit name="meter" meter="1"/>', 1.0),
+        ("", 1.0),
+    ],
+)
+def test_a_dae_file_has_a_unit_of_its_own(tmp_path, monkeypatch, unit, scale):
+    """In millimetres a gripper was as large as a house, and every start touched something."""
+    corners = np.vstack([np.zeros(3), np.eye(3)])
+    load = lambda path, force: SimpleNamespace(vertices=corners)  # noqa: E731
+    monkeypatch.setitem(sys.modules, "trimesh", SimpleNamespace(load=load))
+    text = f"<COLLADA><asset>{unit}<up_axis>Z_UP</up_axis></asset></COLLADA>"
+    (tmp_path / "part.dae").write_text(text)
+    points = read_mesh("part.dae", "here", tmp_path)
+    assert points == pytest.approx(np.unique(corners, axis=0) * scale)
 
 
 def test_a_mesh_of_a_package_is_found_in_the_ament_index(tmp_path, monkeypatch):

@@ -96,8 +96,11 @@ def test_the_first_window_must_begin_where_the_robot_is_measured():
 
 
 def test_the_controllers_own_rejections_hold(player):
-    """An end in the past and a final velocity are refused in the model's words."""
-    assert "in the past" in player.accept(ramp(1 * MS), 1100 * MS, None)
+    """An end in the past is refused too, and a final velocity in the model's words."""
+    past = player.accept(ramp(1 * MS), 1100 * MS, None)
+    assert past.startswith("end: got 0.899 s in the past, expected one to come: is the clock of")
+    future = player.accept(ramp(1900 * MS), 1100 * MS, None)
+    assert future.startswith("begin: got 0.800 s in the future") and "is the clock of" in future
     moving = ramp(1100 * MS)
     moving.velocities[-1, 0] = 0.1
     assert "final velocity" in player.accept(moving, 1100 * MS, None)

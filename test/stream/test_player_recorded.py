@@ -1,6 +1,7 @@
 """The streamer plays recorded windows as the real trajectory controller played them."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ STRICTER = {"stamps": {2: "begin"}, "rejections": {7: "positions"}}
 class Sent:
     """Stands in for a node and its publisher: keeps the newest point."""
 
-    topic_name = "/forward_position_controller/commands"
+    topic_name = "/commands"  # of a driver, which is not asked for its joints
 
     def create_publisher(self, *_: object) -> "Sent":
         """The command topic's."""
@@ -50,7 +51,7 @@ def test_it_sends_what_the_real_controller_commanded(case: Callable[[], Case]) -
     player = JointPlayer(of.joints, max_jump_rad=np.inf)
     player.hold(of.initial, 0)
     sent = Sent()
-    points = ForwardPoints(sent, type("Settings", (), {"command_topic": sent.topic_name}))
+    points = ForwardPoints(sent, SimpleNamespace(command_topic=sent.topic_name, joints=of.joints))
     refused: dict[int, str] = {}
     stricter = STRICTER.get(of.name, {})
     count = 0

@@ -5,6 +5,7 @@ import re
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import pytest
@@ -14,7 +15,15 @@ from hypothesis import strategies as st
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot import files
 from gr00t_ros.robot.files import load_embodiment
-from gr00t_ros.tools.launch import MOTION, OF_LAUNCH, refuse_misspelt, refuse_unknown, starts
+from gr00t_ros.tools.launch import (
+    MOTION,
+    OF_LAUNCH,
+    launch_description,
+    refuse_misspelt,
+    refuse_unknown,
+    remappings,
+    starts,
+)
 
 FOLDER = Path(__file__).resolve().parents[2] / "launch"
 FILES = sorted(FOLDER.glob("*.launch.py"))
@@ -112,6 +121,54 @@ def test_a_parameter_file_that_is_not_there_is_refused(monkeypatch, tmp_path, na
     for wrong in ("~/slow.yml", str(tmp_path), "no such file.yaml", "~nobody_of_this_name/a.yaml"):
         with pytest.raises(SettingsError, match="params_file: got .* there is no file "):
             files(wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["/a", "/a=/b", "/a:=", ":=/b", "/a:=/b,/c:=/d", "/a:=/b, /c:=/d", "/a := /b"]
+)
+def test_what_is_no_remapping_is_refused_with_the_form(wrong):
+    """It ended in launch's TypeError, or in a topic with a comma."""
+    assert remappings("/a:=/b  c:=~/d") == [("/a", "/b"), ("c", "~/d")]
+    with pytest.raises(SettingsError, match="remaps: got .*, expected FROM:=TO, and blanks"):
+        remappings(f"/x:=/y {wrong}")
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_in_a_path_the_home_folder_is_expanded(monkeypatch, file):
+    """`folder:=~/cups` made a folder ~ where launch was started: no shell expands it there."""
+    for module in LAUNCH:
+        monkeypatch.setitem(sys.modules, module, MagicMock())
+    text = file.read_text()
+    rows = re.findall(r'^    "(\w+)": \(.*?, "([^"]*)"\),$', text, re.MULTILINE)
+    described = {
+        name: what
+        for name, what in rows
+        if re.search(r"\b[Ff](ile|older)\b", what) and "embodiment file" not in what
+    }
+    named = set(described) - {"params_file"}  # parameter_files
+    spec = importlib.util.spec_from_file_location("launched", file)
+    launched = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(launched)
+    made = MagicMock()
+    monkeypatch.setattr(launched, "launch_description", made, raising=False)
+    if hasattr(launched, "ARGUMENTS"):
+        launched.generate_launch_description()
+        assert set(made.call_args.kwargs.get("paths", ())) == named
+
+
+def test_an_argument_that_is_a_path_has_no_tilde_behind_the_check(monkeypatch, tmp_path):
+    """Other arguments keep it: ~/x is a private topic."""
+    for module in LAUNCH:
+        monkeypatch.setitem(sys.modules, module, MagicMock())
+    monkeypatch.setenv("HOME", str(tmp_path))
+    arguments = [SimpleNamespace(name=name) for name in ("folder", "cmd_vel")]
+    made = sys.modules["launch"].LaunchDescription
+    made.return_value.get_launch_arguments.return_value = arguments
+    launch_description("cell.launch.py", arguments, paths=("folder", "other"))
+    check = sys.modules["launch.actions"].OpaqueFunction.call_args.kwargs["function"]
+    given = {"folder": "~/cups", "cmd_vel": "~/x"}
+    assert check(SimpleNamespace(launch_configurations=given)) == []
+    assert given == {"folder": f"{tmp_path}/cups", "cmd_vel": "~/x"}
 
 
 @pytest.mark.parametrize(("name", "meant"), WRONG)
