@@ -78,7 +78,7 @@ class PolicyNode(LifecycleNode):
         self._operator = Operator(self, lambda: self._parts)
         self._traces = TraceService(self, self._why_no_trace, self._follow_traces)
         self._pulse = self.create_timer(pulse_s(by_events=False), self._report, clock=steady)
-        self._event = self.create_guard_condition(self._report)
+        self._event = self.create_guard_condition(self._tell)
         self.create_timer(_DIAGNOSTICS_S, self._diagnose, clock=steady)
         self.add_on_set_parameters_callback(self._check_parameters)
         self.add_post_set_parameters_callback(self._take_parameters)
@@ -298,15 +298,21 @@ class PolicyNode(LifecycleNode):
 
     def _report(self) -> None:
         """Publish the status first: whatever raises behind it, mode and reason are out already."""
-        parts = self._parts
         try:
-            self._publish_status(parts)
+            self._tell()
         finally:  # a detail that cannot be told keeps nothing else from going on
-            try:
-                if parts is not None:
-                    self._follow_server(parts)
-            finally:
-                self._follow_traces()
+            if self._parts is not None:
+                self._follow_server(self._parts)
+
+    def _tell(self) -> None:
+        """Publish the status if it is due or an event has changed it.
+
+        An event alone follows nothing: what is followed may be the next event.
+        """
+        try:
+            self._publish_status(self._parts)
+        finally:
+            self._follow_traces()
 
     def _follow_traces(self) -> None:
         """Record what has flowed; report seldom while nothing but events has to be followed."""

@@ -32,7 +32,7 @@ from gr00t_ros.session.overlap import Followed
 from gr00t_ros.session.preview import PlayedWindows
 from gr00t_ros.session.schedule import SessionCounts
 from gr00t_ros.session.session import Session
-from gr00t_ros.watch.finding import Finding
+from gr00t_ros.watch.finding import Finding, without_numbers
 from gr00t_ros.watch.table import default, reasoned
 
 T = TypeVar("T")
@@ -120,7 +120,7 @@ class ReplayThread:
         """Messages that were not sent because they would have arrived too late."""
         self.snapshot = Snapshot(session.mode, session.reason, 0, SessionCounts(), True)
         self.on_event: Callable[[], None] = _nothing
-        """Called on this thread after mode or reason have changed in `snapshot`."""
+        """Called on this thread after mode or reason, but for numbers, have changed."""
         self.played: tuple[PlayedWindows, ...] = ()
         """The newest windows of this session, oldest first, each with what of it was sent."""
         settings = session.replay.settings
@@ -324,7 +324,8 @@ class ReplayThread:
             replay.commit.why,
             replay.planner.courses if session.active else (),
         )
-        if (mode, reason) != (before.mode, before.reason):
+        same = reason == before.reason or without_numbers(reason) == without_numbers(before.reason)
+        if mode is not before.mode or not same:
             self.on_event()
 
     def _in_time(self, made_ns: int, send_ns: int) -> Callable[[int | None], bool]:

@@ -575,6 +575,10 @@ def test_others_are_told_of_each_change_of_mode_or_reason_and_of_nothing_else(ri
     rig.windows_go_on()
     rig.thread.call(lambda session, now_ns: session.fault(now_ns, "planted"))
     wait_until(lambda: (Mode.FAULT, "planted") in told, "the fault")
+    for text in ("planted, 3 s", "planted, 4 s"):
+        rig.thread.call(lambda session, now_ns, text=text: setattr(session, "reason", text))
+        wait_until(lambda text=text: rig.thread.snapshot.reason == text, "the reason")
+    assert told[-1] == (Mode.FAULT, "planted, 3 s"), "only its number has changed since"
     assert all(before != after for before, after in itertools.pairwise(told))
     assert len(told) < len(rig.sent)
 

@@ -70,3 +70,14 @@ def test_an_active_node_without_a_fault_waits_for_events(node, monkeypatch):
     assert node._pulse.timer_period_ns == 100_000_000, (
         "a node that is not active follows the server"
     )
+
+
+def test_an_event_follows_nothing(node, monkeypatch):
+    """What is followed gives the next event: the executor would never sleep."""
+    followed = []
+    for name in ("follow_readiness", "recheck", "keep_warm"):
+        monkeypatch.setattr(node._parts, name, lambda: followed.append(1))
+    node._tell()
+    assert not followed
+    node._report()
+    assert followed
