@@ -519,7 +519,7 @@ def test_a_controllers_clock_is_told_where_no_watch_refuses_it(clinic, monkeypat
         late = Sample(ros_ns - 500_000_000, now_ns, None)
         monkeypatch.setattr(doctor._checks.inputs, "controller", lambda output: late)
         rows = [row for row in doctor.rows() if row.area == "clock"]
-    assert [row.subject for row in rows] == [f"{ARM}/controller_state"] * shadow
+    assert (f"{ARM}/controller_state" in [row.subject for row in rows]) is shadow
 
 
 def test_a_topic_that_is_well_tells_how_it_arrives(patient):
