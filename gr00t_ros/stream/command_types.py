@@ -43,8 +43,8 @@ _CHECK_S = 0.02
 _ANSWER_S = 2.0
 # Wait after a refused goal, or while there is no action server.
 _RETRY_S = 1.0
-# Without an action server, a value that the stream has not repeated for this long is wanted no more:
-# a driver that starts hours after the policy has ended must not move its fingers.
+# Without an action server, a value that the stream has not repeated for this long is wanted no
+# more: a driver that starts hours after the policy has ended must not move its fingers.
 _WANTED_S = 1.0
 # The same where the driver is there and has not taken the goal yet: it may refuse goals while the
 # fingers move, and answers may be lost. So the last "open" of an episode reaches it.
