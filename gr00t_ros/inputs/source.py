@@ -197,7 +197,7 @@ class Source:
             self._picture_period.see(self.subscription.number, stamp_ns)
         way_ns = arrived_ns - stamp_ns
         transit_ns = self._transit_ns(now_ns, arrived_ns, way_ns)
-        least_way_ns = self._least_way.add(way_ns) if arrived_ns else 0
+        least_way_ns = self._least_way.add(way_ns, now_ns) if arrived_ns else 0
         sample = Sample(stamp_ns, now_ns, value, arrived_ns, transit_ns, least_way_ns)
         if self.buffer.push(sample) or self._rebase(sample):
             self.problem = self._shortage

@@ -28,6 +28,7 @@ class Sample:
     transit_ns: the longest way, from stamp or publication to arrival, of all messages of the last
     LOOKED_NS (transit.py); negative if this one's stamp is in the future; None: not known.
     least_way_ns: the least way, from stamp to arrival, of the last messages (transit.LeastWay).
+    None: too few messages so far; 0 where the middleware tells no arrival.
     """
 
     stamp_ns: int
@@ -35,7 +36,7 @@ class Sample:
     value: object
     arrived_ns: int = 0
     transit_ns: int | None = None
-    least_way_ns: int = 0
+    least_way_ns: int | None = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,9 @@ class Transit:
 LEAST_OF = 25
 """Our choice: half a second of a topic with 50 Hz. A stall makes some messages late and not all of
 these: those that were published at its end come at once."""
+KNOWN_OF, KNOWN_NS = 5, 250_000_000
+"""Our choice: so many messages over so long are enough too. With 50 Hz that is a quarter of a
+second, and a topic with 10 Hz does not have to be waited for longer than twice that."""
 
 
 class LeastWay:
@@ -95,17 +98,22 @@ class LeastWay:
     def __init__(self) -> None:
         """Begin without any message."""
         self._ways_ns: deque[int] = deque(maxlen=LEAST_OF)
+        self._since_ns = 0  # when the first of all was taken
 
-    def add(self, way_ns: int) -> int:
+    def add(self, way_ns: int, now_ns: int) -> int | None:
         """Take the way of a message; the way nearest to 0 of the last LEAST_OF, all of one sign.
 
-        0 if they have both signs, and before so many.
+        0 if they have both signs. None: not known, before LEAST_OF messages, or KNOWN_OF over
+        KNOWN_NS. `now_ns`: steady time.
         """
+        if not self._ways_ns:
+            self._since_ns = now_ns
         self._ways_ns.append(way_ns)
-        shortest_ns, longest_ns = min(self._ways_ns), max(self._ways_ns)
-        if len(self._ways_ns) < LEAST_OF:
-            return 0
-        return max(shortest_ns, 0) + min(longest_ns, 0)
+        count = len(self._ways_ns)
+        enough = count >= KNOWN_OF and now_ns - self._since_ns >= KNOWN_NS
+        if count < LEAST_OF and not enough:
+            return None
+        return max(min(self._ways_ns), 0) + min(max(self._ways_ns), 0)
 
     def clear(self) -> None:
         """Forget all messages."""

@@ -43,9 +43,12 @@ _CHECK_S = 0.02
 _ANSWER_S = 2.0
 # Wait after a refused goal, or while there is no action server.
 _RETRY_S = 1.0
-# A value that the stream has not repeated for this long is wanted no more: a driver that starts, or
-# takes goals again, hours after the policy has ended must not move its fingers.
+# Without an action server, a value that the stream has not repeated for this long is wanted no
+# more: a driver that starts hours after the policy has ended must not move its fingers.
 _WANTED_S = 1.0
+# The same where the driver is there and has not taken the goal yet: it may refuse goals while the
+# fingers move, and answers may be lost. So the last "open" of an episode reaches it.
+_TRIED_S = 10.0
 # The server of the last goal is looked for so often: another one does not know that goal.
 _LOOK_S = 1.0
 _ABORTED = 6  # action_msgs/msg/GoalStatus.STATUS_ABORTED
@@ -202,6 +205,7 @@ class GripperSender:
         lower, upper = float(limits.lower[column]), float(limits.upper[column])
         self._picker = GoalPicker(output.goals, lower, upper)
         self._wanted: tuple[float, float] | None = None  # value, and when it was sent last, s
+        self._lasts_s = _WANTED_S  # how long a value is wanted after it was sent last
         self._last_client: Any = None  # of the last goal that the gripper has taken
         self._look_s = 0.0
         self._running: Any = None
@@ -214,13 +218,13 @@ class GripperSender:
     def send(self, values: Floats, stamp: Time) -> None:
         """Set the wanted value, (1,); its goal is sent if it differs from the last one.
 
-        It is wanted for _WANTED_S: call it again and again.
+        It is wanted for _WANTED_S, or _TRIED_S where a driver is there: call it again and again.
         """
         self._wanted = float(values[0]), time.monotonic()
 
     def _send_changed(self) -> None:
         wanted, now_s = self._wanted, time.monotonic()
-        if wanted is None or now_s - wanted[1] > _WANTED_S or now_s < self._not_before_s:
+        if wanted is None or now_s - wanted[1] > self._lasts_s or now_s < self._not_before_s:
             return
         if now_s >= self._look_s:
             self._look_s = now_s + _LOOK_S
@@ -230,8 +234,10 @@ class GripperSender:
             return
         client, goal = self._goals.of(position)
         if not client.server_is_ready():
-            self._retry(self._no_server())
-        elif self._running is not None and self._goals.cancels_first:
+            self._without_server()
+            return
+        self._lasts_s = _TRIED_S
+        if self._running is not None and self._goals.cancels_first:
             self._end_running()
         else:
             self._ending, self._not_before_s = None, time.monotonic() + _ANSWER_S
@@ -242,10 +248,11 @@ class GripperSender:
         """Forget the last goal when its server is gone: the next one has to get it again."""
         if self._last_client is not None and not self._last_client.server_is_ready():
             self._picker.last = self._last_client = self._running = None
-            self._retry(self._no_server())
+            self._without_server()
 
-    def _no_server(self) -> str:
-        return f"no server of action {self.topic}: is the gripper's driver running?"
+    def _without_server(self) -> None:
+        self._lasts_s = _WANTED_S
+        self._retry(f"no server of action {self.topic}: is the gripper's driver running?")
 
     def _end_running(self) -> None:
         """Cancel the running goal; the next is sent after its result or after _ANSWER_S."""

@@ -156,15 +156,20 @@ class Doctor:
             self.traffic.follow()
 
     def look_until_complete(self, seconds: float) -> None:
-        """Spin until an observation with its whole history can be assembled, or until the time.
+        """Spin until the whole history of an observation and each clock are known, or the time.
 
         The time is at least _HISTORY_S. Does not wait while a sensor topic has no publisher.
         """
         end_s = time.monotonic() + max(seconds, _HISTORY_S)
-        while time.monotonic() < end_s and self._checks.observation():
+        while time.monotonic() < end_s and (self._checks.observation() or self._unknown_clock()):
             if self._unpublished(self.traffic.topics):
                 break
             self.look(0.1)
+
+    def _unknown_clock(self) -> bool:
+        """Whether a controller has published too few states to know its clock."""
+        states = self._checks.robot_state.newest_states()
+        return any(state is not None and state.least_way_ns is None for state in states)
 
     def ask_server(self) -> None:
         """Connect, compare and infer on a zero observation, as the node does at configure."""
@@ -178,7 +183,8 @@ class Doctor:
         states = [
             (output.state_topic, checks.inputs.controller(output.name))
             for output in self.embodiment.outputs
-            if self._clock.simulated  # else the watch controller_clock refuses such a controller
+            # else the watch controller_clock refuses such a controller
+            if self._clock.simulated or self.values.shadow
         ]
         found = [
             *rows.failures("unsettled", map(str, self._open), "no question left in the file"),

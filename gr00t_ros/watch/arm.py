@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from gr00t_ros.observe.transit import KNOWN_NS, KNOWN_OF
 from gr00t_ros.robot.limits import POSITION_UNIT, JointLimits
 from gr00t_ros.watch.finding import AwakeTime, Finding, all_awake
 from gr00t_ros.watch.table import default, default_ns, finding, reasoned
@@ -172,12 +173,19 @@ def controller_silent(
     return finding("controller_silent", text)
 
 
-def controller_clock(output: str, topic: str, least_way_ns: int) -> Finding | None:
+def controller_clock(output: str, topic: str, least_way_ns: int | None) -> Finding | None:
     """Watch the clock of a controller, which plays windows by their stamps.
 
-    least_way_ns: the least way of its last states, from stamp to arrival. A window whose first
-    point lies in the controller's future, or whose committed part in its past, is a step.
+    least_way_ns: the least way of its last states, from stamp to arrival; None: too few states so
+    far. A window whose first point lies in the controller's future, or whose committed part in its
+    past, is a step. A clock that is not known yet only keeps a motion from beginning.
     """
+    if least_way_ns is None:
+        text = (
+            f"controller of {output}: its clock is not known yet: too few states on {topic} so "
+            f"far, expected {KNOWN_OF} over {KNOWN_NS / 1e9:g} s"
+        )
+        return reasoned("controller_clock", text)
     if -_CLOCK_AHEAD_NS <= least_way_ns <= _CLOCK_BEHIND_NS:
         return None
     side = "after" if least_way_ns > 0 else "before"

@@ -74,6 +74,9 @@ A silent controller pauses only if the clock or this process stood still; else i
 _EVENTS = frozenset({"clock_backward", "clock_forward", "replay_starvation"})
 """Watches that find an event once; the findings that follow from the event last longer."""
 
+_AFTER_EVENTS = _SYMPTOMS | {"controller_clock"}
+"""Watches whose findings may follow from an event: after a clock jump each clock is unknown."""
+
 
 # A number that stands alone: digits in names such as fr3_joint1 or 10.0.0.7 are not masked.
 _NUMBER = re.compile(r"(?<![\w./:-])-?\d+(\.\d+)?(?![\w/:]|\.\d)")
@@ -96,8 +99,10 @@ def better_reason(
     """
     first = pauses[0]
     present = any(_same(finding, by, reported) for finding in pauses)
+    if by in _EVENTS and not lasting and first.watch in _AFTER_EVENTS:
+        return None
     if first.watch in _SYMPTOMS:
-        return None if present or (by in _EVENTS and not lasting) else first
+        return None if present else first
     return first if by in _SYMPTOMS or not present else None
 
 

@@ -16,7 +16,7 @@ from gr00t_ros.motion.guard import CLAMP_RAD
 from gr00t_ros.motion.replay import ANSWER_SPARE_NS
 from gr00t_ros.motion.replay_settings import CLOCK_OFFSET_NS, DELIVERY_JITTER_NS, MS
 from gr00t_ros.observe.joint_states import REMEMBERED_NS
-from gr00t_ros.observe.transit import LEAST_OF
+from gr00t_ros.observe.transit import KNOWN_NS, KNOWN_OF, LEAST_OF
 from gr00t_ros.robot.limits import POSITION_UNIT
 from gr00t_ros.watch.finding import RESET, RESUME, Finding, Reaction
 
@@ -414,13 +414,17 @@ ARM: tuple[Watch, ...] = (
                 home="constant",
             ),
             Threshold("states in a row", "", LEAST_OF, home="constant"),
+            Threshold("or at first as many", "", KNOWN_OF, home="constant"),
+            Threshold("which arrive over", "s", KNOWN_NS / 1e9, home="constant"),
         ),
         "The clocks of two computers differ, the network between them is slow, or the controller "
         "runs in simulated time and the node does not.",
         "synchronise the clocks (chrony, PTP), or set use_sim_time for both",
         "watch.arm.controller_clock",
-        note="nothing more is sent, and the controller plays the stop ramp of its last window. Not "
-        "with simulated time, in shadow, or for a controller that has never published its state",
+        note="nothing more is sent, and the controller plays the stop ramp of its last window. "
+        "Before so many states, after configure and after a clock jump, its clock is not known: no "
+        "motion begins. Not with simulated time, in shadow, or for a controller that has never "
+        "published its state",
     ),
     Watch(
         "streamer_silent",

@@ -167,6 +167,9 @@ def test_joint_states_in_degrees_are_found_also_where_no_controller_tells() -> N
     ("least_way_s", "simulated", "shadow", "found"),
     [
         (0.049, False, False, False),
+        (None, False, False, True),
+        (None, True, False, False),
+        (None, False, True, False),
         (0.051, False, False, True),
         (-0.031, False, False, True),
         (0.051, True, False, False),
@@ -182,7 +185,7 @@ def test_the_clock_of_each_controller_that_gets_windows_is_watched(
     state.parameters.shadow, state.parameters.controller_silence_s = shadow, 0.5
     joints, now_ns = JointReading(EMBODIMENT.joint_names, POSITION, None), time.monotonic_ns()
     reading = ControllerReading(joints, joints, 1.0)
-    sample = Sample(now_ns, now_ns, reading, least_way_ns=round(least_way_s * 1e9))
+    sample = Sample(now_ns, now_ns, reading, least_way_ns=least_way_s and round(least_way_s * 1e9))
     inputs = state._inputs
     inputs.controller, inputs.awake = lambda output: sample, Awake(60_000_000)
     inputs.cameras = inputs.streams = lambda *_: ()

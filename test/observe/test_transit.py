@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws import examples
 
-from gr00t_ros.observe.transit import LEAST_OF, LOOKED_NS, LeastWay, Transit
+from gr00t_ros.observe.transit import KNOWN_NS, KNOWN_OF, LEAST_OF, LOOKED_NS, LeastWay, Transit
 
 MS = 1_000_000
 START = 10**15
@@ -93,7 +93,7 @@ def test_no_message_that_was_overwritten_took_longer_than_the_bound(ways, period
 @pytest.mark.parametrize(
     ("ways", "least"),
     [
-        ([60] * (LEAST_OF - 1), 0),
+        ([60] * (LEAST_OF - 1), None),
         ([60] * LEAST_OF, 60),
         ([900, *range(60, 59 + LEAST_OF)], 60),
         ([2, *[900] * (LEAST_OF - 1)], 2),  # a stall makes all of them late but the first
@@ -105,9 +105,23 @@ def test_no_message_that_was_overwritten_took_longer_than_the_bound(ways, period
 )
 def test_the_least_way_is_that_of_several_messages_in_a_row(ways, least):
     """One message says little about a clock: it may have been late."""
-    way, found = LeastWay(), 0
-    for one in ways:
-        found = way.add(one)
+    way, found = LeastWay(), None
+    for number, one in enumerate(ways):
+        found = way.add(one, START + number)
     assert found == least
     way.clear()
-    assert way.add(1) == 0
+    assert way.add(1, START + KNOWN_NS) is None
+
+
+@pytest.mark.parametrize(("rate_hz", "after_s"), [(1000, 0.024), (50, 0.26), (10, 0.4), (2, 2.0)])
+def test_the_least_way_is_known_after_few_messages_of_a_slow_topic(rate_hz, after_s):
+    """Unknown is not 0: by 0 the clock would be taken as good."""
+    way, known_ns = LeastWay(), None
+    for number in range(LEAST_OF):
+        now_ns = number * 1_000_000_000 // rate_hz
+        found = way.add(60, START + now_ns)
+        assert found in (None, 60)
+        assert found is None or number + 1 >= KNOWN_OF
+        if found is not None and known_ns is None:
+            known_ns = now_ns
+    assert known_ns == round(after_s * 1e9)

@@ -193,6 +193,62 @@ def test_a_goal_that_nobody_took_is_forgotten_when_the_policy_ends(ready, accept
     assert driver.goals[asked:] == [0.08]
 
 
+@pytest.mark.parametrize("cancels_first", [False, True])
+def test_the_last_goal_reaches_a_driver_that_refused_it_while_it_moved(cancels_first, monkeypatch):
+    """The stream ends 0.5 s after the last window; the hand must not stay closed."""
+    now_s = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now_s[0])
+    driver = Driver(cancels_first)
+    one = sender(driver)
+    ask(one, 0.0)
+    driver.accepts = False
+    ask(one, 0.08)
+    if cancels_first:
+        driver.end(0, CANCELED)
+    for _ in range(40):
+        now_s[0] += 0.1
+        one._send_changed()
+    driver.accepts = True
+    now_s[0] += 1.1
+    one._send_changed()
+    assert (driver.goals[-1], one.problem) == (0.08, "")
+    assert 4 <= len(driver.goals) <= 7
+    one._send_changed()
+    assert len(driver.goals) <= 7
+
+
+def test_the_last_goal_is_sent_again_where_its_answer_was_lost(monkeypatch):
+    """Two seconds after it, which is longer than a value is wanted without a driver."""
+    now_s = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now_s[0])
+    driver = Driver(cancels_first=False)
+    answered, driver.send_goal_async = driver.send_goal_async, lambda goal: Future()
+    one = sender(driver)
+    ask(one, 0.08)
+    driver.send_goal_async = answered
+    for _ in range(21):
+        now_s[0] += 0.1
+        one._send_changed()
+    assert driver.goals == [0.08]
+
+
+def test_a_goal_that_was_refused_is_forgotten_where_the_driver_goes(monkeypatch):
+    """The next driver that starts gets no goal of a policy that has ended."""
+    now_s = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now_s[0])
+    driver = Driver(cancels_first=False)
+    driver.accepts = False
+    one = sender(driver)
+    ask(one, 0.08)
+    driver.ready = False
+    now_s[0] += 1.1
+    one._send_changed()
+    driver.ready = driver.accepts = True
+    now_s[0] += 1.1
+    one._send_changed()
+    assert driver.goals == [0.08]
+
+
 def test_a_driver_that_is_started_anew_gets_the_goal_that_is_wanted(monkeypatch):
     """It does not know the goal of the one before; while there is none, that is told."""
     now_s = [100.0]

@@ -6,6 +6,7 @@ these faults. Faults of the embodiment file get their own doctor.
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -508,6 +509,17 @@ def test_a_controller_on_another_clock_is_named(clinic, behind_ms, word):
         rows = clocks(clinic.node, (("/a/state", sample), ("/b/state", None)), now_ns, 5)
         assert bool(rows) == found
         assert all(word in row.text and row.subject == "/a/state" for row in rows)
+
+
+@pytest.mark.parametrize("shadow", [True, False])
+def test_a_controllers_clock_is_told_where_no_watch_refuses_it(clinic, monkeypatch, shadow):
+    """In shadow nothing is commanded, so no watch looks; the first motion would be refused."""
+    with admitted(clinic.domain, shadow=shadow) as doctor:
+        ros_ns, now_ns = doctor.node.get_clock().now().nanoseconds, time.monotonic_ns()
+        late = Sample(ros_ns - 500_000_000, now_ns, None)
+        monkeypatch.setattr(doctor._checks.inputs, "controller", lambda output: late)
+        rows = [row for row in doctor.rows() if row.area == "clock"]
+    assert (f"{ARM}/controller_state" in [row.subject for row in rows]) is shadow
 
 
 def test_a_topic_that_is_well_tells_how_it_arrives(patient):

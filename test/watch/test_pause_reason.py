@@ -27,6 +27,8 @@ def told(by, *watches):
         ("silent_clock", ["sidecar_dead"], "sidecar_dead"),
         ("clock_backward", ["stream_age"], None),
         ("replay_starvation", ["stream_age"], None),
+        ("clock_backward", ["controller_clock", "stream_age"], None),
+        ("stream_age", ["controller_clock", "stream_age"], "controller_clock"),
         ("clock_forward", ["sidecar_dead", "stream_age"], "sidecar_dead"),
     ],
 )

@@ -269,6 +269,15 @@ def test_a_controller_with_another_clock_gets_no_windows(least_way_ms, side) -> 
         assert "synchronise the clocks" in found.reason
 
 
+def test_a_controller_whose_clock_is_not_known_yet_gets_no_windows() -> None:
+    """Nothing has diverged: what plays stops by its own windows."""
+    found = controller_clock("arm", "/arm/controller_state", None)
+    assert (found.watch, found.reaction) == ("controller_clock", Reaction.PAUSE)
+    assert not found.stop_ramp_only
+    assert "controller of arm: its clock is not known yet" in found.reason
+    assert "/arm/controller_state" in found.reason
+
+
 @pytest.mark.parametrize("joint", [0, 1, 2])
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
 @pytest.mark.parametrize(
