@@ -48,7 +48,7 @@ class OtherPublishers:
 
         hearts: topic that a streamer commands -> the topic of its heartbeats.
         """
-        self._node, self._topics, self._hearts = node, topics, hearts or {}
+        self._node, self.topics, self._hearts = node, topics, hearts or {}
         self._found: tuple[Finding, ...] = ()
 
     def of(self, topic: str) -> str:
@@ -68,7 +68,7 @@ class OtherPublishers:
     def look(self) -> None:
         """Ask the graph about all topics."""
         try:
-            others = {topic: self.of(topic) for topic in self._topics}
+            others = {topic: self.of(topic) for topic in self.topics}
         except InvalidHandle:  # the node was destroyed between two calls
             return
         self._found = tuple(
