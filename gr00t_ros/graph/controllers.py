@@ -103,6 +103,10 @@ DISCOVERED_S = 2.0
 """This long after its command subscription appeared, all of a controller's services are known."""
 
 _POLL_S = 0.1
+_LEAST_S = 0.2
+"""A new controller counts as not known for so long at least: a streamer that can send nothing for
+0.1 s holds its last point. It would else play on, where the arm has rested without a controller.
+"""
 ACTIVE_STATE = "active"
 UNLOADED = "not loaded any more"
 
@@ -406,6 +410,7 @@ class ControllerJoints:
     def _ask(self) -> AskedService:
         """A new request; the joints are not known until its answer, or until it took too long."""
         self._answered, self._since_s = False, math.inf
+        self._asked_s = time.monotonic()
         self.problem = f"joints: {self._name}: {NOT_KNOWN}"
         request = GetParameters.Request(names=["joints"])
         return AskedService(self._client, f"{self._name}/get_parameters", request, ASK_S)
@@ -417,6 +422,8 @@ class ControllerJoints:
             return
         answer = self._asked.answer()
         if answer is not None:
+            if now_s - self._asked_s < _LEAST_S:
+                return
             self._answered = True
             self.problem = self._judged(answer.values)
             return

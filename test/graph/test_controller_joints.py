@@ -75,11 +75,11 @@ class Graph:
             self.now_s += 0.1
             self.call()
 
-    def answer(self, *joints):
-        """Let the controller answer the newest request with its joints."""
+    def answer(self, *joints, seconds=0.3):
+        """Let the controller answer the newest request with its joints, and the time pass."""
         value = ParameterValue(type=9, string_array_value=joints)
         self.futures[-1].set_result(SimpleNamespace(values=[value]))
-        self.after(0.1)
+        self.after(seconds)
 
 
 def test_a_receiver_without_parameters_is_taken_as_it_is_once_it_was_discovered(monkeypatch):
@@ -138,7 +138,9 @@ def test_no_point_goes_to_a_controller_that_was_loaded_again_before_it_answers(m
     graph.readers = {b"2": NAME}
     graph.after(0.1)
     assert not points.send(np.array([0.1, 0.2]), 0) and len(graph.sent) == 1
-    graph.answer("pan", "lift")
+    graph.answer("pan", "lift", seconds=0.1)
+    assert not points.send(np.array([0.1, 0.2]), 0), "the player holds after 0.1 s without a point"
+    graph.after(0.2)
     assert points.send(np.array([0.1, 0.2]), 0) and len(graph.sent) == 2
 
 
