@@ -48,7 +48,7 @@ class OtherPublishers:
 
         hearts: topic that a streamer commands -> the topic of its heartbeats.
         """
-        self._node, self._topics, self._hearts = node, topics, hearts or {}
+        self._node, self.topics, self._hearts = node, topics, hearts or {}
         self._found: tuple[Finding, ...] = ()
 
     def of(self, topic: str) -> str:
@@ -68,7 +68,7 @@ class OtherPublishers:
     def look(self) -> None:
         """Ask the graph about all topics."""
         try:
-            others = {topic: self.of(topic) for topic in self._topics}
+            others = {topic: self.of(topic) for topic in self.topics}
         except InvalidHandle:  # the node was destroyed between two calls
             return
         self._found = tuple(
@@ -103,6 +103,10 @@ DISCOVERED_S = 2.0
 """This long after its command subscription appeared, all of a controller's services are known."""
 
 _POLL_S = 0.1
+_LEAST_S = 0.2
+"""A new controller counts as not known for so long at least: a streamer that can send nothing for
+0.1 s holds its last point. It would else play on, where the arm has rested without a controller.
+"""
 ACTIVE_STATE = "active"
 UNLOADED = "not loaded any more"
 
@@ -387,35 +391,60 @@ class ControllerJoints:
     def __init__(self, node: Node, command_topic: str, joints: Sequence[str]) -> None:
         """Ask the controller of the topic /NAME/commands (as remapped) for its joints.
 
-        joints: in the order in which they are sent. Other topics belong to a driver that cannot be
-        asked, and so does one without parameter services.
+        It is asked again each time that it was loaded again. joints: in the order in which they
+        are sent. Other topics belong to a driver that cannot be asked, and so does one without
+        parameter services.
         """
         self._node, self._topic, self._joints = node, command_topic, list(joints)
         self.problem = ""
         """Why no command may be sent; empty if one may."""
-        name = command_topic.removesuffix("/commands")
-        if name in ("", command_topic):
+        self._name = command_topic.removesuffix("/commands")
+        if self._name in ("", command_topic):
             return
-        self._name, self._since_s = name, math.inf
-        service = f"{name}/get_parameters"
-        request = GetParameters.Request(names=["joints"])
-        client = node.create_client(GetParameters, service)
-        self._asked = AskedService(client, service, request, ASK_S)
-        self.problem = f"joints: {name}: {NOT_KNOWN}"
+        self._client = node.create_client(GetParameters, f"{self._name}/get_parameters")
+        self._known: frozenset[bytes] = frozenset()  # its subscriptions so far
+        self._asked = self._ask()
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = node.create_timer(_POLL_S, self._poll, clock=steady)
 
+    def _ask(self) -> AskedService:
+        """A new request; the joints are not known until its answer, or until it took too long."""
+        self._answered, self._since_s = False, math.inf
+        self._asked_s = time.monotonic()
+        self.problem = f"joints: {self._name}: {NOT_KNOWN}"
+        request = GetParameters.Request(names=["joints"])
+        return AskedService(self._client, f"{self._name}/get_parameters", request, ASK_S)
+
     def _poll(self) -> None:
-        answer, now_s = self._asked.answer(), time.monotonic()
+        now_s = time.monotonic()
+        self._look(now_s)
+        if self._answered:
+            return
+        answer = self._asked.answer()
         if answer is not None:
-            self._timer.cancel()
+            if now_s - self._asked_s < _LEAST_S:
+                return
+            self._answered = True
             self.problem = self._judged(answer.values)
             return
-        if self._since_s == math.inf and self._node.count_subscribers(self._topic):
-            self._since_s = now_s
         limit_s = UNANSWERED * ANSWER_S if self._asked.sent else DISCOVERED_S
         if now_s - self._since_s > limit_s:
             self.problem = ""  # it is taken as it is; an answer that comes later still counts
+
+    def _look(self, now_s: float) -> None:
+        """Ask again if the controller's own subscription is new: it may have other joints.
+
+        The subscription of another node is a driver's, a bag's or an echo's. It counts as a reader
+        where the controller has none, but is never a reason to ask.
+        """
+        infos = self._node.get_subscriptions_info_by_topic(self._topic)
+        own = {bytes(one.endpoint_gid) for one in infos if _full_name(one) == self._name}
+        if not own <= self._known:
+            if self._known or not self._answered:  # else the answer was this one's
+                self._asked = self._ask()
+            self._known |= own
+        if infos and self._since_s == math.inf:
+            self._since_s = now_s
 
     def _judged(self, values: Sequence[ParameterValue]) -> str:
         found = parameter_value_to_python(values[0]) if values else None

@@ -180,15 +180,26 @@ class Outputs:
 def command_readers(node: Node, embodiment: Embodiment) -> dict[str, str]:
     """Command topic (as remapped) -> the question for the operator if it has no subscriber.
 
-    Of an output that a streamer plays, both its windows and what the streamer sends.
+    What gr00t_streamer sends needs none in this node's graph: its topic is the streamer's own
+    parameter, and the reader may be on a network that only the streamer's computer reaches.
     """
-    asked = {}
-    for output in (*embodiment.outputs, *embodiment.streamed):
+    asked = {window_topic(output): _question(output) for output in embodiment.outputs}
+    for output in embodiment.streamed:
         asked[window_topic(output)] = _question(output)
-        sent = OUTPUT_TYPES[output.type]
-        if sent.sender and not sent.goals:
+        if not OUTPUT_TYPES[output.type].goals:
             asked[output.topic] = "is the robot's own driver of it running?"
     return {str(node.resolve_topic_name(topic)): question for topic, question in asked.items()}
+
+
+def command_topics(node: Node, embodiment: Embodiment) -> tuple[str, ...]:
+    """The topics (as remapped) on which this node and its streamers publish commands."""
+    topics = []
+    for output in (*embodiment.outputs, *embodiment.streamed):
+        topics.append(window_topic(output))
+        row = OUTPUT_TYPES[output.type]
+        if row.sender and not row.goals:
+            topics.append(output.topic)
+    return tuple(str(node.resolve_topic_name(topic)) for topic in topics)
 
 
 def action_servers(node: Node, embodiment: Embodiment) -> dict[str, tuple[str, ...]]:

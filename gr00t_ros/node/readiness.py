@@ -26,7 +26,7 @@ from gr00t_ros.inputs.inputs import Inputs
 from gr00t_ros.inputs.readings import STATE_TYPE_NAMES
 from gr00t_ros.inputs.stream_report import other_type
 from gr00t_ros.motion.replay_settings import Coverage
-from gr00t_ros.node.outputs import action_servers, command_readers
+from gr00t_ros.node.outputs import action_servers, command_readers, command_topics
 from gr00t_ros.node.robot_state import Positions, RobotState
 from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.embodiment import Embodiment
@@ -102,8 +102,8 @@ def output_problems(node: Node, readers: Mapping[str, str], others: OtherPublish
             found.append(f"nobody reads {topic}: {question}")
         elif why := _unfit(reading):
             found.append(f"nobody can read {topic}: {why}; change the controller's QoS")
-        names = others.of(topic)
-        if names:
+    for topic in others.topics:
+        if names := others.of(topic):
             found.append(f"another publisher commands {topic}: {names}; stop it first")
     return found
 
@@ -192,13 +192,14 @@ class RobotChecks:
     ) -> RobotChecks:
         """The checks of `robot`; in shadow nothing is commanded, so no subscriber is needed."""
         readers = {} if values.shadow else command_readers(node, robot)
+        topics = () if values.shadow else command_topics(node, robot)
         controllers = {} if values.shadow else controllers_of(node, robot)
         return RobotChecks(
             node,
             inputs,
             robot_state,
             readers,
-            OtherPublishers(node, tuple(readers), heart_topics(node, robot)),
+            OtherPublishers(node, topics, heart_topics(node, robot)),
             ControllerParameters(node, tuple(readers)),
             ControllerManager(node, values.controller_manager, controllers),
             DescribedLimits(node, robot, inputs.describe),

@@ -46,6 +46,8 @@ RELEASE_S = 4.0
 _JUMP_NS = 500_000_000
 # After this long without a new point the arm has come to rest at the last point.
 _ASLEEP_NS = 300_000_000
+REST_NS = 500_000_000
+"""A robot measured for so long at the point that is held rests there, and is not passing by."""
 _CLOCKS = ": is the clock of the policy node's computer that of this one?"
 _STATE_NS, _DIAGNOSTICS_NS = 20_000_000, 1_000_000_000
 
@@ -64,7 +66,8 @@ class JointPlayer:
         self._commanded: Floats | None = None
         self._sent: tuple[Floats, int] | None = None  # the last point that has gone, steady time
         self.waits = False
-        """Whether nothing may be sent before a window begins at the point that is held."""
+        """Whether nothing may be sent until a window begins, or the robot rests, where it holds."""
+        self._there_ns: int | None = None  # since when the robot is measured there, steady time
         self.accepted = 0
 
     def tell_time(self, now_ns: int, steady_ns: int) -> str:
@@ -139,14 +142,32 @@ class JointPlayer:
 
         Where none has gone for LATE_NS, the receiver holds the last one that has: what is played
         since would be a step, and the receiver may have been started anew elsewhere. That point is
-        held, and nothing is sent, until a window begins there.
+        held, and nothing is sent, until a window begins there or `measured_at` finds the robot
+        there.
         """
         assert self._commanded is not None, "sampled"
         if sent:
             self._sent = self._commanded, steady_ns
         elif self._sent is None or steady_ns - self._sent[1] > LATE_NS:
             self.hold(self._commanded if self._sent is None else self._sent[0], now_ns)
-            self.waits = True
+            self.waits, self._there_ns = True, None
+
+    def measured_at(self, position: Floats | None, now_ns: int, steady_ns: int) -> None:
+        """End the wait once the robot was measured at the held point for REST_NS.
+
+        To send that point is then no step. position: (J,) rad or m; None when it is not known, or
+        when the receiver takes nothing.
+        """
+        if position is None or not self._held_at(position, now_ns):
+            self._there_ns = None
+        elif self._there_ns is None:
+            self._there_ns = steady_ns
+        elif steady_ns - self._there_ns >= REST_NS:
+            self.waits = False
+
+    def _held_at(self, position: Floats, now_ns: int) -> bool:
+        motion = self.sample(now_ns)
+        return motion is not None and np.abs(motion[0] - position).max() <= self._max_jump_rad
 
     def moves(self, now_ns: int) -> bool:
         """Whether the last window still plays."""
@@ -267,7 +288,14 @@ class Streamer(Node):
             self._heart.beat(steady_ns)
         if wrong:
             self.get_logger().error(wrong)
-        for work in (self._take_window, self._measure, self._report_state, self._diagnose):
+        works = (
+            self._take_window,
+            self._measure,
+            self._end_wait,
+            self._report_state,
+            self._diagnose,
+        )
+        for work in works:
             work(now_ns, steady_ns)
             if time.monotonic_ns() - steady_ns > self._spare_ns:
                 return  # the rest can wait: the next point is due soon
@@ -321,6 +349,14 @@ class Streamer(Node):
             measured = self._joints.first(steady_ns)
             if not isinstance(measured, str):
                 self._player.hold(measured, now_ns)
+
+    def _end_wait(self, now_ns: int, steady_ns: int) -> None:
+        """Send again what is held once the robot is there: the base's commands go along with it."""
+        if not self._player.waits:
+            return
+        against = self._joints.doubt(steady_ns) or self._points.refuses(steady_ns)
+        measured = None if against else self._joints.position(steady_ns)
+        self._player.measured_at(measured, now_ns, steady_ns)
 
     def _refuses(self, steady_ns: int) -> str:
         """Why no window may be played now; empty if one may."""

@@ -183,6 +183,7 @@ class ForwardPoints:
     """Sends to a forward command controller, which holds its last point itself.
 
     The controller's own list of joints must be that of the parameter `joints`, where it has one.
+    Nothing is sent until that is known of a controller that was loaded again.
     """
 
     holds_first = False
@@ -195,7 +196,9 @@ class ForwardPoints:
         self._controller = ControllerJoints(node, self.topic, settings.joints)
 
     def send(self, position: Floats, steady_ns: int) -> bool:
-        """Publish one point, (J,) rad."""
+        """Publish one point, (J,) rad, unless its numbers might go to other joints."""
+        if self._controller.problem:
+            return False
         self._points.publish(Float64MultiArray(data=array.array("d", position)))
         return True
 

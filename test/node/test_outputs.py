@@ -19,10 +19,17 @@ from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
 from gr00t_ros.errors import StampError
+from gr00t_ros.graph.controllers import OtherPublishers
 from gr00t_ros.graph.heartbeat import heart_topics
 from gr00t_ros.motion.plan import Window
-from gr00t_ros.node.outputs import Outputs, WindowMessage, action_servers, command_readers
-from gr00t_ros.node.readiness import server_problems, state_type_problems
+from gr00t_ros.node.outputs import (
+    Outputs,
+    WindowMessage,
+    action_servers,
+    command_readers,
+    command_topics,
+)
+from gr00t_ros.node.readiness import output_problems, server_problems, state_type_problems
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.outputs import (
     COMMAND_STREAMER,
@@ -52,11 +59,24 @@ def test_a_forward_command_output_is_published_for_the_streamer(ros_node):
         assert node.count_publishers(arm.topic) == 0
         readers = command_readers(node, robot)
         assert "gr00t_streamer" in readers["/gr00t_policy/windows/arm"]
-        assert "driver" in readers[arm.topic], "what commands it beside the streamer is watched"
+        assert arm.topic not in readers, "the reader may be where only the streamer finds it"
+        assert arm.topic in command_topics(node, robot), "what else commands it is watched"
         assert heart_topics(node, robot) == {arm.topic: "/gr00t_policy/windows/arm/alive"}
         outputs.destroy()
     finally:
         node.destroy_node()
+
+
+def test_a_streamers_topic_needs_no_reader_and_has_no_other_publisher():
+    """The streamer may send elsewhere; whoever else sends there is named all the same."""
+    topic = "/forward_position_controller/commands"
+    graph = SimpleNamespace(
+        get_name=lambda: "gr00t_policy",
+        get_publishers_info_by_topic=lambda _topic: [SimpleNamespace(node_name="servo")],
+    )
+    assert output_problems(graph, {}, OtherPublishers(graph, [topic])) == [
+        f"another publisher commands {topic}: servo; stop it first"
+    ]
 
 
 def test_a_gripper_whose_action_nobody_serves_is_named(ros_node):

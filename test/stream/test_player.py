@@ -202,6 +202,48 @@ def test_a_receiver_that_was_away_gets_no_step_but_a_window_that_begins_at_its_l
     np.testing.assert_array_equal(played(player, 1175, True), last)
 
 
+def away(player):
+    """The point that a receiver, away from 1.05 s on, has got last; the player waits."""
+    last = [played(player, now_ms, True) for now_ms in range(1010, 1051, 5)][-1]
+    for now_ms in range(1055, 1160, 5):
+        played(player, now_ms, False)
+    assert player.waits
+    return last
+
+
+def measured(player, begin_ms, end_ms, position):
+    """Whether the player still waits after this robot was measured every 5 ms."""
+    for now_ms in range(begin_ms, end_ms, 5):
+        player.measured_at(position, now_ms * MS, now_ms * MS)
+    return player.waits
+
+
+def test_the_held_point_is_sent_again_once_the_robot_rests_there(player):
+    """Its message has the base's velocities too: a robot that walks need not wait for a window."""
+    last = away(player)
+    assert measured(player, 1160, 1660, last + 0.019)
+    assert not measured(player, 1660, 1670, last - 0.019)
+    np.testing.assert_array_equal(played(player, 1670, True), last)
+
+
+@pytest.mark.parametrize("between", [None, START + [0.0, 0.1]])
+def test_a_robot_that_is_elsewhere_or_passes_by_gets_nothing(player, between):
+    """A receiver that was started anew moves the arms itself; without a position nobody knows."""
+    last = away(player)
+    assert measured(player, 1160, 3000, between)
+    assert measured(player, 3000, 3400, last)
+    assert measured(player, 3400, 3405, between)
+    assert measured(player, 3405, 3900, last)
+
+
+def test_a_receiver_that_takes_nothing_when_the_robot_rests_is_waited_for_again(player):
+    """Its first refusal counts: there is no 0.1 s of motion that it might have missed."""
+    last = away(player)
+    assert not measured(player, 1160, 1670, last)
+    played(player, 1670, False)
+    assert measured(player, 1670, 2170, last)
+
+
 def test_one_point_that_does_not_go_stops_no_motion(player):
     """The next one is where the motion would be: no longer a way than after a late call."""
     for now_ms in range(1010, 1201, 5):

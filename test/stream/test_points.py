@@ -225,6 +225,21 @@ def test_whole_body_goals_are_sent_only_where_the_robots_clock_is_this_hosts(ros
     count = len(bench.sent)
     bench.play(lambda: len(bench.sent) > count, start=GOAL, goal=START)
     np.testing.assert_allclose(goals()[count]["target_upper_body_pose"], GOAL, atol=1e-3)
+    at_start = lambda: np.allclose(goals()[-1]["target_upper_body_pose"], START)  # noqa: E731
+    wait_until(at_start, "the goal where the arms are measured")
+    ahead_s[0] = -60.0
+    wait_until(lambda: _silent(bench.sent), "no goal by a clock that went away again")
+    count = len(bench.sent)
+    ahead_s[0] = 0.0
+    wait_until(
+        lambda: (
+            walks.publish(Twist(linear=Vector3(x=0.25)))
+            or [0.25, 0.0, 0.0] in [g["navigate_cmd"] for g in goals()[count:]]
+        ),
+        "a base that walks again without a window",
+    )
+    poses = [g["target_upper_body_pose"] for g in goals()[count:]]
+    np.testing.assert_allclose(poses, np.tile(START, (len(poses), 1)), atol=1e-6)
 
 
 def _silent(received):
