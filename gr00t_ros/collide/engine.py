@@ -36,6 +36,9 @@ FAR_M: Final = 1e3
 
 _FEW: Final = 24  # shapes; each takes 1 to 2 us to measure, comparing takes 50 us for any number
 _BOX_ERROR_M: Final = 1e-6  # of boxes whose corners are kept as float32
+_WIDE_RAD: Final = 0.1  # a range from which a held joint that turns is looked at in pieces
+_PIECE_M: Final = 0.01  # what one piece may change a distance, up or down
+_MOST_PIECES: Final = 6  # each is one more posture to measure where something is near
 
 
 class Witness(NamedTuple):
@@ -47,6 +50,18 @@ class Witness(NamedTuple):
     distance_m: float
     first_m: Floats
     second_m: Floats
+
+
+class _Swept(NamedTuple):
+    """The pieces of one held joint's range, and the pairs that this joint changes most.
+
+    rows: (P,) these pairs; constants: a (Q,) for each piece, the joint at its middle, all others
+    at theirs; slack_m: (P,) the most that the rest can change each distance.
+    """
+
+    rows: NDArray[np.bool_]
+    constants: tuple[Floats, ...]
+    slack_m: Floats
 
 
 class CollisionEngine:
@@ -134,20 +149,15 @@ class CollisionEngine:
         """
         if not np.isfinite(q).all():
             raise SettingsError(f"joint positions: got {np.asarray(q).tolist()}, expected finite")
-        self._data.qpos[:] = self._linear @ q + self._constant
-        self._mujoco.mj_kinematics(self._model, self._data)
-        limit = np.where(self._absent, -np.inf, np.minimum(enough_m, FAR_M) + self._slack_m)
-        limits = limit[self._pair]
-        found = self._rough_distances(limits)
-        measure, model, data = self._mujoco.mj_geomDistance, self._model, self._data
-        for row in np.flatnonzero(~(found >= limits)).tolist():
-            first, second = self._first_list[row], self._second_list[row]
-            found[row] = measure(model, data, first, second, float(limits[row]), None)
-        if np.isnan(found).any():
-            pair = self.pairs[self._pair[int(np.argmax(np.isnan(found)))]]
-            raise SettingsError(f"distance of {pair}: got NaN, expected metres")
-        nearest = np.minimum.reduceat(found, self._starts) if len(self.pairs) else np.zeros(0)
-        return np.asarray(np.where(self._absent, FAR_M, nearest - self._slack_m))
+        limit_m = np.where(self._absent, -np.inf, np.minimum(enough_m, FAR_M))
+        found = self._nearest(q, self._constant, limit_m, self._slack_m)
+        for swept in self._swept:
+            rows = swept.rows & (found < limit_m)
+            if rows.any():
+                here_m = np.where(rows, limit_m, -np.inf)
+                pieces = [self._nearest(q, at, here_m, swept.slack_m) for at in swept.constants]
+                found = np.where(rows, np.min(pieces, axis=0), found)
+        return np.asarray(np.where(self._absent, FAR_M, found))
 
     def witness(self, names: tuple[str, ...], q: Floats) -> Witness | None:
         """The nearest points of the pair of these two bodies at q (J,); None for an unknown pair.
@@ -186,7 +196,8 @@ class CollisionEngine:
         """Let joints that are not commanded stand elsewhere, from the next call on.
 
         Where one may be anywhere in [lower, upper], distances are those at the middle less the
-        most that the rest can change them.
+        most that the rest can change them. The range of a joint that turns is looked at in pieces
+        of which each does that: a finger that swings is not where it cannot be.
         """
         missing = set(self._uncommanded) - set(held)
         if missing:
@@ -199,6 +210,7 @@ class CollisionEngine:
         half = 0.5 * (ends[:, 1] - ends[:, 0])
         self._constant = self._offset + self._held_linear @ ends.mean(axis=1)
         self._slack_m = self._padding() + self._held_bounds @ half
+        self._swept = self._sweep(ends)
 
     def place(self, name: str, shapes: Sequence[Shape]) -> None:
         """Put a solid of the scene somewhere else, from the next call on; shapes are in the base.
@@ -260,6 +272,25 @@ class CollisionEngine:
             )
 
     # --- measuring ---------------------------------------------------------------------------
+
+    def _nearest(self, q: Floats, constant: Floats, limit_m: Floats, slack_m: Floats) -> Floats:
+        """(P,) distances at q (J,) and `constant` (Q,) less `slack_m` (P,).
+
+        Those below `limit_m` (P,) are exact; nothing is measured where it is -inf.
+        """
+        self._data.qpos[:] = self._linear @ q + constant
+        self._mujoco.mj_kinematics(self._model, self._data)
+        limits = (limit_m + slack_m)[self._pair]
+        found = self._rough_distances(limits)
+        measure, model, data = self._mujoco.mj_geomDistance, self._model, self._data
+        for row in np.flatnonzero(~(found >= limits)).tolist():
+            first, second = self._first_list[row], self._second_list[row]
+            found[row] = measure(model, data, first, second, float(limits[row]), None)
+        if np.isnan(found).any():
+            pair = self.pairs[self._pair[int(np.argmax(np.isnan(found)))]]
+            raise SettingsError(f"distance of {pair}: got NaN, expected metres")
+        nearest = np.minimum.reduceat(found, self._starts) if len(self.pairs) else np.zeros(0)
+        return np.asarray(nearest - slack_m)
 
     def _rough_distances(self, limit_m: Floats) -> Floats:
         """(S,) lower bounds of the distances of the shapes: by bounding spheres, then by boxes.
@@ -373,6 +404,24 @@ class CollisionEngine:
         box = self._model.geom_aabb[geom]
         self._box_middle[geom], self._box_half[geom] = box[:3], box[3:]
         self._radius[geom] = box[3:].max() if round_one else np.linalg.norm(box[3:])
+
+    def _sweep(self, ends: Floats) -> tuple[_Swept, ...]:
+        """The held joints with a wide range; ends: (U, 2) where each may be."""
+        half = 0.5 * (ends[:, 1] - ends[:, 0])
+        room_m = self._held_bounds * half  # (P, U), of each pair by each joint
+        sliding = {one.joint.name for one in self.description.links.values() if one.joint.slides}
+        swept = []
+        for index, name in enumerate(self._uncommanded):
+            rows = (room_m[:, index] > _PIECE_M) & (room_m.argmax(axis=1) == index)
+            if name in sliding or 2.0 * half[index] <= _WIDE_RAD or not rows.any():
+                continue
+            count = min(_MOST_PIECES, int(np.ceil(room_m[rows, index].max() / _PIECE_M)))
+            at = np.tile(ends.mean(axis=1), (count, 1))
+            at[:, index] = ends[index, 0] + 2.0 * half[index] * (np.arange(count) + 0.5) / count
+            constants = tuple(self._offset + self._held_linear @ one for one in at)
+            slack_m = self._slack_m - room_m[:, index] * (1.0 - 1.0 / count)
+            swept.append(_Swept(rows, constants, slack_m))
+        return tuple(swept)
 
     def _padding(self) -> Floats:
         padding_m = self.scene.padding_m if self.scene else {}

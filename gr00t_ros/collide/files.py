@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections import deque
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +27,7 @@ Floats = NDArray[np.float64]
 
 _MAX_MESH_BYTES: Final = 256 * 1024 * 1024  # the finest meshes of arms have 30 MB
 _VERTEX: Final = re.compile(r"^\s*(?:v|vertex)\s+(\S+)\s+(\S+)\s+(\S+)", re.MULTILINE)
+_STL_LINE: Final = re.compile(rb"^[ \t]*(end[ \t]*)?(solid|facet|vertex)\b", re.MULTILINE)
 _UNIT: Final = re.compile(rb"""<unit\b[^>]*\bmeter\s*=\s*["']([^"']*)["']""")
 _LARGEST_M: Final = 1e6  # before the scale, which may turn millimetres into metres
 
@@ -126,8 +128,7 @@ def _points(path: Path, place: str) -> Floats:
         row = np.dtype([("normal", "<f4", 3), ("points", "<f4", (3, 3)), ("colour", "<u2")])
         faces = np.frombuffer(data, row, count, 84)
         return np.asarray(faces["points"].reshape(-1, 3), dtype=np.float64)
-    last = data.rstrip().rpartition(b"\n")[2].lstrip()
-    if kind == ".stl" and not last.startswith(b"endsolid"):  # the rest of the solid is missing
+    if kind == ".stl" and not _is_whole(data):
         raise SettingsError(
             f"{place} is cut off: it has not all the triangles that a binary file counts, nor ends "
             "with endsolid as a text does: expected an undamaged stl file"
@@ -137,6 +138,12 @@ def _points(path: Path, place: str) -> Floats:
         return np.array(found, dtype=np.float64).reshape(-1, 3)
     except ValueError as error:
         raise SettingsError(f"{place}: {error}: expected an undamaged {kind[1:]} file") from error
+
+
+def _is_whole(text: bytes) -> bool:
+    """Whether an STL text ends its last solid; what stands behind that, such as a comment, may."""
+    last = deque(_STL_LINE.finditer(text), maxlen=1)
+    return bool(last) and last[0][1] is not None and last[0][2] == b"solid"
 
 
 def _dae_points(path: Path, place: str) -> Floats:

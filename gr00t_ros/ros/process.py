@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import gc
+import re
 import signal
 import sys
 import threading
@@ -79,13 +80,16 @@ def refuse_words(words: Sequence[str], about: NodeHelp | None = None) -> None:
 def refuse_unknown(node: Node, argv: Sequence[str] | None = None) -> None:
     """Raise SettingsError for parameters that were set but that `node` has not declared.
 
-    So it does for a parameter file that is meant for `node` and does not reach it. Call this after
-    all parameters are declared. argv: the process's arguments; None: sys.argv.
+    So it does for a parameter file that is meant for `node` and of which nothing reaches it; if
+    some of it does, a section that is lost is a warning. Call this after all parameters are
+    declared. argv: the process's arguments; None: sys.argv.
     """
     argv = sys.argv if argv is None else argv
-    misplaced = _misplaced(argv, node.get_fully_qualified_name(), node._parameter_overrides)
-    if misplaced:
-        raise SettingsError(misplaced)
+    own = node.get_fully_qualified_name()
+    for text, nothing_else in _misplaced(argv, own, node._parameter_overrides):
+        if nothing_else:
+            raise SettingsError(text)
+        node.get_logger().warning(text)
     given = [name for name in node._parameter_overrides if not name.startswith(_RCLPY)]
     unknown = [name for name in given if not node.has_parameter(name)]
     shared = _shared(argv) if unknown else frozenset()
@@ -108,11 +112,14 @@ def _nearest(name: str, names: Collection[str]) -> str:
     return next(iter(difflib.get_close_matches(name, names, 1)), "")
 
 
-def _misplaced(argv: Sequence[str], node: str, given: Collection[str]) -> str:
-    """Why a parameter file does not reach the node that it is meant for; empty if none is such.
+def _misplaced(
+    argv: Sequence[str], node: str, given: Collection[str]
+) -> Iterator[tuple[str, bool]]:
+    """Yield (which section of a file looks meant for the node and is lost, whether all are).
 
     rcl takes `gr00t_policy:` for /gr00t_policy alone, and ignores the file in a namespace, with a
-    `shadow: true` in it. node: its full name; given: names of the parameters that were set.
+    `shadow: true` in it. A section whose namespace is written out is meant for that one. node: its
+    full name; given: names of the parameters that were set.
     """
     name = node.rpartition("/")[2]
     for file in _values_of(argv, "--params-file"):
@@ -120,18 +127,40 @@ def _misplaced(argv: Sequence[str], node: str, given: Collection[str]) -> str:
             sections = dict(_sections(read_yaml(Path(file), "a parameter", SettingsError), ""))
         except SettingsError:
             continue  # rcl has read it, and reads more than that
-        meant = [section for section in sections if _like(section.rpartition("/")[2], name)]
-        if meant and not any(set(sections[section]) <= set(given) for section in meant):
-            return (
-                f"parameter file {file}: got a section {meant[0]}, which is not for this node, "
+        reaching = {
+            section
+            for section, names in sections.items()
+            if _matches(section, node) and set(names) <= set(given)
+        }
+        lost = [one for one in sections if one not in reaching and _looks_meant(one, name)]
+        if lost:
+            text = (
+                f"parameter file {file}: got a section {lost[0]}, which is not for this node, "
                 f"{node}: nothing in it would hold; expected /**/{name}"
             )
-    return ""
+            yield text, not reaching
 
 
-def _like(name: str, own: str) -> bool:
-    """Whether a node's name is `own`, a part of it, or misspelt."""
-    return name != "" and (name in own or bool(difflib.get_close_matches(name, [own], 1, _ALIKE)))
+def _matches(section: str, node: str) -> bool:
+    """Whether the name of a section is that of the node, or has wildcards that stand for it."""
+    pattern = re.escape(f"/{section.lstrip('/')}")
+    pattern = pattern.replace(r"/\*\*", r"(/\w+)*").replace(r"/\*", r"/\w+")
+    return re.fullmatch(pattern, node) is not None
+
+
+def _looks_meant(section: str, name: str) -> bool:
+    """Whether a section in no namespace of its own has a node's name, or that name misspelt.
+
+    What follows the last `_` tells several nodes apart, as _left and _right do, or _1 and _2.
+    """
+    namespace, _, node = section.rpartition("/")
+    if namespace.strip("/*"):
+        return False
+    return _alike(node, name) and _alike(node.rpartition("_")[2], name.rpartition("_")[2])
+
+
+def _alike(name: str, own: str) -> bool:
+    return bool(difflib.get_close_matches(name, [own], 1, _ALIKE))
 
 
 def _shared(argv: Sequence[str]) -> frozenset[str]:

@@ -175,6 +175,50 @@ def test_a_held_joint_counts_where_it_may_be():
     assert engine.distances(q)[names.index("arm and wall")] == pytest.approx(0.45, abs=ERROR_M)
 
 
+def hand_that_turns():
+    """A 2F-85's proportions: a knuckle that closes by 0.8 rad, and a tip that stays upright."""
+    limit = '<limit lower="0" upper="0.8"/>'
+    joints = [
+        ("lift", "prismatic", "base", "palm", '<axis xyz="0 0 1"/><limit lower="0" upper="2"/>'),
+        (
+            *("knuckle", "revolute", "palm", "finger"),
+            '<origin xyz="0.03 0 -0.05"/><axis xyz="0 1 0"/>' + limit,
+        ),
+        (
+            *("tip", "revolute", "finger", "pad"),
+            '<origin xyz="0.05 0 -0.05"/><axis xyz="0 1 0"/><limit lower="-1" upper="1"/>'
+            '<mimic joint="knuckle" multiplier="-1"/>',
+        ),
+    ]
+    shapes = {"palm": '<sphere radius="0.03"/>', "pad": '<box size="0.02 0.02 0.09"/>'}
+    return robot({"base": "", "palm": "", "finger": "", **shapes}, joints)
+
+
+@pytest.mark.parametrize("among", [0, 40])
+def test_a_joint_that_turns_counts_where_it_may_be_and_not_much_nearer(among):
+    """Over a table a gripper was 5 cm nearer than in its worst posture, and could not grasp.
+
+    With many other things around, boxes are compared before shapes are measured.
+    """
+    far = {"type": "sphere", "radius": 0.05}
+    others = {f"far_{n}": {**far, "xyz": [2.0 + 0.1 * n, 0, 1]} for n in range(among)}
+    around = scene(
+        {"objects": {"table": {"type": "plane", "xyz": [0, 0, 0], "normal": [0, 0, 1]}, **others}}
+    )
+    engine = CollisionEngine(hand_that_turns(), around, ["lift"], held={"knuckle": 0.0})
+    row = [str(pair) for pair in engine.pairs].index("pad and table")
+    for height in (0.5, 0.25, 0.16):
+        q, nearest = np.array([height]), FAR_M
+        for at in np.linspace(0.0, 0.8, 81):
+            engine.hold({"knuckle": at})
+            nearest = min(nearest, engine.distances(q)[row])
+        engine.hold({"knuckle": (0.0, 0.8)})
+        found = engine.distances(q)[row]
+        assert nearest - 0.015 < found <= nearest + ERROR_M
+        assert engine.distances(q, nearest - 0.02)[row] >= nearest - 0.02
+        assert engine.distances(q, nearest + 0.02)[row] == pytest.approx(found)
+
+
 def test_padding_makes_a_link_thicker():
     """Distances of the padded link are smaller by the padding, others are unchanged."""
     plain = scene({"objects": dict(WALL)})

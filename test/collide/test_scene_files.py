@@ -130,6 +130,42 @@ def test_a_hull_contains_its_mesh(tmp_path):
     assert beside("part.obj", "here") == pytest.approx(points)
 
 
+SOLID = """solid a
+  facet normal 0 0 1
+    outer loop
+      vertex 0 0 0
+      vertex 1 0 0
+      vertex 0 1 0
+    endloop
+  endfacet
+  facet normal 0 0 1
+    outer loop
+      vertex 0 0 1
+      vertex 1 0 0
+      vertex 0 1 0
+    endloop
+  endfacet
+"""
+
+
+@pytest.mark.parametrize(
+    "end", ["endsolid a", "endsolid\n; made by hand\n", "endsolid a\n\0", " end solid a\r\n"]
+)
+def test_a_text_stl_is_whole_whatever_stands_behind_its_end(tmp_path, end):
+    """Exporters write comments, zeros and spaces there."""
+    (tmp_path / "part.stl").write_bytes((SOLID + end).encode())
+    assert read_mesh("part.stl", "here", tmp_path).shape == (4, 3)
+
+
+@pytest.mark.parametrize("rows", [2, 5, 12])
+def test_a_text_stl_that_ends_in_a_later_solid_is_cut_off(tmp_path, rows):
+    """The end of the first solid is not that of the file."""
+    later = "\n".join(SOLID.splitlines()[:rows])
+    (tmp_path / "part.stl").write_text(f"{SOLID}endsolid a\n{later}")
+    with pytest.raises(SettingsError, match="is cut off"):
+        read_mesh("part.stl", "here", tmp_path)
+
+
 @pytest.mark.parametrize(
     ("unit", "scale"),
     [

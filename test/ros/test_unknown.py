@@ -65,15 +65,13 @@ def test_in_a_file_only_what_stands_under_the_nodes_own_name_is_strict(
     child.wait_for_line(r"velocity_scle.*did you mean velocity_scale\? \(ignored")
 
 
-CELL, ROOT = "/cell_a/gr00t_policy", "/gr00t_policy"
+CELL, ROOT, RIGHT = "/cell_a/gr00t_policy", "/gr00t_policy", "/gr00t_policy_right"
 FILES = [
     # node, the file's sections, which of them is refused
     (CELL, {"gr00t_policy": {"shadow": True}}, "gr00t_policy"),
     (CELL, {"/gr00t_policy": {"shadow": True}}, "/gr00t_policy"),
-    (CELL, {"/**": {"port": 1}, "gr00t_policy": {"shadow": True}}, "gr00t_policy"),
-    (CELL, {"/cell_b/gr00t_policy": {"shadow": True}}, "/cell_b/gr00t_policy"),
     (ROOT, {"groot_policy": {"shadow": True}}, "groot_policy"),
-    (ROOT, {"policy": {"sidecar": {"mode": "local"}}}, "policy"),
+    (CELL, {"camera_driver": {"port": 1}, "gr00t_policy": {"shadow": True}}, "gr00t_policy"),
     (ROOT, {"/*/gr00t_policy": {"shadow": True}}, "/*/gr00t_policy"),
     (CELL, {"/**/gr00t_policy": {"shadow": True, "sidecar": {"mode": "local"}}}, ""),
     (CELL, {"/*/gr00t_policy": {"shadow": True}}, ""),
@@ -83,6 +81,16 @@ FILES = [
     ("/gr00t_command_streamer", {"gr00t_streamer": {"rate_hz": 100}}, ""),
     (ROOT, {"gr00t_policy_images": {"use_sim_time": True}}, ""),
     (ROOT, {"camera_driver": {"port": 3}, "gr00t_streamer": {"rate_hz": 100}}, ""),
+    # of several arms, or of other nodes: what is for this one reaches it
+    (CELL, {"/**": {"shadow": True}, "/cell_b/gr00t_policy": {"port": 2}}, ""),
+    (CELL, {"/cell_b/gr00t_policy": {"port": 2}}, ""),
+    (RIGHT, {"/**": {"shadow": True}, "gr00t_policy_left": {"port": 2}}, ""),
+    (RIGHT, {"gr00t_policy_left": {"port": 2}}, ""),
+    ("/gr00t_policy_2", {"gr00t_policy_1": {"port": 2}}, ""),
+    (ROOT, {"/*": {"shadow": True}, "groot_policy": {"port": 2}}, ""),
+    (CELL, {"/**": {"port": 1}, "gr00t_policy": {"shadow": True}}, ""),
+    (ROOT, {"/**": {"shadow": True}, "policy": {"port": 2}}, ""),
+    ("/gr00t_command_streamer", {"/**": {"rate_hz": 50}, "streamer": {"rate_hz": 100}}, ""),
 ]
 
 
