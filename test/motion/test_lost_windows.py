@@ -21,6 +21,7 @@ from gr00t_ros.motion.replay_settings import ReplaySettings
 from gr00t_ros.motion.sampler import JtcSampler
 
 LIMITS = fr3_limits(jump=1.0)
+ENDS_MS = 2600  # the slowest motion, with the longest commit time, rests and was sent often enough
 SPEEDS = st.sampled_from([0.01, 0.03, 0.05, 0.1, 0.12, 0.2, 0.3, 0.5, 1.0])
 
 
@@ -50,7 +51,7 @@ class Sent:
         jtc.hold(HOME)
         kept = (one for index, one in enumerate(self.sent) if index not in lost)
         due = [(at_ns + delay_ns, window) for at_ns, window in kept]
-        record = Record(START_NS, np.empty((1600, len(HOME))), [])
+        record = Record(START_NS, np.empty((ENDS_MS, len(HOME))), [])
         for index in range(len(record.position)):
             now_ns = START_NS + index * MS
             while due and due[0][0] <= now_ns:
@@ -69,13 +70,13 @@ def motion(speed: float, chosen: ReplaySettings, change: str, at_ms: int) -> Sen
     path = HOME + speed * np.minimum(step_ns * 1e-9 * np.arange(steps), 1.0)[:, None]
     assert replay.accept(ActionChunk(0, 1, START_NS, step_ns, path, {}), START_NS).accepted
     sent = []
-    for now_ns in range(START_NS, START_NS + 1600 * MS, chosen.refresh_ns):
+    for now_ns in range(START_NS, START_NS + ENDS_MS * MS, chosen.refresh_ns):
         if change != "end" and changed_ns - chosen.refresh_ns < now_ns <= changed_ns:
             replay.stop(now_ns, change, soon=change == "soon")
             changed_ns = now_ns
         window = replay.tick(now_ns)
         sent += [] if window is None else [(now_ns, window)]
-    assert replay.surely_at_rest(START_NS + 1600 * MS, 0)
+    assert replay.surely_at_rest(START_NS + ENDS_MS * MS, 0)
     return Sent(sent, changed_ns, replay)
 
 
@@ -90,7 +91,7 @@ def test_every_lost_window_is_made_good(change, speed, chosen, at_ms, delay_ms, 
     made = motion(speed, chosen, change, at_ms)
     whole = made.record(delay_ms * MS)
     rest = whole.position[-1]
-    np.testing.assert_allclose(rest, made.replay.position(START_NS + 1600 * MS), atol=1e-12)
+    np.testing.assert_allclose(rest, made.replay.position(START_NS + ENDS_MS * MS), atol=1e-12)
     first = next(k for k, (at_ns, _) in enumerate(made.sent) if at_ns >= made.changed_ns)
     last = len(made.sent) - 1
     begin = data.draw(st.integers(first - 1, last if change == "end" else min(first + 3, last)))
@@ -126,7 +127,7 @@ def test_every_change_is_sent_once_more_than_windows_may_be_lost(
 ) -> None:
     """The last windows of a motion are one and the same."""
     made = motion(speed, chosen, change, at_ms)
-    times_ns = np.arange(made.sent[-1][0], START_NS + 1600 * MS, chosen.knot_ns)
+    times_ns = np.arange(made.sent[-1][0], START_NS + ENDS_MS * MS, chosen.knot_ns)
     last = [rows_at(window, times_ns) for _, window in made.sent[-1 - chosen.lost_windows :]]
     assert len(last) == chosen.lost_windows + 1
     for rows in last:
@@ -147,7 +148,7 @@ def test_a_window_holds_its_rest_for_the_commit_time(speed, chosen, at_ms) -> No
 def test_after_its_last_window_nothing_is_overdue_or_due(speed, chosen, at_ms, change) -> None:
     """A stop that was sent often enough needs no further window, however long it is ago."""
     made = motion(speed, chosen, change, at_ms)
-    for later_ms in range(1600, 4000, 50):
+    for later_ms in range(ENDS_MS, ENDS_MS + 2400, 50):
         now_ns = START_NS + later_ms * MS
         assert made.replay.overdue_ns(now_ns) == 0
         assert made.replay.surely_at_rest(now_ns, 0)
