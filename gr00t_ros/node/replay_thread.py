@@ -326,7 +326,14 @@ class ReplayThread:
         )
         same = reason == before.reason or without_numbers(reason) == without_numbers(before.reason)
         if mode is not before.mode or not same:
+            self._tell_event()
+
+    def _tell_event(self) -> None:
+        """Call `on_event`. What it raises is logged: a status that comes late stops no arm."""
+        try:
             self.on_event()
+        except Exception as error:
+            self._loop.tell(error)
 
     def _in_time(self, made_ns: int, send_ns: int) -> Callable[[int | None], bool]:
         """The check whether a message made for plan time `made_ns` may be sent now.

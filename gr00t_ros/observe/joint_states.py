@@ -58,21 +58,20 @@ class _Track:
 
     def see(self, number: int, now_ns: int, handover_ns: int) -> bool:
         """Take one message; False if it is not the owner's."""
-        owner, former = self.owner, self.former
-        of_former = (
-            former is not None
-            and now_ns - former.seen_ns < REMEMBERED_NS
-            and former.goes_on(number, now_ns)
-        )
+        former = self.former
+        if former is not None and now_ns - former.seen_ns >= REMEMBERED_NS:
+            former = None
+        if former is not None and not former.goes_on(number, now_ns):
+            former = None
         # Of two counts that may go on with this number, the nearer one does.
-        nearer = of_former and former is not None and former.number > owner.number
-        if owner.goes_on(number, now_ns) and not nearer:
+        nearer = former is not None and former.number > self.owner.number
+        if self.owner.goes_on(number, now_ns) and not nearer:
             if self.intruded:
                 self.mixed_ns = now_ns
             self.owner, self.intruded = _Count(number, now_ns), False
             return True
         self.alone_ns = now_ns
-        if of_former:
+        if former is not None:
             self.former, self.mixed_ns = _Count(number, now_ns), now_ns
             return False
         if now_ns - self.owner.seen_ns <= handover_ns:

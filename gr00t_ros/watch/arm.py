@@ -178,7 +178,7 @@ def controller_clock(output: str, topic: str, least_way_ns: int | None) -> Findi
 
     least_way_ns: the least way of its last states, from stamp to arrival; None: too few states so
     far. A window whose first point lies in the controller's future, or whose committed part in its
-    past, is a step. A clock that is not known yet only keeps a motion from beginning.
+    past, is a step. A clock that is not known yet pauses; the windows of that stop are still sent.
     """
     if least_way_ns is None:
         text = (

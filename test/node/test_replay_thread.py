@@ -583,6 +583,19 @@ def test_others_are_told_of_each_change_of_mode_or_reason_and_of_nothing_else(ri
     assert len(told) < len(rig.sent)
 
 
+def test_an_event_that_cannot_be_told_is_logged_and_the_motion_goes_on(rig):
+    """It only wakes up whoever publishes the status."""
+
+    def broken():
+        raise RuntimeError("planted: nobody to wake up")
+
+    rig.thread.on_event = broken
+    rig.start()
+    rig.windows_go_on()
+    assert any("planted: nobody to wake up" in text for text in rig.said)
+    assert rig.thread.snapshot.mode is not Mode.FAULT
+
+
 def test_after_stop_nothing_is_published(rig):
     """The caller may destroy the publishers."""
     rig.start()
