@@ -191,8 +191,8 @@ class Loop:
         before_ns = time.perf_counter_ns()
         verdict = self._session.merge(chunk, now_ns, self._watches.go_on_from(now_ns))
         took_ms = (time.perf_counter_ns() - before_ns) * 1e-6
-        if verdict is None or not verdict.accepted:
-            raise RuntimeError(f"a chunk was not accepted: {verdict and verdict.reason}")
+        if not verdict.accepted:
+            raise RuntimeError(f"a chunk was not accepted: {verdict.reason}")
         return took_ms
 
     def _tick(self) -> tuple[float, float]:

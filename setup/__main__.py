@@ -85,7 +85,7 @@ ONLY_COMPUTE = {
     "test/sim": "controller_recorded follower judge judge_commands physics record robots "
     "sensor_noise urdf vision",
     "test/sim/libero": "commands deltas motion pick policy sight",
-    "test/demo": "next_steps",
+    "test/demo": "next_steps watcher",
 }
 """Files of these folders without a robot that moves in real time: test_NAME.py."""
 ALONE = (

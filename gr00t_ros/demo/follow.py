@@ -181,6 +181,7 @@ def _figures(
         "queries": int(status.queries) if status else 0,
         "chunks_accepted": watcher.accepted,
         "chunks_refused": watcher.refused,
+        "chunks_dropped": watcher.dropped,
         "windows_published": int(status.windows_published) if status else 0,
         "inference_p50_ms": inference[0],
         "inference_p99_ms": inference[1],

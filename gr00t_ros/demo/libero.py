@@ -184,6 +184,7 @@ def _run(
         "elapsed_s": watcher.elapsed_s,
         "chunks_accepted": watcher.accepted,
         "chunks_refused": watcher.refused,
+        "chunks_dropped": watcher.dropped,
         "inference_p50_ms": inference_ms[0],
         "inference_p99_ms": inference_ms[1],
         **({} if record is None else figures_of(tool_extremes(record))),

@@ -17,7 +17,7 @@ from std_msgs.msg import String
 from gr00t_ros.demo.report import CameraFrames
 from gr00t_ros.msg import ActionChunk, PolicyStatus
 from gr00t_ros.ros import qos
-from gr00t_ros.ros.policy_node import POLICY_NODE
+from gr00t_ros.ros.policy_node import DROPPED, POLICY_NODE
 
 FRAME_PERIOD_S = 0.5
 MOVES_RAD_S = 0.01
@@ -55,7 +55,7 @@ class Watcher(Node):
         self.frames: list[CameraFrames] = []
         self.inference_s: list[tuple[float, float]] = []
         self.end_to_end_s: list[tuple[float, float]] = []
-        self.accepted = self.refused = 0
+        self.accepted = self.refused = self.dropped = 0
         self.first_motion_s: float | None = None
         """When a joint moved first after the activation; None before."""
         self._returned = 0
@@ -113,7 +113,9 @@ class Watcher(Node):
 
     def _on_chunk(self, chunk: ActionChunk) -> None:
         self.accepted += chunk.accepted
-        self.refused += not chunk.accepted
+        dropped = chunk.reason.startswith(DROPPED)
+        self.dropped += dropped
+        self.refused += not chunk.accepted and not dropped
         stamp_s = chunk.header.stamp.sec + chunk.header.stamp.nanosec * 1e-9
         inference = chunk.inference_duration
         now_s = self.get_clock().now().nanoseconds * 1e-9

@@ -186,11 +186,11 @@ class _Run:
         if session is None:
             return
         verdict = session.merge(self._chunk(number, row, session.episode), now_ns, None)
-        if verdict is None or verdict.kind == "late" or verdict.accepted:
+        if verdict.dropped or verdict.accepted:
             self._in_a_row = 0
         else:
             self._refused()
-        if verdict is not None:
+        if verdict.kind != "unwanted":
             self._guard.note(row, verdict)
 
     def _rests(self, session: Session, now_ns: int) -> bool:

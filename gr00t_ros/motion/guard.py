@@ -26,6 +26,8 @@ VerdictKind = Literal[
     "command",
     "pose",
     "stopped",
+    "unwanted",
+    "watch",
 ]
 
 # How far outside the position limits a row is still clamped (control.md 3), rad or m.
@@ -49,6 +51,16 @@ class Verdict:
     joints: Floats | None
     commands: Floats | None = None
 
+    @property
+    def dropped(self) -> bool:
+        """Whether the chunk came at a wrong time: it says nothing about the policy."""
+        return self.kind in ("late", "stopped", "unwanted")
+
+
+def refused(kind: VerdictKind, reason: str, first: int = 0) -> Verdict:
+    """Return the verdict on a chunk of which nothing is played."""
+    return Verdict(False, False, kind, reason, first, None)
+
 
 def check(
     chunk: ActionChunk,
@@ -61,13 +73,13 @@ def check(
     joints, first = chunk.joints, first_step(chunk, splice_ns)
     expected = len(limits.names)
     if joints.ndim != 2 or joints.shape[1] != expected or len(joints) == 0:
-        return _refused("shape", f"got shape {joints.shape}, expected (T, {expected})", first)
+        return refused("shape", f"got shape {joints.shape}, expected (T, {expected})", first)
     for row, joint in np.argwhere(~np.isfinite(joints))[:1]:
         got = f"got {joints[row, joint]}, expected a finite position"
-        return _refused("finite", _place(limits, joint, row) + got, first)
+        return refused("finite", _place(limits, joint, row) + got, first)
     if first >= len(joints):
         late_ms = (splice_ns - chunk.stamp_ns - (len(joints) - 1) * chunk.step_ns) / 1e6
-        return _refused("late", f"all {len(joints)} steps due {late_ms:.0f} ms or more ago", first)
+        return refused("late", f"all {len(joints)} steps due {late_ms:.0f} ms or more ago", first)
     verdict = _check_joints(chunk, limits, first, planned)
     if verdict.joints is None or workspace is None:
         return verdict
@@ -83,7 +95,7 @@ def clamp_commands(verdict: Verdict, commands: Floats, limits: CommandLimits) ->
     expected = (len(commands), len(limits))
     if commands.shape != expected or not np.isfinite(commands).all():
         got = f"got commands of shape {commands.shape}, expected finite {expected}"
-        return _refused("command", got, verdict.first_step)
+        return refused("command", got, verdict.first_step)
     clamped = limits.within(commands)
     if verdict.clamped or np.array_equal(clamped, commands):
         return replace(verdict, commands=clamped)
@@ -123,7 +135,7 @@ def _check_joints(chunk: ActionChunk, limits: JointLimits, first: int, planned: 
             f"got {joints[row, joint]:.4f} {POSITION_UNIT}, limits {limits.allowed(joint)}"
         )
         if outside[row, joint] > CLAMP_RAD:
-            return _refused("position", f"{reason}: {_OUTSIDE}", first)
+            return refused("position", f"{reason}: {_OUTSIDE}", first)
     clamped = np.minimum(np.maximum(joints, lower), upper)
     refusal = _check_jump(clamped, limits, first, planned)
     refusal = refusal or _check_speed(clamped, limits, first, chunk.step_ns)
@@ -136,7 +148,7 @@ def _check_jump(joints: Floats, limits: JointLimits, first: int, planned: Floats
     jump = np.abs(joints[first] - planned)
     over = np.flatnonzero(~(jump <= limits.jump))
     for joint in over[:1]:
-        return _refused(
+        return refused(
             "jump",
             _place(limits, joint, first)
             + f"got {joints[first, joint]:.4f} {POSITION_UNIT}, the first position that is not due "
@@ -152,7 +164,7 @@ def _check_speed(joints: Floats, limits: JointLimits, first: int, step_ns: int) 
     speed = np.abs(np.diff(joints, axis=0)) / (step_ns * 1e-9)
     checked = np.isfinite(limits.jump)
     for row, joint in np.argwhere((speed > limits.velocity) & checked)[:1]:
-        return _refused(
+        return refused(
             "velocity",
             _place(limits, joint, row + 1)
             + f"got {speed[row, joint]:.3f} {POSITION_UNIT} a second, "
@@ -179,7 +191,7 @@ def _check_workspace(joints: Floats, workspace: Workspace, first: int) -> Verdic
             f"{workspace.lower[axis]:.3f} to {workspace.upper[axis]:.3f} allowed: move the task "
             "inside the box, or correct workspace"
         )
-        return _refused("workspace", reason, first)
+        return refused("workspace", reason, first)
     return None
 
 
@@ -196,7 +208,3 @@ _FAST = "check rate_hz against the training data, and the unit"
 
 def _place(limits: JointLimits, joint: int, step: int) -> str:
     return f"{limits.names[joint]}, step {step}: "
-
-
-def _refused(kind: VerdictKind, reason: str, first: int) -> Verdict:
-    return Verdict(False, False, kind, reason, first, None)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.clearance import Ahead, MotionCheck, PoseMotionCheck
 from gr00t_ros.motion.commands import Commands, CommandWindow
-from gr00t_ros.motion.guard import Verdict, check, clamp_commands
+from gr00t_ros.motion.guard import Verdict, check, clamp_commands, refused
 from gr00t_ros.motion.plan import Window
 from gr00t_ros.motion.planner import Planner
 from gr00t_ros.motion.pose.course import PoseWindow
@@ -125,7 +125,7 @@ class Replay:
         branch = self.planner.branch(now_ns)
         if self._stopped is not None:
             reason = f"stopped: {self._stopped}"
-            return Verdict(False, False, "stopped", reason, 0, None)
+            return refused("stopped", reason)
         splice_ns = branch * self._settings.knot_ns
         planned = self.planner.course.state(branch).position
         verdict = check(chunk, self._limits, splice_ns, planned, self.workspace)

@@ -8,12 +8,13 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable
 
-from gr00t_ros.motion.guard import Verdict
+from gr00t_ros.motion.guard import Verdict, refused
 from gr00t_ros.msg import ActionChunk, ActionGroup, Exchange
 from gr00t_ros.node.queries import QueryReply, Stamps, error_text
 from gr00t_ros.node.watches import RunningWatches
 from gr00t_ros.robot.actions import ActionKey
 from gr00t_ros.robot.embodiment import Embodiment
+from gr00t_ros.ros.policy_node import DROPPED
 from gr00t_ros.ros.windows import to_duration, to_time
 from gr00t_ros.session.mode import Mode
 from gr00t_ros.session.session import Session
@@ -30,14 +31,14 @@ class ReplyHandler:
     def __init__(
         self,
         watches: RunningWatches,
-        publish: Callable[[QueryReply, Verdict | None], None],
+        publish: Callable[[QueryReply, Verdict], None],
         unfit: Callable[[str], None],
     ) -> None:
         """Set the callbacks `publish` and `unfit`.
 
-        `publish` gets every chunk that was received and the guard's verdict, None if the guard was
-        not asked. `unfit` gets the reason when the server's answers can never be used, or failed
-        too often in a row: it may be another server now, so it is checked before motion continues.
+        `publish` gets every chunk that was received and the verdict. `unfit` gets the reason when
+        the server's answers can never be used, or failed too often in a row: it may be another
+        server now, so it is checked before motion continues.
         """
         self._watches, self._publish, self._unfit = watches, publish, unfit
 
@@ -50,7 +51,7 @@ class ReplyHandler:
         if finding is not None:
             _refuse(session, now_ns, finding)
             if reply is not None:
-                self._publish(reply, None)
+                self._publish(reply, refused("watch", finding.reason))
         elif reply is not None:
             self._publish(reply, self._merge(session, now_ns, reply))
         else:
@@ -69,13 +70,13 @@ class ReplyHandler:
         if session.query_failed(text, now_ns, counted, passing):
             self._unfit(text)
 
-    def _merge(self, session: Session, now_ns: int, reply: QueryReply) -> Verdict | None:
+    def _merge(self, session: Session, now_ns: int, reply: QueryReply) -> Verdict:
         """Offer the chunk to the session, unless a plan would start at an unknown position."""
         held = self._watches.go_on_from(now_ns) if session.active else None
         begins = session.mode in (Mode.BLENDING_IN, Mode.HOLDING)
         if begins and held is None and session.replay.at_rest(now_ns):
             session.query_failed(HELD_UNKNOWN, now_ns, answered=False)
-            return None
+            return refused("unwanted", HELD_UNKNOWN)
         return session.merge(reply.chunk, now_ns, held)
 
 
@@ -86,18 +87,18 @@ def _refuse(session: Session, now_ns: int, finding: Finding) -> None:
     session.query_failed(finding.reason, now_ns, answered=True)
 
 
-def action_chunk(embodiment: Embodiment, reply: QueryReply, verdict: Verdict | None) -> ActionChunk:
-    """The message of one chunk; `verdict` None: it was dropped before the guard checked it."""
+def action_chunk(embodiment: Embodiment, reply: QueryReply, verdict: Verdict) -> ActionChunk:
+    """The message of one chunk."""
     chunk = reply.chunk
     message = ActionChunk(
         sequence=chunk.sequence,
         episode=chunk.episode,
         embodiment_tag=embodiment.tag,
         step_duration=to_duration(chunk.step_ns),
-        first_step=verdict.first_step if verdict else 0,
+        first_step=verdict.first_step,
         inference_duration=to_duration(reply.inference_ns),
-        accepted=verdict is not None and verdict.accepted,
-        reason=verdict.reason if verdict else "dropped: of an older episode, or not wanted now",
+        accepted=verdict.accepted,
+        reason=f"{DROPPED}{verdict.reason}" if verdict.dropped else verdict.reason,
         groups=[_group(key, reply) for key in embodiment.action],
     )
     message.header.stamp = to_time(reply.stamp_ros_ns)

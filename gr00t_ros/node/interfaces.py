@@ -45,7 +45,7 @@ INTERFACES: tuple[Interface, ...] = (
         "~/action_chunk",
         "gr00t_ros/msg/ActionChunk",
         _RELIABLE,
-        "every prediction, accepted or refused, with the stamp of its observation",
+        "every prediction, accepted, refused or dropped, with the stamp of its observation",
     ),
     Interface(
         "publishes",

@@ -25,6 +25,7 @@ from gr00t_ros.ros import qos
 from gr00t_ros.ros.diagnostics import entry
 from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.session.mode import AT_REST, FAULTED, Mode
+from gr00t_ros.session.schedule import SessionCounts
 from gr00t_ros.session.shadow import JointError
 from gr00t_ros.watch.finding import without_numbers
 from gr00t_ros.wire.link import CheckResult
@@ -277,6 +278,7 @@ class Reporter:
         self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS)
         self._said = ("", "")
         self._reason = ""
+        self._refused = 0
         self._due_s = 0.0
 
     @property
@@ -298,6 +300,7 @@ class Reporter:
         changed, now_s = event != self._said, time.monotonic()
         if not changed and now_s < self._due_s:
             return
+        self._log_refused(snapshot.counts)
         if now_s >= self._due_s:  # what an event publishes in between does not move this
             self._due_s = now_s + _UNCHANGED_S - _LOOK_S / 2
         message = self._of_session(parts, values, snapshot)
@@ -322,6 +325,13 @@ class Reporter:
             self._fill(message, parts, snapshot)
         finally:
             self._diagnostics.publish(diagnostics(message, parts.server.entries()))
+
+    def _log_refused(self, counts: SessionCounts) -> None:
+        """Log why the newest answer was refused: it stands in no status while the arm goes on."""
+        if counts.refused > self._refused:
+            text = f"answer {counts.refused} of the policy server refused: {counts.refusal}"
+            self._node.get_logger().warning(text)
+        self._refused = counts.refused
 
     def _log(self, mode: Mode, text: str) -> None:
         # One source line for each severity: rclpy rejects different severities from one line.

@@ -512,10 +512,10 @@ class Configured:
         """Runs on the worker thread, while an observation is assembled."""
         self._preview.pictures.sent(observation, video)
 
-    def _publish_chunk(self, reply: QueryReply, verdict: Verdict | None) -> None:
+    def _publish_chunk(self, reply: QueryReply, verdict: Verdict) -> None:
         """Runs on the replay thread."""
         self.flows.judged(verdict)
-        if verdict is not None:
+        if not verdict.dropped:
             self._preview.chunk = reply.chunk
         self._chunks.publish(action_chunk(self.embodiment, reply, verdict))
 

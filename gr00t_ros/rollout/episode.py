@@ -142,8 +142,7 @@ class TrialRun:
             if state is not None and state.success:
                 return SUCCESS, ""
             if status is not None and status.mode in _FAULTS:
-                refused = bool(observer.chunks) and not observer.chunks[-1][2]
-                return (FAULT if refused else INFRASTRUCTURE), str(status.reason)
+                return (FAULT if observer.refused else INFRASTRUCTURE), str(status.reason)
             if observer.now_s - self._began.simulated_s >= self._limit_s:
                 return self._over()
 

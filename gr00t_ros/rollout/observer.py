@@ -26,7 +26,7 @@ from gr00t_ros.rollout.trial import Plain, Trial
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.asked import LifecycleClient, introduction
 from gr00t_ros.ros.join import join_as_client
-from gr00t_ros.ros.policy_node import POLICY_NODE
+from gr00t_ros.ros.policy_node import DROPPED, POLICY_NODE
 from gr00t_ros.sim.record import TimedRows
 from gr00t_ros.srv import ResetTask, SetInstruction
 
@@ -255,6 +255,15 @@ class Observer:
     def why(self) -> str:
         """What the node says about itself, for the text of an error."""
         return f"{self.status.mode}: {self.status.reason}" if self.status else "no status"
+
+    @property
+    def refused(self) -> bool:
+        """Whether the newest chunk was refused, so that it may have caused a fault.
+
+        A chunk that was dropped came at a wrong time, and causes none.
+        """
+        *_, accepted, reason = self.chunks[-1] if self.chunks else (True, "")
+        return not accepted and not reason.startswith(DROPPED)
 
     # --- subscriptions -------------------------------------------------------------------
 

@@ -9,5 +9,7 @@ POLICY_NODE: Final = f"/{POLICY_NAME}"
 """Its full name, unless a launch file gives it another."""
 STATUS_TYPE: Final = "gr00t_ros/msg/PolicyStatus"
 CHUNK_TYPE: Final = "gr00t_ros/msg/ActionChunk"
+DROPPED: Final = "dropped: "
+"""How the reason of a chunk begins that came at a wrong time. The guard refused the others."""
 STATUS_SILENT_S: Final = 2.0
 """A configured node publishes its status twice a second; four missing ones mean that it stands."""

@@ -41,6 +41,7 @@ class SessionCounts:
     accepted: int = 0
     clamped: int = 0
     refused: int = 0
+    refusal: str = ""  # why the newest of them was refused
     dropped: int = 0
     failures: int = 0
     windows: int = 0

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.commands import STANDING_TICKS
-from gr00t_ros.motion.guard import Verdict
+from gr00t_ros.motion.guard import Verdict, refused
 from gr00t_ros.motion.plan import Window
 from gr00t_ros.motion.pose.course import PoseWindow
 from gr00t_ros.motion.replay import Replay, SentParts
@@ -48,6 +48,7 @@ _EVENT_TICKS = 100
 _JUMP_NS = 50_000_000
 _SETTLING_REASON = "the controllers may still play an abandoned plan: try again in a second"
 _FIRST_CHUNK = "waiting for the first action chunk"
+_UNWANTED = refused("unwanted", "of an older episode, or not wanted now")
 _PAUSED_REASON = f"paused by the operator: {RESUME} to go on"
 
 
@@ -127,12 +128,12 @@ class Session:
         acts_after_ns = latency_ns + settings.commit_ns + settings.knot_ns
         return Followed(newest, self.replay.lag_ns(now_ns), acts_after_ns)
 
-    def merge(self, chunk: ActionChunk, now_ns: int, held: HeldPositions) -> Verdict | None:
-        """Offer a chunk to the plan; None if it is of an older episode or not wanted now."""
+    def merge(self, chunk: ActionChunk, now_ns: int, held: HeldPositions) -> Verdict:
+        """Offer a chunk to the plan; of an older episode, or not wanted now, it is dropped."""
         self._follow_clock(now_ns, held)
         if chunk.episode != self.episode or not self._takes_chunks():
             self.counts.dropped += 1
-            return None
+            return _UNWANTED
         self.queries.answered(now_ns - chunk.observed_ns, self.settings)
         if not self._has_chunk:
             self._rebase(now_ns, held)
@@ -560,7 +561,7 @@ class Session:
     def _count_verdict(self, verdict: Verdict, now_ns: int) -> None:
         if not verdict.accepted:
             self._report_missing_chunk(verdict.reason)
-        if verdict.kind in ("late", "stopped"):
+        if verdict.dropped:
             self.counts.dropped += 1
             self.queries.last_failure = verdict.reason
         elif not verdict.accepted:
@@ -581,6 +582,7 @@ class Session:
     def _refused(self, reason: str, now_ns: int) -> bool:
         """Count an answer that cannot be played; True if it was one too many and faulted."""
         self.counts.refused += 1
+        self.counts.refusal = reason
         finding = self.queries.refused(reason, now_ns, self.settings)
         if finding is None or self.mode is Mode.FAULT or not self.active:
             return False

@@ -25,7 +25,7 @@ from gr00t_ros.errors import (
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.replay import Replay
 from gr00t_ros.motion.replay_settings import ReplaySettings
-from gr00t_ros.node.answers import MOST_EXCHANGE_BYTES, ReplyHandler, too_large
+from gr00t_ros.node.answers import MOST_EXCHANGE_BYTES, ReplyHandler, action_chunk, too_large
 from gr00t_ros.node.queries import QueryReply
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.session.mode import Mode
@@ -60,10 +60,19 @@ class Rig:
         self.heard.append((chunk_came, error))
         return self.finding
 
-    def chunk(self, episode=None, joints=HOME):
+    def reasons(self):
+        """Of ~/action_chunk, where none was accepted."""
+        messages = [action_chunk(EMBODIMENT, *answer) for answer in self.published]
+        assert not any(message.accepted for message in messages)
+        return [message.reason for message in messages]
+
+    def chunk(self, episode=None, joints=HOME, age_ns=0):
         number = self.session.episode if episode is None else episode
-        rows = np.tile(joints, (40, 1))
-        reply = QueryReply(ActionChunk(0, number, self.now_ns, EMBODIMENT.step_ns, rows, {}), 0, 0)
+        rows, stamp_ns = np.tile(joints, (40, 1)), self.now_ns - age_ns
+        raw = {key.key: np.zeros((40, key.width), np.float32) for key in EMBODIMENT.action}
+        reply = QueryReply(
+            ActionChunk(0, number, stamp_ns, EMBODIMENT.step_ns, rows, raw), stamp_ns, 0
+        )
         self.answers.apply(self.session, self.now_ns, reply, None)
         return self
 
@@ -93,8 +102,17 @@ def test_a_chunk_of_an_older_episode_is_dropped_and_tells_nothing_of_where_the_a
     """The watches hear that something came, not that a chunk did."""
     rig = Rig().chunk(episode=0)
     assert rig.heard == [(False, None)]
-    assert [verdict for _, verdict in rig.published] == [None]
+    assert rig.reasons() == ["dropped: of an older episode, or not wanted now"]
     assert (rig.session.counts.dropped, rig.session.counts.refused) == (1, 0)
+
+
+def test_a_chunk_whose_steps_are_all_due_is_dropped_and_not_refused() -> None:
+    """The machine was late: that is no fault of the policy, and nothing counts it as one."""
+    rig = Rig().chunk(age_ns=60 * EMBODIMENT.step_ns)
+    (reason,) = rig.reasons()
+    assert reason.startswith("dropped: all 40 steps due ")
+    assert (rig.session.counts.dropped, rig.session.counts.refused) == (1, 0)
+    assert rig.session.counts.refusal == ""
 
 
 def test_a_chunk_that_a_watch_drops_is_published_and_not_merged() -> None:
@@ -105,7 +123,8 @@ def test_a_chunk_that_a_watch_drops_is_published_and_not_merged() -> None:
         rig.chunk()
         assert rig.session.counts.refused == count
         assert (rig.session.mode is Mode.BLENDING_IN) is (count < 3)
-    assert [verdict for _, verdict in rig.published] == [None] * 3
+    assert rig.reasons() == [DROP.reason] * 3
+    assert rig.session.counts.refusal == DROP.reason
     assert rig.session.counts.accepted == 0
     assert rig.session.reason == (
         "3 answers of the policy server refused in a row, the last: end effector: z is 2 m; move "

@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
-from gr00t_ros.motion.guard import Verdict  # noqa: E402
+from gr00t_ros.motion.guard import Verdict, refused  # noqa: E402
 from gr00t_ros.motion.replay import SentParts  # noqa: E402
 from gr00t_ros.node.tracing.flows import SEEN_WITHIN_NS, Flows  # noqa: E402
 from gr00t_ros.trace.flow import DROPPED, EXECUTED, FAILED, MERGED, PUBLISHED, REFUSED  # noqa: E402
@@ -112,11 +112,14 @@ def test_what_gives_no_motion_ends_with_its_reason():
     """A failed query, a refused and a dropped chunk, and one that the next one overtook."""
     node = Clocked()
     node.flows.fail(node.flows.begin(1, 900), "no server")
-    node.merged(Verdict(False, False, "jump", "0.4 rad away", 0, None))
-    node.merged(None)
+    node.merged(refused("jump", "0.4 rad away"))
+    node.merged(refused("late", "all steps due 33 ms or more ago"))
+    node.merged(refused("unwanted", "of an older episode"))
     node.merged()
     node.published()
-    assert [outcome for outcome, _ in node.ended()] == [FAILED, REFUSED, DROPPED, MERGED]
+    assert [outcome for outcome, _ in node.ended()] == [
+        *(FAILED, REFUSED, DROPPED, DROPPED, MERGED),
+    ]
     node.state_ns = CHANGED + 1
     assert node.ended() == [(EXECUTED, "")]
 

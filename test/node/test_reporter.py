@@ -1,5 +1,7 @@
 """What of a status is an event for the log, what goes to /diagnostics, which limits are near."""
 
+from types import SimpleNamespace
+
 import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
@@ -10,6 +12,7 @@ from gr00t_ros.msg import PolicyStatus  # noqa: E402
 from gr00t_ros.node import status as reported  # noqa: E402
 from gr00t_ros.node.status import event_of, limits_left  # noqa: E402
 from gr00t_ros.robot.files import load_embodiment  # noqa: E402
+from gr00t_ros.session.schedule import SessionCounts  # noqa: E402
 
 AGE = "state.x: newest sample on /joint_states is {} s old, at most 0.10 s allowed"
 
@@ -64,3 +67,19 @@ def test_the_joints_closest_to_their_limits_are_named_without_the_gripper():
     assert found[0][1].startswith("-0.0100, at ") and found[1][1].startswith("0.0200, at ")
     assert len(found) == 3 and "fr3_joint" in found[2][0]
     assert limits_left(limits, None) == []
+
+
+def test_each_refused_answer_is_in_the_log_with_its_reason():
+    """An arm that goes on with the last chunk shows it in no status."""
+    said = []
+    logger = SimpleNamespace(warning=said.append)
+    node = SimpleNamespace(get_logger=lambda: logger, create_publisher=lambda *_: None)
+    reporter = reported.Reporter(node)
+    for refused, refusal in ((0, ""), (1, "a jump"), (1, "a jump"), (3, "too fast"), (0, "")):
+        reporter._log_refused(SessionCounts(refused=refused, refusal=refusal))
+    assert said == [
+        "answer 1 of the policy server refused: a jump",
+        "answer 3 of the policy server refused: too fast",
+    ]
+    reporter._log_refused(SessionCounts(refused=1, refusal="NaN"))  # of the next configuration
+    assert said[-1] == "answer 1 of the policy server refused: NaN"

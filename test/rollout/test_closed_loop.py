@@ -31,10 +31,12 @@ POLICY = (
 def words(folder, *more):
     """The command line of two tasks with two episodes each; the simulation dies once in the third.
 
-    The node takes what comes late from a busy machine for a pause at most.
+    The node takes what comes late from a busy machine for a pause at most. In slow simulated time a
+    tick that is late by the clock is late by less motion, and fewer are pauses.
     """
     left = folder / "died"
     simulation = [sys.executable, str(FIXTURES / "stand_in_task.py"), "--dies", "1,0"]
+    simulation += ["--speed", "0.4"]
     simulation += ["--left", str(left)]
     late = ("camera_fault_age_s=60.0", "joint_fault_age_s=60.0", "controller_silence_s=5.0")
     return [

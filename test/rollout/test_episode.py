@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
-from gr00t_ros.msg import PolicyStatus, TaskState  # noqa: E402
+from gr00t_ros.msg import ActionChunk, PolicyStatus, TaskState  # noqa: E402
 from gr00t_ros.robot.files import load_embodiment  # noqa: E402
 from gr00t_ros.rollout import episode  # noqa: E402
 from gr00t_ros.rollout import observer as observer_module  # noqa: E402
@@ -101,6 +101,45 @@ def test_a_late_answer_shortens_no_episode(
     assert line["real_time_factor"] == 0.25
     video = cv2.VideoCapture(str(tmp_path / line["videos"][0]))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) == pytest.approx(RATE_HZ * simulated_s, abs=2)
+
+
+class Faulted(Played):
+    """A node that faults after a chunk of which nothing was played."""
+
+    reason = ""
+
+    def follow(self):
+        self._on_chunk(ActionChunk(accepted=False, reason=self.reason))
+        self.see(self.now_s + 0.5, self.state.step + 10, "fault")
+
+
+@pytest.mark.parametrize(
+    ("reason", "outcome"),
+    [
+        ("fr3_joint4, step 0: got 1.0, limits -0.1 to 0.1", "fault"),
+        ("dropped: of an older episode, or not wanted now", "infrastructure"),
+        ("dropped: all 16 steps due 33 ms or more ago", "infrastructure"),
+    ],
+)
+def test_a_fault_is_the_policys_only_after_a_chunk_that_was_refused(
+    ros_domain, tmp_path, monkeypatch, reason, outcome
+):
+    """A chunk that came at a wrong time, because the machine was late, causes none."""
+    wall = SimpleNamespace(monotonic=lambda: wall.now_s, now_s=0.0)
+    monkeypatch.setattr(episode, "time", wall)
+    monkeypatch.setattr(observer_module, "time", wall)
+    observer = Faulted([], wall)
+    observer.reason = reason
+    stack = SimpleNamespace(
+        evaluation=Evaluation(BENCHMARK, {"near": (0,)}, 1, 0, (TRIAL.condition,)),
+        robot=load_embodiment("libero_panda"),
+        use=lambda condition: False,
+    )
+    try:
+        line = TrialRun(stack, observer, TRIAL, tmp_path / "pictures").run()
+    finally:
+        observer.close()
+    assert line["outcome"] == outcome
 
 
 class Slow(Played):

@@ -130,7 +130,7 @@ def test_a_chunk_is_dropped_in_a_mode_that_must_not_move(mode) -> None:
     before = rig.session.counts.dropped
     chunk = Rig().activate().chunk()
     chunk = type(chunk)(0, rig.session.episode, rig.now_ns, chunk.step_ns, chunk.joints, {})
-    assert rig.session.merge(chunk, rig.now_ns, rig.held) is None
+    assert rig.session.merge(chunk, rig.now_ns, rig.held).kind == "unwanted"
     assert rig.session.counts.dropped == before + 1
     assert rig.session.counts.accepted <= 1
     assert rig.tick(PAUSE, count=5) == []
@@ -145,7 +145,7 @@ def test_a_chunk_during_a_stop_for_a_reason_does_not_move_the_arm_on(finding) ->
         rig = Rig().moving()
         rig.tick(finding)
         if merges:
-            assert rig.merge() is None
+            assert rig.merge().kind == "unwanted"
         rig.until(*HELD_MODES, findings=(finding,))
         ends.append(rig.session.replay.position(rig.now_ns))
     np.testing.assert_array_equal(ends[0], ends[1])
@@ -157,7 +157,7 @@ def test_chunks_of_older_episodes_are_dropped(older) -> None:
     rig = Rig().activate()
     rig.session.change_instruction(rig.now_ns)
     rig.session.change_instruction(rig.now_ns)
-    assert rig.merge(episode=rig.session.episode - older) is None
+    assert rig.merge(episode=rig.session.episode - older).kind == "unwanted"
     assert (rig.session.counts.dropped, rig.session.counts.accepted) == (1, 0)
     rig.until(Mode.HOLDING)
     assert rig.merge().accepted

@@ -23,9 +23,9 @@ def test_a_pause_stops_every_active_mode_and_lasts_however_healthy_the_inputs_ar
     rig.until(Mode.PAUSED_BY_OPERATOR)
     assert not rig.session.replay.velocity(rig.now_ns).any()
     assert rig.tick(count=100) == []
-    assert rig.merge() is None
+    assert rig.merge().kind == "unwanted"
     rig.session.change_instruction(rig.now_ns)
-    assert rig.merge() is None
+    assert rig.merge().kind == "unwanted"
     assert not rig.session.query_due(rig.now_ns)
     assert rig.mode is Mode.PAUSED_BY_OPERATOR
     assert "~/resume" in rig.session.reason
@@ -98,7 +98,7 @@ def test_a_resume_begins_a_new_episode_that_waits_for_a_fresh_chunk_and_blends_i
     assert rig.leave(HOME) == ""
     assert (rig.mode, rig.session.episode) == (Mode.BLENDING_IN, old + 1)
     assert rig.session.query_due(rig.now_ns)
-    assert rig.merge(episode=old) is None
+    assert rig.merge(episode=old).kind == "unwanted"
     assert rig.tick(count=50) == []
     rig.held = rig.session.replay.position(rig.now_ns)
     assert rig.merge().accepted

@@ -83,15 +83,13 @@ class Flows:
         if self._judging is not None:
             self._judging.guarded_ns = self._now_ns()
 
-    def judged(self, verdict: Verdict | None) -> None:
-        """The chunk was handled; None: the guard was not asked."""
+    def judged(self, verdict: Verdict) -> None:
+        """The chunk was handled."""
         marks, self._judging = self._judging, None
         if marks is None:
             return
-        if verdict is None:
-            self._end(marks, DROPPED, "of an older episode, not wanted now, or a watch refused it")
-        elif not verdict.accepted:
-            self._end(marks, REFUSED, verdict.reason)
+        if not verdict.accepted:
+            self._end(marks, DROPPED if verdict.dropped else REFUSED, verdict.reason)
         else:
             marks.merged_ns = self._now_ns()
             self._replace(marks)
