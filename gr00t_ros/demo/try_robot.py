@@ -355,7 +355,7 @@ def _reported(run: TryRun, policy: WavePolicy, options: argparse.Namespace) -> T
             "accepted": int(status.chunks_accepted),
             "clamped": int(status.chunks_clamped),
             "refused": int(status.chunks_refused),
-            "late": int(status.chunks_dropped),
+            "dropped": int(status.chunks_dropped),
             "failed queries": int(status.query_failures),
         }
         if status

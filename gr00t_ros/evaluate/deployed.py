@@ -54,7 +54,7 @@ class Guarded:
 
     def note(self, row: int, verdict: Verdict) -> None:
         """Count one verdict."""
-        if verdict.kind == "late":
+        if verdict.dropped:
             self.late += 1
         elif verdict.accepted:
             self.accepted += 1
@@ -190,8 +190,7 @@ class _Run:
             self._in_a_row = 0
         else:
             self._refused()
-        if verdict.kind != "unwanted":
-            self._guard.note(row, verdict)
+        self._guard.note(row, verdict)
 
     def _rests(self, session: Session, now_ns: int) -> bool:
         """Whether the arm rests for want of a chunk, while the recorded one has moved on."""

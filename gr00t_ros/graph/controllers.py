@@ -340,10 +340,11 @@ class ControllerParameters:
         if future.cancelled() or future.exception() is not None:
             return
         self._forget_requests(of)
-        self.answers += 1
-        self._answered.add(of)
         values = future.result().values
         self._judge(of, values[0] if values else ParameterValue())
+        # last: another thread must not see a controller as known before it is judged
+        self._answered.add(of)
+        self.answers += 1
 
     def _on_event(self, event: ParameterEvent) -> None:
         if event.node not in self._clients:

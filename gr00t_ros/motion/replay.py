@@ -124,8 +124,7 @@ class Replay:
         """
         branch = self.planner.branch(now_ns)
         if self._stopped is not None:
-            reason = f"stopped: {self._stopped}"
-            return refused("stopped", reason)
+            return refused("stopped", f"stopped: {self._stopped}")
         splice_ns = branch * self._settings.knot_ns
         planned = self.planner.course.state(branch).position
         verdict = check(chunk, self._limits, splice_ns, planned, self.workspace)
@@ -133,7 +132,7 @@ class Replay:
             verdict = clamp_commands(verdict, chunk.commands, self._command_limits)
         refusal = "" if verdict.joints is None else self._poses.judge(chunk.poses, now_ns)
         if refusal:
-            verdict = Verdict(False, False, "pose", refusal, verdict.first_step, None)
+            verdict = refused("pose", refusal, verdict.first_step)
         self.on_guarded()
         if verdict.joints is not None:
             self.planner.join(chunk, verdict.joints, branch)

@@ -76,6 +76,7 @@ class ReplyHandler:
         begins = session.mode in (Mode.BLENDING_IN, Mode.HOLDING)
         if begins and held is None and session.replay.at_rest(now_ns):
             session.query_failed(HELD_UNKNOWN, now_ns, answered=False)
+            session.counts.dropped += 1
             return refused("unwanted", HELD_UNKNOWN)
         return session.merge(reply.chunk, now_ns, held)
 

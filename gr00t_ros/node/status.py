@@ -25,7 +25,6 @@ from gr00t_ros.ros import qos
 from gr00t_ros.ros.diagnostics import entry
 from gr00t_ros.ros.parameters import Parameters
 from gr00t_ros.session.mode import AT_REST, FAULTED, Mode
-from gr00t_ros.session.schedule import SessionCounts
 from gr00t_ros.session.shadow import JointError
 from gr00t_ros.watch.finding import without_numbers
 from gr00t_ros.wire.link import CheckResult
@@ -300,7 +299,7 @@ class Reporter:
         changed, now_s = event != self._said, time.monotonic()
         if not changed and now_s < self._due_s:
             return
-        self._log_refused(snapshot.counts)
+        self._log_refused(snapshot)
         if now_s >= self._due_s:  # what an event publishes in between does not move this
             self._due_s = now_s + _UNCHANGED_S - _LOOK_S / 2
         message = self._of_session(parts, values, snapshot)
@@ -326,11 +325,12 @@ class Reporter:
         finally:
             self._diagnostics.publish(diagnostics(message, parts.server.entries()))
 
-    def _log_refused(self, counts: SessionCounts) -> None:
-        """Log why the newest answer was refused: it stands in no status while the arm goes on."""
-        if counts.refused > self._refused:
-            text = f"answer {counts.refused} of the policy server refused: {counts.refusal}"
-            self._node.get_logger().warning(text)
+    def _log_refused(self, snapshot: Snapshot) -> None:
+        """Log why the newest answer was refused, where the reason of the mode does not say it."""
+        counts = snapshot.counts
+        if counts.refused > self._refused and counts.refusal not in snapshot.reason:
+            text = f"refused {counts.refused} answers of the policy server, the last: "
+            self._node.get_logger().warning(text + counts.refusal)
         self._refused = counts.refused
 
     def _log(self, mode: Mode, text: str) -> None:

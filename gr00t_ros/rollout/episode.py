@@ -1,6 +1,6 @@
 """One episode: reset the task, let the node play, judge, stop the node. Its line is plain values.
 
-A fault whose newest chunk the guard refused is the policy's, and so is a node that does not begin
+A fault whose newest chunk was refused is the policy's, and so is a node that does not begin
 because the chunks are too short for their latency. Any other fault, a process that ends,
 a service that does not answer, and an episode without any accepted chunk, or in which the node was
 paused for most of the time, are failures of the infrastructure.

@@ -10,6 +10,6 @@ POLICY_NODE: Final = f"/{POLICY_NAME}"
 STATUS_TYPE: Final = "gr00t_ros/msg/PolicyStatus"
 CHUNK_TYPE: Final = "gr00t_ros/msg/ActionChunk"
 DROPPED: Final = "dropped: "
-"""How the reason of a chunk begins that came at a wrong time. The guard refused the others."""
+"""How the reason of a chunk begins that came at a wrong time. The others were refused."""
 STATUS_SILENT_S: Final = 2.0
 """A configured node publishes its status twice a second; four missing ones mean that it stands."""

@@ -36,9 +36,9 @@ Made from the rows of `gr00t_ros/watch/table.py`; a test keeps the two equal. Re
 
     python3 -m gr00t_ros.tools.documents watchdogs > docs/watchdogs.md
 
-**drop**: the chunk is dropped, the plan goes on. **pause**: controlled stop and hold; continues by
-itself when healthy again, through a fresh observation and a new episode. **fault**: controlled
-stop and a latched fault that needs `~/reset`.
+**drop**: nothing of the answer is played, the plan goes on. **pause**: controlled stop and hold;
+continues by itself when healthy again, through a fresh observation and a new episode. **fault**:
+controlled stop and a latched fault that needs `~/reset`.
 
 These are functional stops in software, not emergency or protective stops: a robot also needs its
 hardware e-stop.

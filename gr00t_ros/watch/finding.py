@@ -35,7 +35,7 @@ RESET, RESUME = call("reset"), call("resume")
 class Reaction(str, Enum):
     """What a finding does to the motion, mildest first."""
 
-    DROP = "drop"  # the chunk is dropped, the plan continues
+    DROP = "drop"  # nothing of the answer is played, the plan continues
     PAUSE = "pause"  # controlled stop; continues by itself when healthy again
     FAULT = "fault"  # controlled stop; latched until reset
 

@@ -13,8 +13,8 @@ from gr00t_ros.msg import ActionChunk  # noqa: E402
 def test_a_chunk_that_came_in_a_pause_counts_as_dropped_and_not_as_refused(ros_domain):
     """A late machine pauses the arm while the server answers: no fault of the policy."""
     rclpy.init()
-    watcher = Watcher([])
     try:
+        watcher = Watcher([])
         for accepted, reason in (
             (True, ""),
             (True, "fr3_joint4, step 2: clamped"),
@@ -24,6 +24,6 @@ def test_a_chunk_that_came_in_a_pause_counts_as_dropped_and_not_as_refused(ros_d
         ):
             watcher._on_chunk(ActionChunk(accepted=accepted, reason=reason))
         assert (watcher.accepted, watcher.refused, watcher.dropped) == (2, 1, 2)
-    finally:
         watcher.destroy_node()
+    finally:
         rclpy.shutdown()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fault_matrix.rig import Rig
 from fault_matrix.row import Fault
+from gr00t_ros.ros.policy_node import DROPPED
 
 ENOUGH_CHUNKS = 3
 """Chunks that are played after a fault that must have no effect."""
@@ -148,7 +149,11 @@ def drops(rig: Rig, moment: Moment, words: Words) -> Seen:
         "a refused chunk",
     )[0]
     goes_on_or_holds(rig, moment)
-    refusals = [chunk.reason for chunk in rig.chunks[moment.chunks :] if not chunk.accepted]
+    refusals = [
+        chunk.reason
+        for chunk in rig.chunks[moment.chunks :]
+        if not chunk.accepted and not chunk.reason.startswith(DROPPED)
+    ]
     reason = next((r for r in refusals if all(word in r for word in words)), "")
     assert reason or not words, f"no refusal with {words}: {refusals}"
     return Seen("replaying", reason, (first[0] - moment.steady_ns) / 1e9)

@@ -115,7 +115,7 @@ def test_a_chunk_whose_steps_are_all_due_is_dropped_and_not_refused() -> None:
     assert rig.session.counts.refusal == ""
 
 
-def test_a_chunk_that_a_watch_drops_is_published_and_not_merged() -> None:
+def test_a_chunk_that_a_watch_refuses_is_published_and_not_merged() -> None:
     """It counts as one refused: the third in a row faults with the watch's reason."""
     rig = Rig()
     rig.finding = DROP

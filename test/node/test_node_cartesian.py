@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from ros_fixtures import collect, wait_for_discovery, wait_until
+from ros_fixtures import collect, wait_for_discovery, wait_for_success, wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
@@ -144,7 +144,7 @@ def test_a_tool_with_limits_slows_down_inside_them_at_a_pause_and_when_the_strea
     assert rig.ask("pause").success
     wait_until(lambda: not any(_six(twists[-1])), "a twist of zero")
     rig.wait_for_mode("paused_by_operator")
-    assert rig.ask("resume").success
+    wait_for_success(lambda: rig.ask("resume"), "the end of the pause")
     wait_until(lambda: _speed(twists[-1]) > 0.06, "a tool at speed again")
     streamer.signal(signal.SIGTERM)
     assert streamer.wait() == 0

@@ -20,8 +20,11 @@ from gr00t_ros.ros import qos  # noqa: E402
 CYCLES, WARM_UP = 25, 5
 GROWTH = 100
 """Objects a cycle that may stay, of some 60,000; one configuration's cycles are over 500."""
-HORIZON_S = 0.4
+HORIZON_S = 0.6
 """Of a window before its stop tail begins, the parameter horizon_ms."""
+UNHURRIED = {"horizon_ms": 600, "commit_ms": 300, "max_joint_age_s": 0.5, "max_camera_age_s": 1.0}
+"""Without a window for longer than commit_ms a late machine's node would send no stop: the
+controllers play that of the last window."""
 
 
 def duration_s(window):
@@ -37,9 +40,9 @@ def stamp(window):
 
 def assert_windows_are_pairs_that_end_at_rest(rig):
     """Arm and gripper get windows of the same stamps, each with velocity 0 at its end."""
-    wait_until(lambda: len(rig.arm) > 20 and len(rig.gripper) > 20, "windows of both outputs")
+    both = lambda: {*map(stamp, list(rig.arm))} & {*map(stamp, list(rig.gripper))}  # noqa: E731
+    wait_until(lambda: len(both()) > 15, "15 instants with a window of both; some are withheld")
     arm, gripper = list(rig.arm), list(rig.gripper)
-    assert set(map(stamp, arm[5:15])) <= set(map(stamp, gripper))
     assert all(speed_at(window, -1) == 0.0 for window in arm + gripper)
     assert max(speed_at(window, 0) for window in arm) > 0.1, "no window tells of motion"
 
@@ -119,9 +122,10 @@ def test_sigterm_ends_an_idle_node_whose_clock_is_silent(rig, configured):
 @NEEDS_ROBOT
 def test_sigterm_stops_the_arm_before_the_process_ends(rig):
     """Its last window is a stop, shorter than any window of motion; it ends when the arm rests."""
-    rig.start_moving()
+    rig.start_moving(**UNHURRIED)
+    moves = lambda: min(map(duration_s, rig.arm[-3:])) > HORIZON_S  # noqa: E731
+    wait_until(moves, "windows of motion")
     windows = list(rig.arm)
-    assert min(map(duration_s, windows[-3:])) > HORIZON_S
     rig.policy.signal(signal.SIGTERM)
     assert rig.policy.wait(10.0) == 0
     rig.assert_rest()

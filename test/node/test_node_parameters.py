@@ -1,8 +1,10 @@
 """Parameters can be read and changed through their services, one at a time as rqt does."""
 
+import re
+
 import numpy as np
 import pytest
-from ros_fixtures import call, wait_until
+from ros_fixtures import call, wait_for_success, wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
@@ -100,7 +102,7 @@ def test_while_active_everything_is_tunable_and_safety_may_only_be_tightened(rig
     successful, reason = put(rig, "execute_steps", 39)
     assert not successful, "40 steps are too few for that"
     assert "execute_steps 39: a chunk of 40 steps is 2667 ms, too short: needed are" in reason
-    assert "lower execute_steps to 3" in reason and get(rig, "execute_steps") == 4
+    assert re.search(r"lower execute_steps to \d+", reason) and get(rig, "execute_steps") == 4
 
     # Below three periods of the camera's 30 Hz these three count.
     assert put(rig, "max_camera_age_s", 0.05) == (True, "")
@@ -125,7 +127,7 @@ def tune_while_active(rig, name, row):
     if row.off_below is not None:
         tight = int(row.off_below)
     if name == "execute_steps":
-        loose = 30  # more than the horizon allows is another test
+        loose = 20  # more than the horizon allows is another test
     if isinstance(row.default, bool):
         tight, loose = False, True
     if row.tighten == "up":
@@ -201,9 +203,13 @@ def seconds(point):
 
 @NEEDS_ROBOT
 def test_another_instruction_begins_an_episode_however_it_is_set(rig):
-    """The same one does nothing; the parameter says what the service has set."""
+    """The same one does nothing; the parameter says what the service has set.
+
+    In the operator's pause, where no other episode begins: a late machine would pause and go on.
+    """
     rig.start_moving()
-    first, episode = len(rig.statuses) - 1, rig.statuses[-1].episode
+    wait_for_success(lambda: rig.ask("pause"), "the operator's pause")
+    episode = rig.wait_for_mode("paused_by_operator").episode
     assert put(rig, "instruction", "  hold still ") == (True, "")
     assert put(rig, "instruction", "open the drawer") == (True, "")
     rig.wait_for_status(  # the text may be there a tick before its episode
@@ -216,10 +222,7 @@ def test_another_instruction_begins_an_episode_however_it_is_set(rig):
         successful, reason = put(rig, "instruction", text)
         assert not successful
         assert f"parameter instruction: got {size} bytes, expected 1 to 4096" in reason
-    rig.wait_for_motion()
-    modes, more = [s.mode for s in list(rig.statuses)], rig.statuses[-1].episode - (episode + 2)
-    # a late machine may have paused meanwhile; going on after that is an episode too
-    assert more == 0 or (more > 0 and "paused" in modes[first:])
+    assert rig.instruct("close it").episode == episode + 2, "neither a refused nor the same one"
     assert rig.change("deactivate") and rig.change("cleanup")
     assert put(rig, "instruction", "the next one") == (True, ""), "taken up by configure"
     assert rig.change("configure")

@@ -29,14 +29,18 @@ PATIENT = {
 }
 
 
-def refuses_the_others(rig, mode):
-    """What the present state does not allow is answered so, and disturbs nothing."""
+def refuses_the_others(rig, *modes):
+    """What the present state does not allow is answered so, and disturbs nothing.
+
+    modes: the present one first, and those that a late machine may have after it.
+    """
+    mode = modes[0]
     state = rig.state
     for transition in TRANSITIONS - POSSIBLE[state]:
         assert not rig.change(transition), f"{transition} in {mode}"
     assert rig.state == state
     if mode != "waiting":
-        assert rig.wait_for_mode(mode)
+        assert rig.wait_for_mode(*modes)
 
 
 def rests(rig):
@@ -75,7 +79,7 @@ def lose_the_server(rig):
     rig.server.signal(signal.SIGSTOP)
     waits = "waiting for the first action chunk"
     status = rig.wait_for_status(lambda s: s.mode == "holding" or waits in s.reason, "a hold")
-    refuses_the_others(rig, status.mode)
+    refuses_the_others(rig, status.mode, "blending_in")
 
 
 def replay(rig):

@@ -10,8 +10,10 @@ from diagnostic_msgs.msg import KeyValue  # noqa: E402
 
 from gr00t_ros.msg import PolicyStatus  # noqa: E402
 from gr00t_ros.node import status as reported  # noqa: E402
+from gr00t_ros.node.replay_thread import Snapshot  # noqa: E402
 from gr00t_ros.node.status import event_of, limits_left  # noqa: E402
 from gr00t_ros.robot.files import load_embodiment  # noqa: E402
+from gr00t_ros.session.mode import Mode  # noqa: E402
 from gr00t_ros.session.schedule import SessionCounts  # noqa: E402
 
 AGE = "state.x: newest sample on /joint_states is {} s old, at most 0.10 s allowed"
@@ -69,17 +71,43 @@ def test_the_joints_closest_to_their_limits_are_named_without_the_gripper():
     assert limits_left(limits, None) == []
 
 
-def test_each_refused_answer_is_in_the_log_with_its_reason():
-    """An arm that goes on with the last chunk shows it in no status."""
-    said = []
-    logger = SimpleNamespace(warning=said.append)
-    node = SimpleNamespace(get_logger=lambda: logger, create_publisher=lambda *_: None)
-    reporter = reported.Reporter(node)
-    for refused, refusal in ((0, ""), (1, "a jump"), (1, "a jump"), (3, "too fast"), (0, "")):
-        reporter._log_refused(SessionCounts(refused=refused, refusal=refusal))
-    assert said == [
-        "answer 1 of the policy server refused: a jump",
-        "answer 3 of the policy server refused: too fast",
+class Silent(reported.Reporter):
+    """A reporter whose status has nothing but mode and reason; keeps what it logs."""
+
+    def __init__(self):
+        self.said = []
+        logger = SimpleNamespace(warning=self.said.append, info=lambda text: None)
+        topic = SimpleNamespace(publish=lambda message: None)
+        super().__init__(
+            SimpleNamespace(get_logger=lambda: logger, create_publisher=lambda *_: topic)
+        )
+
+    def _of_session(self, parts, values, snapshot):
+        return PolicyStatus(mode=snapshot.mode.value, reason=snapshot.reason)
+
+    def _fill(self, message, parts, snapshot):
+        pass
+
+    def see(self, refused, refusal, reason=""):
+        """The next look, at an event or half a second later."""
+        self._due_s = 0.0
+        counts = SessionCounts(refused=refused, refusal=refusal)
+        snapshot = Snapshot(Mode.REPLAYING, reason, 1, counts, False)
+        server = SimpleNamespace(entries=lambda: [])
+        self.report(SimpleNamespace(replay=SimpleNamespace(snapshot=snapshot), server=server), None)
+
+
+def test_the_newest_refused_answer_is_in_the_log_while_the_arm_goes_on():
+    """No status shows it then; what the reason of the mode says is not said twice."""
+    reporter = Silent()
+    for refused, refusal in ((0, ""), (1, "a jump"), (1, "a jump"), (3, "too fast")):
+        reporter.see(refused, refusal)
+    assert reporter.said == [
+        "refused 1 answers of the policy server, the last: a jump",
+        "refused 3 answers of the policy server, the last: too fast",
     ]
-    reporter._log_refused(SessionCounts(refused=1, refusal="NaN"))  # of the next configuration
-    assert said[-1] == "answer 1 of the policy server refused: NaN"
+    reporter.see(4, "NaN", "no chunk left to play: NaN")
+    assert len(reporter.said) == 2
+    reporter.see(0, "")  # configured anew
+    reporter.see(1, "a jump")
+    assert reporter.said[2:] == ["refused 1 answers of the policy server, the last: a jump"]

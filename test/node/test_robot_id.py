@@ -44,16 +44,28 @@ def test_a_server_that_knows_the_id_passes_and_the_next_one_is_named_as_the_reas
     wait_until(lambda: "policy server check" in rig.policy.text(), "a warning")
 
 
+class Forgetful(Robots):
+    """While `forgets`, it knows no robot: a late machine's pause ends with a reset in between."""
+
+    forgets = False
+
+    def __call__(self, observation, options):
+        if self.forgets:
+            self._robots.clear()
+        return super().__call__(observation, options)
+
+
 @NEEDS_ROBOT
 def test_a_robot_that_its_server_has_forgotten_stops_and_begins_anew(rig, serve):
     """As behind a proxy whose server began anew: the connection stays, the memory is gone."""
-    robots = Robots(lambda: SweepPolicy(load_embodiment("franka_droid")))
+    robots = Forgetful(lambda: SweepPolicy(load_embodiment("franka_droid")))
     rig.port = port_of(serve(robots))
     rig.start_robot()
     rig.move(robot_id="left arm", server_errors_s=0.5)
     episode = rig.statuses[-1].episode
-    robots._robots.clear()
+    robots.forgets = True
     rig.wait_for_reason("robot_id 'left arm'", "expected its reset before")
+    robots.forgets = False
     rig.wait_for_status(lambda s: s.episode > episode and s.mode == "replaying", "a new episode")
     modes = [line.partition(":")[0] for line in rig.told()]
     assert "paused" in modes and "fault" not in modes

@@ -16,6 +16,9 @@ from gr00t_ros.ros import qos  # noqa: E402
 LAG_RAD = 0.01  # of the simulated arm behind its commands at SPEED_RAD_S: 40 ms
 ROLLED_S = 0.1  # the commit time alone; without roll_state the state is at least this much older
 
+NEAR_S = 1.0
+"""Between a pause and a chunk that it may change, before or behind it."""
+
 
 class Chunks:
     """Per chunk: its stamp, when it was received, and the state that was sent; and the arm's way.
@@ -40,17 +43,21 @@ class Chunks:
         self.times_s.append(_seconds(message.header.stamp))
         self.measured_rad.append(message.position[0])
 
-    def rolled(self):
+    def rolled(self, statuses):
         """Indices of the chunks that begin after they were received, and have been passed since.
 
-        Not those near a turn of the sweep: the plan changes there after the state was rolled.
+        Not those near a turn of the sweep, nor near a pause of a late machine: the plan changes
+        there after the state was rolled.
         """
+        stops_s = [_seconds(s.header.stamp) for s in list(statuses) if s.mode != "replaying"]
         times = zip(self.stamps_s, self.received_s, self.sent_rad, strict=False)
         newest_s = self.times_s[-1] if self.times_s else 0.0
         return [
             i
             for i, (at_s, received_s, sent_rad) in enumerate(times)
-            if received_s < at_s < newest_s and abs(sent_rad) < RANGE_RAD / 2
+            if received_s < at_s < newest_s
+            and abs(sent_rad) < RANGE_RAD / 2
+            and not any(at_s - NEAR_S < stop_s < at_s + NEAR_S for stop_s in stops_s)
         ]
 
 
@@ -66,9 +73,9 @@ def test_a_rolled_state_is_where_the_arm_is_at_the_chunk_s_stamp(rig):
     rig.start_robot()
     rig.start_server(SWEEP)
     rig.move(roll_state="true")
-    wait_until(lambda: len(chunks.rolled()) >= 4, "four chunks with a rolled state")
+    wait_until(lambda: len(chunks.rolled(rig.statuses)) >= 4, "four chunks with a rolled state")
     assert chunks.stamps_s[0] < chunks.received_s[0], "no latency was known before the first one"
-    for i in chunks.rolled():
+    for i in chunks.rolled(rig.statuses):
         measured_rad = list(chunks.measured_rad)  # the times come first: there are as many at least
         times_s = chunks.times_s[: len(measured_rad)]
         there = float(np.interp(chunks.stamps_s[i], times_s, measured_rad))

@@ -299,11 +299,11 @@ def test_a_late_reply_is_never_given_to_the_next_request(start_sidecar, proxy_of
         "--port",
         "0",
         "--fault",
-        "late=700:1",
+        "late=4000:1",
         "--fault",
         "nan:1",
     )
-    proxy = proxy_of(sidecar.address, deadline_ms=300)
+    proxy = proxy_of(sidecar.address, deadline_ms=2000)
     client = client_of(proxy.address, key_style="nested")
     found = client.connect()
     template = droid(found)

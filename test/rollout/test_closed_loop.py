@@ -23,6 +23,8 @@ from gr00t_ros.rollout.film import RATE_HZ  # noqa: E402
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 PATHS = os.environ.get("PYTHONPATH", "").split(os.pathsep)
 """What the caller has there already, such as Ray."""
+SPEED = "0.4"
+"""Of simulated time. What a busy machine is late by the clock is late by less motion then."""
 POLICY = (
     "python -m gr00t_ros.sidecar reach_policy:make_policy --embodiment libero_panda --port {port}"
 )
@@ -31,16 +33,16 @@ POLICY = (
 def words(folder, *more):
     """The command line of two tasks with two episodes each; the simulation dies once in the third.
 
-    The node takes what comes late from a busy machine for a pause at most. In slow simulated time a
-    tick that is late by the clock is late by less motion, and fewer are pauses.
+    The node takes what comes late from a busy machine for a pause at most.
     """
     left = folder / "died"
     simulation = [sys.executable, str(FIXTURES / "stand_in_task.py"), "--dies", "1,0"]
-    simulation += ["--speed", "0.4"]
+    simulation += ["--speed", SPEED]
     simulation += ["--left", str(left)]
     late = ("camera_fault_age_s=60.0", "joint_fault_age_s=60.0", "controller_silence_s=5.0")
     return [
         *("--simulation", shlex.join(simulation), "--embodiment", "libero_panda"),
+        *("--real-time-factor", SPEED),
         *("--namespace", "/stand_in", "--policy", POLICY, "--suite", "near", "--tasks", "0,1"),
         *("--episodes", "2", "--output", str(folder / "out")),
         *(word for one in late for word in ("--parameter", one)),
@@ -166,7 +168,7 @@ def test_chunks_that_are_too_short_for_their_latency_are_a_verdict(
     monkeypatch.setenv("PYTHONPATH", str(FIXTURES))
     monkeypatch.setattr(episode, "REFUSED_S", 1.0)
     # far above the 0.3 s that fit: simulated time, in which it is judged, is slow on a busy machine
-    one = ("--latency-ms", "2000", "--tasks", "0", "--episodes", "1")
+    one = ("--latency-ms", "800", "--tasks", "0", "--episodes", "1")
     assert closed_loop(words(tmp_path, *one)) == DONE
     ((_, _, outcome, line),) = lines(tmp_path)
     assert outcome == "refused" and "too short: needed are" in line["cause"]

@@ -23,6 +23,29 @@ BENCHMARK = Benchmark("one", ("sim",), "libero_panda", "/one")
 TRIAL = Trial("near", 0, 1, 0, Condition(STRATEGIES["node"]))
 
 
+@pytest.fixture
+def wall(monkeypatch):
+    """The clock of episode and observer; the test sets its time `now_s`."""
+    clock = SimpleNamespace(monotonic=lambda: clock.now_s, now_s=0.0)
+    monkeypatch.setattr(episode, "time", clock)
+    monkeypatch.setattr(observer_module, "time", clock)
+    return clock
+
+
+def line_of(observer, folder, **stack):
+    """The line of an episode that this observer sees."""
+    stack = SimpleNamespace(
+        evaluation=Evaluation(BENCHMARK, {"near": (0,)}, 1, 0, (TRIAL.condition,)),
+        robot=load_embodiment("libero_panda"),
+        use=lambda condition: False,
+        **stack,
+    )
+    try:
+        return TrialRun(stack, observer, TRIAL, folder / "pictures").run()
+    finally:
+        observer.close()
+
+
 class Played(Observer):
     """An observer whose simulation and node are a list: what arrives during which call."""
 
@@ -78,23 +101,10 @@ class Played(Observer):
         ([(5.1, 102, "ready"), (5.2, 104, "ready"), (5.3, 106, "blending_in")], 0.5, 10),
     ],
 )
-def test_a_late_answer_shortens_no_episode(
-    ros_domain, tmp_path, monkeypatch, arrives, simulated_s, steps
-):
+def test_a_late_answer_shortens_no_episode(ros_domain, tmp_path, wall, arrives, simulated_s, steps):
     """A success in 0.0 s was reported, because the answer came when the task was done."""
-    wall = SimpleNamespace(monotonic=lambda: wall.now_s, now_s=0.0)
-    monkeypatch.setattr(episode, "time", wall)
-    monkeypatch.setattr(observer_module, "time", wall)
     observer = Played(arrives, wall)
-    stack = SimpleNamespace(
-        evaluation=Evaluation(BENCHMARK, {"near": (0,)}, 1, 0, (TRIAL.condition,)),
-        robot=load_embodiment("libero_panda"),
-        use=lambda condition: False,
-    )
-    try:
-        line = TrialRun(stack, observer, TRIAL, tmp_path / "pictures").run()
-    finally:
-        observer.close()
+    line = line_of(observer, tmp_path)
     assert (line["outcome"], line["cause"]) == ("success", "")
     assert line["simulated_s"] == pytest.approx(simulated_s)
     assert line["steps"] == steps
@@ -122,23 +132,12 @@ class Faulted(Played):
     ],
 )
 def test_a_fault_is_the_policys_only_after_a_chunk_that_was_refused(
-    ros_domain, tmp_path, monkeypatch, reason, outcome
+    ros_domain, tmp_path, wall, reason, outcome
 ):
     """A chunk that came at a wrong time, because the machine was late, causes none."""
-    wall = SimpleNamespace(monotonic=lambda: wall.now_s, now_s=0.0)
-    monkeypatch.setattr(episode, "time", wall)
-    monkeypatch.setattr(observer_module, "time", wall)
     observer = Faulted([], wall)
     observer.reason = reason
-    stack = SimpleNamespace(
-        evaluation=Evaluation(BENCHMARK, {"near": (0,)}, 1, 0, (TRIAL.condition,)),
-        robot=load_embodiment("libero_panda"),
-        use=lambda condition: False,
-    )
-    try:
-        line = TrialRun(stack, observer, TRIAL, tmp_path / "pictures").run()
-    finally:
-        observer.close()
+    line = line_of(observer, tmp_path)
     assert line["outcome"] == outcome
 
 
@@ -154,23 +153,9 @@ class Slow(Played):
             self._wall.now_s += 3.0
 
 
-def test_a_node_that_refused_is_started_anew_for_the_next_episode(
-    ros_domain, tmp_path, monkeypatch
-):
+def test_a_node_that_refused_is_started_anew_for_the_next_episode(ros_domain, tmp_path, wall):
     """It checks its server until it is fast: as during a reset, when simulated time stands."""
-    wall = SimpleNamespace(monotonic=lambda: wall.now_s, now_s=0.0)
-    monkeypatch.setattr(episode, "time", wall)
-    monkeypatch.setattr(observer_module, "time", wall)
     observer, renewed = Slow([], wall), []
-    stack = SimpleNamespace(
-        evaluation=Evaluation(BENCHMARK, {"near": (0,)}, 1, 0, (TRIAL.condition,)),
-        robot=load_embodiment("libero_panda"),
-        use=lambda condition: False,
-        renew=lambda: renewed.append(True),
-    )
-    try:
-        line = TrialRun(stack, observer, TRIAL, tmp_path / "pictures").run()
-    finally:
-        observer.close()
+    line = line_of(observer, tmp_path, renew=lambda: renewed.append(True))
     assert (line["outcome"], line["cause"]) == ("refused", observer.too_short)
     assert renewed == [True]

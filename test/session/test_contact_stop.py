@@ -77,7 +77,7 @@ class Played:
         path = begin + amplitude_rad * (np.sin(angles) - np.sin(angles[0]))
         chunk = ActionChunk(0, self.session.episode, self.now_ns, STEP_NS, path, {})
         verdict = self.session.merge(chunk, self.now_ns, self.positions[-1])
-        assert verdict is not None and verdict.accepted, verdict
+        assert verdict.accepted, verdict
 
     def run(self, duration_ms: int) -> "Played":
         """Tick and play for so long."""

@@ -116,7 +116,7 @@ def test_a_chunk_during_a_stop_that_would_hold_takes_the_motion_up_again() -> No
     """After the plan's end, before rest, and still to the chunk's own end."""
     rig = Rig().moving().until(Mode.STOPPING)
     verdict = rig.merge(rad=0.1)
-    assert verdict is not None and verdict.accepted
+    assert verdict.accepted
     assert rig.mode is Mode.BLENDING_IN
     goal = rig.chunk(rad=0.1).joints[-1]
     rig.until(Mode.REPLAYING).until(Mode.HOLDING)
@@ -168,7 +168,7 @@ def test_a_late_chunk_is_dropped_and_is_no_failure() -> None:
     rig = Rig().moving()
     for _ in range(5):
         verdict = rig.merge(age_ns=10_000 * MS)
-        assert verdict is not None and verdict.kind == "late"
+        assert verdict.kind == "late"
     assert (rig.session.counts.dropped, rig.session.counts.refused) == (5, 0)
     assert rig.mode is Mode.REPLAYING
     rig.until(Mode.STOPPING)
@@ -181,7 +181,7 @@ def test_refused_chunks_in_a_row_fault_in_every_mode_that_takes_chunks(mode) -> 
     rig = at_mode(mode)
     for count in (1, 2):
         verdict = rig.merge_far()
-        assert verdict is not None and verdict.kind == "jump"
+        assert verdict.kind == "jump"
         assert (rig.mode, rig.session.counts.refused) == (mode, count)
     rig.merge_far()
     assert rig.mode is Mode.STOPPING

@@ -67,7 +67,7 @@ class Stopped:
         path = at + self.speed * np.minimum(np.arange(60) * STEP_NS * 1e-9, 1.2)[:, None]
         chunk = ActionChunk(0, self.session.episode, now_ns, STEP_NS, path, {})
         verdict = self.session.merge(chunk, now_ns, held)
-        assert verdict is not None and verdict.accepted, verdict
+        assert verdict.accepted, verdict
         self.speed *= -1.0
 
     @property

@@ -111,7 +111,7 @@ def test_an_arm_that_waits_for_its_first_chunk_reports_why_none_came() -> None:
     rig.session.query_failed("nobody listens", rig.now_ns, answered=False)
     assert rig.session.reason == "waiting for the first action chunk: nobody listens"
     verdict = rig.merge(age_ns=60_000 * MS)
-    assert verdict is not None and not verdict.accepted
+    assert not verdict.accepted
     assert rig.session.reason == f"waiting for the first action chunk: {verdict.reason}"
     assert rig.merge(rad=0.05).accepted
     rig.session.query_failed("busy", rig.now_ns, answered=False, passing=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ros_fixtures import call, wait_until
+from ros_fixtures import call, wait_for_success, wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
@@ -59,9 +59,9 @@ def test_every_stop_stays_inside_the_limits_by_differences_of_positions(
     assert call(rig.node, InjectFault, "/gr00t_sim_robot/inject_fault", lose).success
     for _ in range(PAUSES):
         rig.wait_for_motion()
-        assert rig.ask("pause").success
+        wait_for_success(lambda: rig.ask("pause"), "the operator's pause")
         rig.wait_for_mode("paused_by_operator")
-        assert rig.ask("resume").success
+        wait_for_success(lambda: rig.ask("resume"), "the end of the pause")
     rig.wait_for_motion()
     assert rig.change("deactivate")
     wait_until(lambda: rig.change("activate"), "an accepted activation")

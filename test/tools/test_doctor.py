@@ -573,7 +573,8 @@ def test_the_command_says_well_with_status_0_and_moves_nothing(patient):
     assert {p.topic_name for p in node.publishers} == {"/gr00t_doctor/parameter_events"}
     assert not list(node.services)
     port = patient.doctor.values.port
-    arguments = ("--ros-args", "-p", f"port:={port}", "-p", "max_joint_age_s:=0.4")
+    arguments = ("--ros-args", "-p", f"port:={port}")
+    arguments += ("-p", "max_joint_age_s:=0.4", "-p", "max_camera_age_s:=0.6")
     arguments += ("-p", "embodiment:=franka_droid", "-p", "instruction:=hold still")
     status, told = doctors_report(patient, "--seconds", "2", *arguments)
     assert status == 0, told

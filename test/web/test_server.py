@@ -416,7 +416,7 @@ def test_a_picture_is_sent_again_only_after_its_acknowledgement():
 
 def test_a_command_that_comes_late_moves_nothing(monkeypatch):
     """A network that was gone delivers a press seconds later: only stops are still wanted then."""
-    monkeypatch.setattr("gr00t_ros.web.browser.SEEN_S", 0.3)
+    monkeypatch.setattr("gr00t_ros.web.browser.SEEN_S", 2.0)
 
     async def test():
         async with (
@@ -426,7 +426,7 @@ def test_a_command_that_comes_late_moves_nothing(monkeypatch):
         ):
             url = f"{one.base}/ws?token={COMMAND}"
             far = await session.ws_connect(url, headers={"Origin": one.base})
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(2.5)  # longer than SEEN_S, in which `far` looks at nothing
             for number, name in enumerate(("resume", "reset", "instruction", "pause", "estop")):
                 message = {"type": "command", "id": number, "name": name, "value": "go"}
                 await far.send_json(message)

@@ -489,7 +489,7 @@ def test_every_request_is_counted_by_how_it_ended(start_peer, client_of):
         (free_port(), UnreachableError, "unreachable"),
         (garbage, WireError, "invalid"),
     ):
-        client = client_of(port, SHORT_MS)
+        client = client_of(port, SHORT_MS if errors is DeadlineError else PATIENT_MS)
         with pytest.raises(errors):
             client.ping()
         assert (client.counts.requests, getattr(client.counts, field)) == (1, 1), field

@@ -610,8 +610,9 @@ def test_a_restarted_server_that_speaks_another_generation_is_spoken_to_in_it(
 
 def test_a_failed_exchange_is_followed_by_a_new_check(place, policy, link_to):
     """After a deadline, another server may be there by the next query."""
-    link = link_to(place.address, SHORT_MS)
+    link = link_to(place.address)
     link.check()
+    link._client._timeout_ms = SHORT_MS
     policy.go.clear()
     with pytest.raises(DeadlineError):
         link.query(fill, episode=1)
@@ -684,8 +685,9 @@ def test_a_server_that_is_gone_is_unreachable_until_it_is_back(
     place, policy, link_to, embodiment, episode
 ):
     """Failure after failure, of the query or already of the reset, then as before."""
-    link = link_to(place.address, SHORT_MS)
+    link = link_to(place.address)
     link.query(fill, episode=1)
+    link._client._timeout_ms = SHORT_MS
     place.end()
     for _ in range(2):
         with pytest.raises(UnreachableError):

@@ -59,7 +59,7 @@ class Preview:
         self._node, self._newest, self._state = node, robot, state
         self._inputs, self._clock, self._played, self._shadow = inputs, clock, played, shadow
         self.chunk: ActionChunk | None = None
-        """The newest chunk that the guard checked; set by the replay thread."""
+        """The newest chunk that was not dropped, accepted or not; set by the replay thread."""
         self.ticks = 0
         log = node.get_logger().error
         self._markers = node.create_publisher(MarkerArray, "~/preview/markers", qos.PREVIEW)
