@@ -8,6 +8,8 @@ kept here until the next one. Runs on the executor thread.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -20,6 +22,30 @@ from gr00t_ros.session.session import Session
 from gr00t_ros.watch.table import finding
 
 NOT_CONFIGURED = "not configured"
+REPEATED_S = 1.0
+"""A request that follows its own refusal within this time counts as asked again by a program. Those
+of this project repeat ~/resume and ~/reset each 0.1 s while the arm still stops."""
+NEWER_STOP = "a stop was asked for meanwhile: look at the robot, and ask again if it may move"
+
+
+class RefusedLeave:
+    """When a request to leave a pause or fault was refused first, and last; steady time, s."""
+
+    def __init__(self) -> None:
+        """Nothing was refused yet."""
+        self._first_s = self._last_s = -math.inf
+
+    def begun_s(self, now_s: float) -> float:
+        """When the request of now was made first: its caller may ask again after a refusal."""
+        return self._first_s if now_s - self._last_s < REPEATED_S else now_s
+
+    def end(self) -> None:
+        """The next request is a new one."""
+        self._last_s = -math.inf
+
+    def refuse(self, begun_s: float, now_s: float) -> None:
+        """The request of `begun_s` was refused, for the first time or again."""
+        self._first_s, self._last_s = begun_s, now_s
 
 
 class Operator:
@@ -29,6 +55,8 @@ class Operator:
         """Create the services; `configured` returns the parts that exist at the time of a call."""
         self.latched = ""
         self._node, self._configured = node, configured
+        self._stopped_s = -math.inf  # when ~/pause or ~/estop was called last, steady time
+        self._refused = {Session.resume: RefusedLeave(), Session.reset: RefusedLeave()}
         actions: dict[str, Callable[[], str]] = {
             "pause": self._pause,
             "resume": partial(self._leave, Session.resume),
@@ -39,6 +67,7 @@ class Operator:
             node.create_service(Trigger, f"~/{name}", partial(_answer, action))
 
     def _pause(self) -> str:
+        self._stopped_s = time.monotonic()
         parts = self._configured()
         if parts is None:
             return NOT_CONFIGURED
@@ -51,6 +80,7 @@ class Operator:
         return ""
 
     def _estop(self) -> str:
+        self._stopped_s = time.monotonic()
         reason = finding("e_stop", "e-stop pressed by service ~/estop").reason
         self._node.get_logger().error(reason)
         parts = self._configured()
@@ -61,9 +91,25 @@ class Operator:
         return ""
 
     def _leave(self, leave: Leave) -> str:
-        """Continue from rest under the conditions of an activation (see Configured.leave)."""
+        """Continue from rest under the conditions of an activation (see Configured.leave).
+
+        A request that is asked again while the arm stops was made before a newer stop: that stop
+        would end by a press of a button which came before it.
+        """
         parts = self._configured()
-        return NOT_CONFIGURED if parts is None else parts.leave(leave)
+        if parts is None:
+            return NOT_CONFIGURED
+        now_s, refused = time.monotonic(), self._refused[leave]
+        begun_s = refused.begun_s(now_s)
+        if begun_s < max(self._stopped_s, parts.pressed_s):
+            refused.end()
+            return NEWER_STOP
+        why = parts.leave(leave)
+        if why:
+            refused.refuse(begun_s, time.monotonic())
+        else:
+            refused.end()
+        return why
 
 
 def why_not(action: Callable[[], object]) -> str:

@@ -6,6 +6,7 @@ microseconds. These are functional stops: neither topic replaces a hardware e-st
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -38,6 +39,8 @@ class OperatorWatches:
         self._node, self._on_press = node, on_press
         self._lock = threading.Lock()
         self._e_stop, self._dead_man = EStop(), DeadMan()
+        self.pressed_s = -math.inf
+        """When the button of ~/e_stop was pressed last, steady time."""
         self.apply(values)
         # One of these subscriptions fits any QoS that the button's driver offers. The default event
         # callbacks would warn about the incompatible ones.
@@ -89,6 +92,8 @@ class OperatorWatches:
 
     def _take_e_stop(self, message: Bool) -> None:
         now_ns = time.monotonic_ns()
+        if message.data:
+            self.pressed_s = now_ns / 1e9
         with self._lock:
             self._e_stop.see(message.data, f"button topic {E_STOP}", now_ns)
             found = self._e_stop.finding(now_ns) if message.data else None

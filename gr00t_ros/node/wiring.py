@@ -389,6 +389,11 @@ class Configured:
         return self._collision.unchecked
 
     @property
+    def pressed_s(self) -> float:
+        """When the button of ~/e_stop was pressed last, steady time, s; -inf before."""
+        return self._operator.pressed_s
+
+    @property
     def latched(self) -> str:
         """The reason of a latched fault, which waits for ~/reset; empty if there is none."""
         snapshot = self.replay.snapshot

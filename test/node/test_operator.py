@@ -1,6 +1,8 @@
 """The services ~/pause, ~/resume and ~/estop do what they say, or answer why not."""
 
+import math
 import signal
+from types import SimpleNamespace
 
 import pytest
 from ros_fixtures import wait_for_success, wait_until
@@ -9,9 +11,11 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from diagnostic_msgs.msg import DiagnosticStatus  # noqa: E402
 from node_robot import NEEDS_ROBOT  # noqa: E402
+from std_srvs.srv import Trigger  # noqa: E402
 
 from gr00t_ros.errors import PlanError, StalledError  # noqa: E402
-from gr00t_ros.node.operator import why_not  # noqa: E402
+from gr00t_ros.node import operator  # noqa: E402
+from gr00t_ros.node.operator import NEWER_STOP, Operator, why_not  # noqa: E402
 
 
 @NEEDS_ROBOT
@@ -88,3 +92,72 @@ def test_a_service_answers_whatever_its_action_raises():
     assert why_not(lambda: fails(PlanError("plan: no"))) == "plan: no"
     assert why_not(lambda: fails(KeyError("x"))) == "internal error: KeyError: 'x'"
     assert "hardware e-stop" in why_not(lambda: fails(StalledError("it stands", begun=False)))
+
+
+class Stand:
+    """The services of a node whose arm stops for `stops_s`; each leave is accepted after that."""
+
+    def __init__(self, monkeypatch):
+        self.now_s, self.stops_s, self.left = 100.0, 0.5, []
+        self.pressed_s = -math.inf
+        self._stopped_s = -math.inf
+        self.services = {}
+        monkeypatch.setattr(operator, "time", SimpleNamespace(monotonic=lambda: self.now_s))
+        node = SimpleNamespace(
+            get_logger=lambda: SimpleNamespace(error=lambda text: None),
+            create_service=lambda kind, name, take: self.services.update({name[2:]: take}),
+        )
+        Operator(node, lambda: self)
+
+    @property
+    def replay(self):
+        return SimpleNamespace(call=self._stop)
+
+    def _stop(self, action, stops=False):
+        self._stopped_s = self.now_s
+        return ""
+
+    def leave(self, leave):
+        if self.now_s < self._stopped_s + self.stops_s:
+            return "mode is stopping, only a fault can be reset"
+        self.left.append(leave)
+        return ""
+
+    def ask(self, name, after_s=0.1):
+        self.now_s += after_s
+        return self.services[name](Trigger.Request(), Trigger.Response()).message
+
+
+@pytest.mark.parametrize(("stop", "leave"), [("estop", "reset"), ("pause", "resume")])
+def test_a_press_that_is_asked_again_while_the_arm_stops_ends_no_newer_stop(
+    monkeypatch, stop, leave
+):
+    """The page and gr00t operator repeat it: a later e-stop would have ended by the earlier press.
+
+    The next press is a new one, and so is one that comes later than programs repeat theirs.
+    """
+    stand = Stand(monkeypatch)
+    assert stand.ask(stop) == ""
+    for _ in range(3):
+        assert "mode is stopping" in stand.ask(leave)
+    assert stand.ask(stop) == ""
+    stand.stops_s = 0.15  # nearly over: the next one would be accepted
+    assert stand.ask(leave, 0.2) == NEWER_STOP
+    assert stand.left == []
+    assert stand.ask(leave) == "" and len(stand.left) == 1
+    assert stand.ask(stop) == ""
+    assert "mode is stopping" in stand.ask(leave)
+    assert stand.ask(leave) == "", "without a newer stop it is accepted when the arm rests"
+    assert stand.ask(stop) == ""
+    assert "mode is stopping" in stand.ask(leave)
+    assert stand.ask(stop) == ""
+    assert stand.ask(leave, 1.5) == "", "somebody has pressed it after the newer stop"
+
+
+def test_a_button_that_is_pressed_meanwhile_is_a_newer_stop_too(monkeypatch):
+    """The topic ~/e_stop, also if it is released at once."""
+    stand = Stand(monkeypatch)
+    assert stand.ask("estop") == ""
+    assert "mode is stopping" in stand.ask("reset")
+    stand.pressed_s = stand.now_s + 0.05
+    assert stand.ask("reset", 0.6) == NEWER_STOP and stand.left == []
