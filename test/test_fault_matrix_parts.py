@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,7 +23,7 @@ from fault_matrix.row import Fault, Group, nothing  # noqa: E402
 from fault_matrix.runner import Outcome, judged  # noqa: E402
 
 from gr00t_ros.motion.sampler import JtcSampler, Trajectory  # noqa: E402
-from gr00t_ros.sim.record import ROW_NS, Record  # noqa: E402
+from gr00t_ros.sim.record import ROW_NS, WINDOW_DELAY, Record, TimedRows  # noqa: E402
 
 JOINTS = len(LIMITS.names)
 MOVE_S, REST_S = 2.0, 1.0
@@ -66,6 +67,16 @@ def test_rest_is_counted_from_the_fault() -> None:
     outcome = seen_after(1.5, 2.5)
     assert outcome.problem == ""
     assert outcome.verdict.rest_s == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_limit_that_is_broken_comes_with_the_window_that_was_the_latest() -> None:
+    """Else nobody knows afterwards whether the robot's own process was late; of this row alone."""
+    record = stop_after_a_move()
+    record.velocity[2200:] += 0.5
+    delays = TimedRows(np.array([100, 2190, 2990]) * ROW_NS, np.array([[0.9], [0.131], [0.01]]))
+    record = replace(record, commands={f"{WINDOW_DELAY}arm": delays})
+    problem = seen_after(1.5, 2.5, record).problem
+    assert "rad/s^2" in problem and "131 ms after its stamp, at arm" in problem
 
 
 def test_an_arm_that_still_moves_when_the_fault_is_mended_is_a_problem() -> None:

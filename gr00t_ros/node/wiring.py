@@ -60,7 +60,7 @@ from gr00t_ros.ros.clock import PlanClock
 from gr00t_ros.ros.flow_messages import flow_message
 from gr00t_ros.ros.parameters import OFF, Parameters
 from gr00t_ros.ros.periodic import PeriodicThread
-from gr00t_ros.session.mode import FAULTED, MOVING
+from gr00t_ros.session.mode import FAULTED, MOVING, Mode
 from gr00t_ros.session.session import Session
 from gr00t_ros.session.settling import HeldPositions
 from gr00t_ros.trace.flow import Flow
@@ -280,8 +280,12 @@ class Configured:
         self.server.check.follow(self.queries.check)
 
     def keep_warm(self) -> None:
-        """Keep an idle server warm if keep_warm_s is set."""
-        if self._values.keep_warm_s > 0.0:
+        """Keep an idle server warm if keep_warm_s is set, where no query can be due.
+
+        The server is reset after it: in an episode its policy would forget what it has seen.
+        """
+        queries = self.replay.snapshot.mode in MOVING | {Mode.HOLDING}
+        if self._values.keep_warm_s > 0.0 and not queries:
             self.queries.keep_warm(self._values.keep_warm_s)
 
     def problems(self) -> list[str]:

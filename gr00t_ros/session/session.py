@@ -48,6 +48,7 @@ _EVENT_TICKS = 100
 _JUMP_NS = 50_000_000
 _SETTLING_REASON = "the controllers may still play an abandoned plan: try again in a second"
 _FIRST_CHUNK = "waiting for the first action chunk"
+_NEW_INSTRUCTION = "instruction changed"
 _UNWANTED = refused("unwanted", "of an older episode, or not wanted now")
 _PAUSED_REASON = f"paused by the operator: {RESUME} to go on"
 
@@ -234,7 +235,9 @@ class Session:
         """
         self._follow_clock(now_ns)
         if self.mode in (Mode.BLENDING_IN, Mode.REPLAYING):
-            self._stop(now_ns, Event.REST_HOLD, "instruction changed")
+            self._stop(now_ns, Event.REST_HOLD, _NEW_INSTRUCTION)
+        elif self.mode is Mode.STOPPING and self._after_stop is Event.REST_HOLD:
+            self._stop_tail(now_ns)
         self.episode += 1
         self.queries.at_once()
 
@@ -427,14 +430,17 @@ class Session:
         soon: it begins inside the committed part, also if a later stop is under way.
         """
         noted = self._note_stop(rest, reason)
-        if soon and not noted and self.mode is Mode.STOPPING and not self._stops_soon:
+        # At rest send no window: another program may have moved the arm since, and a window would
+        # take it back to where our plan ended. A plan that was abandoned rests too, while the
+        # controllers still play its stop ramp.
+        rests = self.replay.surely_at_rest(now_ns, SETTLED_NS)
+        sooner = soon and not noted and self.mode is Mode.STOPPING and not self._stops_soon
+        if sooner and not rests:
             self.replay.stop(now_ns, self.reason, soon=True)
         self._stops_soon |= soon
         if not noted:
             return False
-        if self.replay.surely_at_rest(now_ns, SETTLED_NS):
-            # Send no window: another program may have moved the arm since, and a window would take
-            # it back to where our plan ended.
+        if rests:
             self.replay.forget(now_ns)
         else:
             self.replay.stop(now_ns, reason, soon)
@@ -466,6 +472,13 @@ class Session:
             better = better_reason(self._paused_by, self.reason, findings, lasting)
             if better is not None:
                 self.reason, self._paused_by, self._reason_ticks = better.reason, better.watch, 0
+
+    def _stop_tail(self, now_ns: int) -> None:
+        """Stop what still moves after the last chunk's end, where time scaling made it lag."""
+        moves = not self.replay.surely_at_rest(now_ns, SETTLED_NS)
+        if moves and self.replay.stopped is None:
+            self.reason = _NEW_INSTRUCTION
+            self.replay.stop(now_ns, _NEW_INSTRUCTION)
 
     def _stop_at_plan_end(self, now_ns: int) -> None:
         if self.replay.remaining_ns(now_ns) > 0:

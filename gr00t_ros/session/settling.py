@@ -51,6 +51,7 @@ class Abandonment:
         self._abandoned = False
         self._on_time = False  # no clock jumped: the stop ramp ends when the plan says
         self._needs_held = False  # a controller was late: go on only once `held` is known
+        self._assumed = False  # the next plan began where the last one ended: `held` was unknown
         # Of the last tick: in the tick after a jump all inputs are empty.
         self._newest_held: HeldPositions = None
         self._all_publish = False  # since the activation: every controller publishes its state
@@ -64,7 +65,7 @@ class Abandonment:
 
     def forget(self) -> None:
         """Forget what was before an activation."""
-        self._abandoned = self._needs_held = self._all_publish = False
+        self._abandoned = self._needs_held = self._all_publish = self._assumed = False
         self._newest_held = self._seen = self._ended_ns = None
         self._moved_ns = None
 
@@ -161,8 +162,9 @@ class Abandonment:
             self._replay.start(now_ns, held)
         elif old_now_ns == now_ns:
             self._replay.abandon(now_ns)
-        else:
-            self._replay.start(now_ns, self._replay.position(old_now_ns))
+        else:  # they play all that was sent, to its end
+            end_ns = max(old_now_ns, self._replay.planner.course.end_ns)
+            self._replay.start(now_ns, self._replay.position(end_ns))
 
     # When it is over.
 
@@ -231,12 +233,17 @@ class Abandonment:
         return (held is not None or not self._needs_held) and not self.pending
 
     def restart(self, now_ns: int, held: HeldPositions) -> bool:
-        """Start the next plan where the arm rests; False if the one before was not abandoned."""
+        """Start the next plan where the arm rests; False if the one before was not abandoned.
+
+        Of some robots `held` is known with the first chunk and not in each tick, because one
+        controller never publishes: a plan that was started without it is started again there.
+        """
         self._needs_held = False
-        if not self._abandoned:
+        again, self._assumed = self._assumed and held is not None, False
+        if not (self._abandoned or again):
             return False
         self._replay.start(now_ns, self._replay.position(now_ns) if held is None else held)
-        self._abandoned = False
+        self._abandoned, self._assumed = False, held is None
         return True
 
 

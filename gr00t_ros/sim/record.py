@@ -65,13 +65,14 @@ class Record:
     measured: NDArray[np.float64]
     commands: Mapping[str, TimedRows] = field(default_factory=dict)
 
-    def since(self, time_ns: int) -> Record:
-        """The rows from a time of the controllers' clock on."""
-        rows = self.time_ns >= time_ns
+    def since(self, time_ns: int, until_ns: int | None = None) -> Record:
+        """The rows from a time of the controllers' clock on, and until another one."""
+        last_ns = np.iinfo(np.int64).max if until_ns is None else until_ns
+        rows = (self.time_ns >= time_ns) & (self.time_ns <= last_ns)
         commands = {
             topic: TimedRows(one.time_ns[kept], one.values[kept])
             for topic, one in self.commands.items()
-            for kept in (one.time_ns >= time_ns,)
+            for kept in ((one.time_ns >= time_ns) & (one.time_ns <= last_ns),)
         }
         return Record(
             self.joint_names,

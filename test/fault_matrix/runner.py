@@ -21,7 +21,7 @@ from fault_matrix.lateness import Lateness
 from fault_matrix.observe import Moment, Seen, now, observed
 from fault_matrix.rig import Rig
 from fault_matrix.row import RESET, Fault, Group
-from gr00t_ros.sim.record import Record, load_record
+from gr00t_ros.sim.record import Record, explained, load_record
 
 BEFORE_NS = 300_000_000
 SETTLED_NS = 100_000_000
@@ -155,6 +155,8 @@ def judged(outcome: Outcome, record: Record) -> Outcome:
     else:
         rest_s -= BEFORE_NS / 1e9
     problems = [outcome.problem, verdict.problem]
+    if verdict.problem:
+        problems.append(explained(record.since(outcome.began_ns - BEFORE_NS, outcome.ended_ns)))
     if not outcome.problem and fault.must_rest:
         problems.append(_rest_problem(fault, rest_s))
     problem = "; ".join(filter(None, problems))

@@ -80,3 +80,17 @@ def test_an_instruction_whose_change_raises_is_not_used():
     with pytest.raises(PlanError):
         Configured.change_instruction(parts, "new")
     assert parts.queries.instruction == "old"
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_a_server_is_kept_warm_between_episodes_alone(mode):
+    """It is reset after it: a policy with memory would begin anew in the middle of a task."""
+    warmed = []
+    parts = SimpleNamespace(
+        _values=SimpleNamespace(keep_warm_s=0.5),
+        replay=SimpleNamespace(snapshot=SimpleNamespace(mode=mode)),
+        queries=SimpleNamespace(keep_warm=warmed.append),
+    )
+    Configured.keep_warm(parts)
+    in_episode = {Mode.BLENDING_IN, Mode.REPLAYING, Mode.STOPPING, Mode.HOLDING}
+    assert warmed == ([] if mode in in_episode else [0.5])

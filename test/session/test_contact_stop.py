@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from oracle import HOME, MS, Record, assert_lawful, fr3_limits
-from session_rig import FAULT, PAUSE, START_NS, STEP_NS, TICK_NS, Rig
+from session_rig import ADRIFT, FAULT, PAUSE, START_NS, STEP_NS, TICK_NS, Rig
 
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.planner import SOON_NS
@@ -124,6 +124,44 @@ class Played:
 
 
 CONTACT = "contact arm: elbow 30 Nm"
+STALL = Finding("replay_starvation", Reaction.PAUSE, "0.3 s between two ticks", stop_ramp_only=True)
+TOUCHES = contact(Reaction.PAUSE)
+GIVEN_UP = {
+    "a stall, a contact 60 ms later": [([STALL], 20), ([], 40), ([TOUCHES], 1000)],
+    "a stall with the contact, a pause": [([STALL, TOUCHES], 20), ([TOUCHES], 20), "pause"],
+    "a contact, adrift, an e-stop": [
+        *(([TOUCHES], 20), ([TOUCHES, ADRIFT], 20), ([TOUCHES], 20), "e-stop"),
+    ],
+    "a contact, adrift, a deactivation": [
+        *(([TOUCHES], 20), ([TOUCHES, ADRIFT], 20), ([TOUCHES], 20), "deactivate"),
+    ],
+}
+
+
+@pytest.mark.parametrize("steps", GIVEN_UP.values(), ids=GIVEN_UP)
+def test_a_contact_sends_nothing_of_a_plan_that_was_given_up(steps) -> None:
+    """The controllers play its stop ramp: a window of the plan, which rests, was a step of 80 mrad.
+
+    The contact was looked at in the stop that was under way, whatever the plan was worth.
+    """
+    arm = Played()
+    arm.chunk()
+    arm.run(1000)
+    requests = {
+        "pause": lambda: arm.session.pause(arm.now_ns),
+        "e-stop": lambda: arm.session.fault(arm.now_ns, "e-stop"),
+        "deactivate": lambda: arm.session.deactivate(arm.now_ns),
+    }
+    for step in steps:
+        if isinstance(step, str):
+            requests[step]()
+            arm.run(1000)
+        else:
+            arm.found, duration_ms = step
+            arm.run(duration_ms)
+    assert arm.largest_rad_s(0) > 0.3, "it did not move"
+    assert arm.largest_rad_s(-300) == 0.0, "it did not come to rest"
+    assert_lawful(Record(START_NS, np.array(arm.positions[1:]), []), LIMITS)
 
 
 @pytest.mark.parametrize(

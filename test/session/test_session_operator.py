@@ -2,11 +2,15 @@
 
 import numpy as np
 import pytest
-from oracle import HOME, MS
+from oracle import HOME, MS, fr3_limits
 from session_rig import ACTIVE, FAULT, INACTIVE, PAUSE, Rig, at_mode
 
 from gr00t_ros.errors import PlanError
+from gr00t_ros.motion.replay import Replay
+from gr00t_ros.motion.replay_settings import ReplaySettings
 from gr00t_ros.session.mode import Mode
+from gr00t_ros.session.schedule import SessionSettings
+from gr00t_ros.session.session import Session
 
 PAUSABLE = [m for m in ACTIVE if m is not Mode.FAULT]
 ESTOP = "e-stop pressed by service ~/estop"
@@ -219,3 +223,22 @@ def test_a_fault_and_a_deactivation_end_inactive_and_latched_with_the_faults_rea
     assert not rig.session.active
     assert rig.leave(HOME) == ""
     rig.activate()
+
+
+def test_an_instruction_stops_what_still_moves_after_the_last_chunk() -> None:
+    """At a tenth of the speed the plan lags by 0.6 s behind its chunk: 0.42 rad were still to come.
+
+    The same request a tick earlier, while the chunk lasts, stops the arm as fast.
+    """
+    replay = Replay(fr3_limits(), ReplaySettings(velocity_scale=0.1))
+    rig = Rig(Session(replay, SessionSettings())).activate()
+    assert rig.merge(rad=0.6, steps=17).accepted
+    rig.until(Mode.STOPPING)
+    assert "no chunk left to play" in rig.session.reason
+    before = replay.position(rig.now_ns)
+    assert np.abs(replay.velocity(rig.now_ns)).max() > 0.2
+    rig.session.change_instruction(rig.now_ns)
+    assert rig.session.reason == "instruction changed"
+    rig.until(Mode.HOLDING, limit=15)
+    assert np.abs(replay.position(rig.now_ns) - before).max() < 0.06
+    assert rig.merge(rad=0.1).accepted, "the new instruction's chunk is followed"

@@ -301,3 +301,38 @@ def test_a_graver_stop_stays_graver_when_the_controller_plays_something_else() -
     rig.until(Mode.FAULT, findings=(ADRIFT,), limit=60)
     assert len(rig.windows) == sent
     assert rig.session.reason == FAULT.reason
+
+
+@pytest.mark.parametrize("ticks", [3, 15])
+def test_a_plan_that_began_without_the_held_position_begins_anew_where_it_is_known(ticks) -> None:
+    """A robot of which one controller never publishes: known with the first chunk alone.
+
+    After a stall the last window was lost, and the arm rests where the plan does not say.
+    """
+    rig = Rig().moving()
+    rig.held = None
+    rig.tick(Finding("replay_starvation", Reaction.PAUSE, "a stall", stop_ramp_only=True))
+    rig.until(Mode.BLENDING_IN).tick(count=ticks)
+    held = rig.session.replay.position(rig.now_ns)
+    held[0] += 0.03
+    assert rig.session.merge(rig.chunk(), rig.now_ns, held).accepted
+    (window,) = rig.tick()
+    np.testing.assert_array_equal(window.positions[0], held)
+    rig.tick(count=10)
+    moved = rig.session.replay.position(rig.now_ns)
+    assert rig.session.merge(rig.chunk(), rig.now_ns, held).accepted
+    assert np.abs(rig.session.replay.position(rig.now_ns) - moved).max() == 0.0, "only once"
+
+
+def test_after_a_clock_jump_a_plan_without_held_positions_begins_where_its_windows_end() -> None:
+    """The controllers play their stop ramp to its end; where the plan was is a place on the way."""
+    rig = Rig().moving()
+    rig.held = None
+    rig.tick()
+    course = rig.session.replay.planner.course
+    end = rig.session.replay.position(course.end_ns)
+    assert np.abs(end - rig.session.replay.position(rig.now_ns)).max() > 0.01
+    rig.now_ns += 800 * MS
+    rig.tick(Finding("clock_forward", Reaction.PAUSE, "ROS time went ahead"))
+    rig.until(Mode.FAULT)
+    np.testing.assert_array_equal(rig.session.replay.position(rig.now_ns), end)
