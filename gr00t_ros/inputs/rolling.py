@@ -50,7 +50,7 @@ class Rolling:
         self.by_ns = 0
 
     def refuse(self, config: ModalityConfig) -> None:
-        """Raise SettingsError if a server with this config makes it wrong."""
+        """Raise RefusedError if a server with this config makes it wrong; each check asks it."""
         StateRoll(self._robot()).refuse_relative(config)
 
     def __call__(self, observation: Observation, latencies: Latencies) -> Observation:

@@ -94,7 +94,7 @@ class Queries:
 
     def check(self) -> bool:
         """Let the worker check the server; False if it is busy."""
-        return self._submit(ExchangeJob(self._check, "check"))
+        return self._submit(ExchangeJob(self._link.check, "check"))
 
     def keep_warm(self, idle_s: float) -> bool:
         """Let the worker infer a zero observation if the last request is `idle_s` old.
@@ -145,12 +145,6 @@ class Queries:
         if submitted:
             self._asked_s = time.monotonic()
         return submitted
-
-    def _check(self) -> CheckResult:
-        check = self._link.check()
-        if self._rolling is not None:
-            self._rolling.refuse(check.server.modality)
-        return check
 
     def _query(
         self, episode: int, asked_ns: int, times: QueryTimes | None, followed: Followed | None

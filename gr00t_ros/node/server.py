@@ -20,7 +20,15 @@ from gr00t_ros.errors import SettingsError
 from gr00t_ros.motion.replay_settings import Coverage
 from gr00t_ros.node.readiness import coverage, too_slow
 from gr00t_ros.node.server_process import SidecarProcess
-from gr00t_ros.observe.modality import FITS, MATCHES, ModalityRow, cells, fit_table, verdict
+from gr00t_ros.observe.modality import (
+    FITS,
+    MATCHES,
+    ModalityConfig,
+    ModalityRow,
+    cells,
+    fit_table,
+    verdict,
+)
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import TAG
 from gr00t_ros.ros.diagnostics import entry
@@ -267,10 +275,12 @@ class PolicyConnection:
         address: str,
         sidecar: SidecarProcess,
         now_ns: Callable[[], int],
+        refuse: Callable[[ModalityConfig], None] | None,
     ) -> None:
         """Make client, link and check; nothing is sent yet.
 
         `sidecar`: the server process, if the node starts it; now_ns: plan time.
+        refuse: as PolicyLink's.
         """
         self._node, self._sidecar, self.address = node, sidecar, address
         self._hardware_id = f"{embodiment.robot}:{embodiment.tag}"
@@ -279,6 +289,7 @@ class PolicyConnection:
             *(client, embodiment, access.token, values.strict, now_ns, values.rtc == AUTO),
             robot_id=values.robot_id,
             read_token=access.read_token,
+            refuse=refuse,
         )
         self.check = ServerCheck(address, embodiment, values, sidecar)
         self._report = ServerReport(

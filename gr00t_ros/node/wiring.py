@@ -134,8 +134,10 @@ class Configured:
         seen = bool(robot.outputs) and not values.shadow
         self.flows = Flows(self._newest_state if seen else None)
         self._flow_messages = self._publisher(ObservationFlow, "~/flows", qos.FLOWS)
+        rolling = self._rolling(values) if values.roll_state else None
+        refuse = None if rolling is None else rolling.refuse
         self.server = PolicyConnection(
-            node, robot, values, access, address, self.sidecar, self.clock.now_ns
+            node, robot, values, access, address, self.sidecar, self.clock.now_ns, refuse
         )
         self._threads.callback(self.sidecar.stop)
         with ExitStack() as unused:
@@ -151,7 +153,7 @@ class Configured:
                 self._on_exchange,
                 self.flows,
                 self._on_pictures,
-                self._rolling(values) if values.roll_state else None,
+                rolling,
             )
             unused.pop_all()  # the queries' worker closes the link
         self._threads.callback(self.queries.stop, 0.0)

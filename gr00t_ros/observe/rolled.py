@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from gr00t_ros.errors import SettingsError
+from gr00t_ros.errors import RefusedError, SettingsError
 from gr00t_ros.observe.modality import ModalityConfig, relative_keys
 from gr00t_ros.observe.observation import Observation
 from gr00t_ros.observe.readings import encode_computed
@@ -48,7 +48,7 @@ class StateRoll:
             )
 
     def refuse_relative(self, config: ModalityConfig) -> None:
-        """Raise SettingsError if the server makes actions relative to a state that is not rolled.
+        """Raise RefusedError if the server makes actions relative to a state that is not rolled.
 
         Their rows would begin at the joint's old position, but count from the rolled time on.
         """
@@ -56,7 +56,7 @@ class StateRoll:
         for action in self._embodiment.action:
             left = [name for name in action.names if name not in self._columns]
             if action.output is not None and action.key in relative and left:
-                raise SettingsError(
+                raise RefusedError(
                     f"{ROLL_STATE}: the server's action {action.key} is relative, and "
                     f"{', '.join(left)} cannot be rolled; expected {ROLL_STATE} false for this "
                     "robot"

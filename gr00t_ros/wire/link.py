@@ -25,7 +25,14 @@ from gr00t_ros.errors import (
     WireError,
 )
 from gr00t_ros.motion.chunk import from_reply
-from gr00t_ros.observe.modality import Difference, ModalityRow, compare, fit, wrong_rows
+from gr00t_ros.observe.modality import (
+    Difference,
+    ModalityConfig,
+    ModalityRow,
+    compare,
+    fit,
+    wrong_rows,
+)
 from gr00t_ros.observe.readings import PoseReading, encode
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.streams import POSES
@@ -88,6 +95,7 @@ class PolicyLink:
         robot_id: str = "",
         resets: bool = True,
         read_token: Callable[[], Token | None] | None = None,
+        refuse: Callable[[ModalityConfig], None] | None = None,
     ) -> None:
         """Take over `client`; nothing is sent before `check` or `query`.
 
@@ -98,11 +106,12 @@ class PolicyLink:
         ask must keep an episode for this one under it, or it is refused; "": not asked for.
         resets: the check resets the policy too; False for one that must disturb nobody's episode.
         read_token: each check takes the token that this returns, as a token may be renewed. It may
-        raise SettingsError: the token before is kept then.
+        raise SettingsError: the token before is kept then. refuse: raises RefusedError if a server
+        with this config, which fits the embodiment, does not fit what the caller does besides.
         """
         self._client, self._embodiment, self._token = client, embodiment, token
         self._strict, self._now_ns, self._wants_rtc = strict, now_ns, wants_rtc
-        self._resets, self._read_token = resets, read_token
+        self._resets, self._read_token, self._refuse = resets, read_token, refuse
         self.named = NamedEpisode(client, robot_id) if robot_id else None
         """What is known of this server's episode for `robot_id`; None without an id."""
         self._answered: Action | None = None
@@ -124,9 +133,9 @@ class PolicyLink:
         """Connect and prove that this server can serve this embodiment.
 
         Raises RefusedError that names every fatal difference, or that the server does not know
-        `robot_id`; ChunkError if the answer to a zero observation is not a chunk of the embodiment;
-        and what the client raises. A RemoteError about a width names the state keys that it may be
-        about.
+        `robot_id`, and what `refuse` raises; ChunkError if the answer to a zero observation is not
+        a chunk of the embodiment; and what the client raises. A RemoteError about a width names the
+        state keys that it may be about.
         """
         try:
             return self._check()
@@ -343,6 +352,8 @@ class PolicyLink:
 
     def _on_server(self, server: ServerInfo) -> None:
         self._compare(server)
+        if self._refuse is not None:
+            self._refuse(server.modality)
         # An observation must not enter another robot's episode, so a reset comes before the first.
         if self.named is not None:
             self.named.find(server)

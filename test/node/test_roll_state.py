@@ -1,17 +1,25 @@
 """With roll_state, the state that is sent is where the arm is at the chunk's stamp, in motion."""
 
+import threading
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from ros_fixtures import wait_until
+from ros_fixtures import LIMIT_S, wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
-from node_robot import NEEDS_ROBOT, NODE, SWEEP  # noqa: E402
+from node_robot import NEEDS_ROBOT, NODE, SWEEP, policy_node  # noqa: E402
+from rclpy.lifecycle import TransitionCallbackReturn  # noqa: E402
 from sensor_msgs.msg import JointState  # noqa: E402
 from sweep_policy import RANGE_RAD, SPEED_RAD_S  # noqa: E402
 
+from gr00t_ros.errors import RefusedError  # noqa: E402
 from gr00t_ros.msg import ActionChunk  # noqa: E402
+from gr00t_ros.robot.files import load_embodiment  # noqa: E402
 from gr00t_ros.ros import qos  # noqa: E402
+from gr00t_ros.serve.policies import HoldPolicy  # noqa: E402
+from gr00t_ros.serve.server import PolicyServer  # noqa: E402
 
 LAG_RAD = 0.01  # of the simulated arm behind its commands at SPEED_RAD_S: 40 ms
 ROLLED_S = 0.1  # the commit time alone; without roll_state the state is at least this much older
@@ -81,3 +89,36 @@ def test_a_rolled_state_is_where_the_arm_is_at_the_chunk_s_stamp(rig):
         there = float(np.interp(chunks.stamps_s[i], times_s, measured_rad))
         assert abs(chunks.sent_rad[i] - there) < LAG_RAD, f"chunk {i}"
     assert rig.change("deactivate")
+
+
+@pytest.fixture
+def relative_server():
+    """The port of a server that makes all actions relative, the gripper's too."""
+    policy = HoldPolicy(load_embodiment("franka_droid"))
+    entry = policy.modality["action"]
+    configs = tuple({**config, "rep": "RELATIVE"} for config in entry.action_configs)
+    policy.modality = {**policy.modality, "action": replace(entry, action_configs=configs)}
+    server = PolicyServer(policy, "B3", bind="tcp://127.0.0.1:0")
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield int(server.address.rpartition(":")[2])
+    server.stop()
+    thread.join(LIMIT_S)
+    server.close()
+
+
+@pytest.mark.parametrize("roll_state", [True, False])
+def test_the_check_that_a_query_makes_by_itself_refuses_a_gripper_that_is_relative(
+    ros_domain, relative_server, roll_state
+):
+    """After a restart in motion no other check comes; nobody spins the node, so none comes here."""
+    parameters = {"port": relative_server, "roll_state": str(roll_state).lower()}
+    with policy_node(ros_domain, **parameters) as node:
+        assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        link = node._parts.server.link
+        if roll_state:
+            with pytest.raises(RefusedError, match="roll_state: .*gripper_position is relative"):
+                link.query(lambda template: "filled", episode=1)
+        else:
+            assert link.query(lambda template: "filled", episode=1)[0] == "filled"
+        assert node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gr00t_ros.errors import SettingsError
+from gr00t_ros.errors import RefusedError, SettingsError
 from gr00t_ros.observe.modality import ModalityEntry
 from gr00t_ros.observe.observation import Observation
 from gr00t_ros.observe.readings import JointReading, encode
@@ -112,5 +112,5 @@ def test_actions_relative_to_a_state_that_is_not_rolled_are_refused():
     roll.refuse_relative({})
     arm = {"joint_position": "RELATIVE", "eef_9d": "RELATIVE"}
     roll.refuse_relative(config(**arm, gripper_position="ABSOLUTE"))
-    with pytest.raises(SettingsError, match="gripper_position is relative, and .* cannot be"):
+    with pytest.raises(RefusedError, match="gripper_position is relative, and .* cannot be"):
         roll.refuse_relative(config(**arm, gripper_position="RELATIVE"))

@@ -22,10 +22,12 @@ from gr00t_ros.errors import (
     UnreachableError,
 )
 from gr00t_ros.observe.modality import ModalityEntry
+from gr00t_ros.observe.rolled import StateRoll
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.serve.front import Wake
 from gr00t_ros.serve.policies import HoldPolicy
 from gr00t_ros.serve.server import PolicyServer
+from gr00t_ros.watch.server import Outlook, outlook_of
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.client import PolicyServerClient
 from gr00t_ros.wire.codec import decode
@@ -578,6 +580,34 @@ def test_a_server_restarted_as_another_embodiment_is_refused_at_the_next_query(
         with pytest.raises(RefusedError, match="does not fit embodiment franka_droid"):
             link.query(fill, episode=2 if new_episode else 1)
         assert link.checked is None
+
+
+@pytest.mark.parametrize("found_by", ["query", "check", "warm"])
+def test_what_the_caller_refuses_is_refused_at_each_check_until_another_server_is_there(
+    place, policy, link_to, embodiment, found_by
+):
+    """As roll_state a gripper that becomes relative: a fault, also after a check that failed."""
+    link = link_to(place.address, refuse=StateRoll(embodiment).refuse_relative)
+    ask = {"query": lambda: link.query(fill, episode=1), "check": link.check, "warm": link.warm}
+    link.query(fill, episode=1)
+    other = Watched(embodiment)
+    entry = other.modality["action"]
+    relative = [
+        {**config, "rep": "RELATIVE"} if key == "gripper_position" else config
+        for key, config in zip(entry.keys, entry.action_configs, strict=True)
+    ]
+    changed(other, "action", action_configs=tuple(relative))
+    place.restart(other)
+    asked = []
+    for find in (found_by, "query", "query", "warm"):
+        with pytest.raises(RefusedError, match="roll_state: .*gripper_position is rel") as caught:
+            ask[find]()
+        assert outlook_of(caught.value) is Outlook.PERSON and link.checked is None
+        asked.append((len(other.instructions), other.resets))
+    assert set(asked) == {(found_by != "check", 0)}, "what found it is all that was inferred"
+    place.restart(policy)
+    link.check()
+    assert link.query(fill, episode=1)[0] == "filled"
 
 
 def test_a_server_restarted_as_itself_loses_one_answer_and_is_reset(
