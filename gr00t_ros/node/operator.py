@@ -16,10 +16,9 @@ from std_srvs.srv import Trigger
 
 from gr00t_ros.errors import Gr00tError, StalledError
 from gr00t_ros.node.wiring import Configured, Leave
+from gr00t_ros.ros.policy_node import NOT_CONFIGURED
 from gr00t_ros.session.session import Session
 from gr00t_ros.watch.table import finding
-
-NOT_CONFIGURED = "not configured"
 
 
 class Operator:
