@@ -24,7 +24,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from gr00t_ros.errors import Gr00tError
-from gr00t_ros.node.operator import NOT_CONFIGURED, Operator, why_not
+from gr00t_ros.node.operator import Operator, why_not
 from gr00t_ros.node.server import defaults_of
 from gr00t_ros.node.server_process import SidecarProcess
 from gr00t_ros.node.status import Reporter, pulse_s
@@ -35,7 +35,7 @@ from gr00t_ros.ros import parameter_values
 from gr00t_ros.ros.node_help import NodeHelp
 from gr00t_ros.ros.parameters import PARAMETERS
 from gr00t_ros.ros.periodic import SWITCH_S
-from gr00t_ros.ros.policy_node import POLICY_NAME
+from gr00t_ros.ros.policy_node import NOT_CONFIGURED, POLICY_NAME
 from gr00t_ros.ros.process import run_node
 from gr00t_ros.ros.transports import ImageNode
 from gr00t_ros.session.mode import MOVING

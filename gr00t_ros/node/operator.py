@@ -18,10 +18,10 @@ from std_srvs.srv import Trigger
 
 from gr00t_ros.errors import Gr00tError, StalledError
 from gr00t_ros.node.wiring import Configured, Leave
+from gr00t_ros.ros.policy_node import NOT_CONFIGURED
 from gr00t_ros.session.session import Session
 from gr00t_ros.watch.table import finding
 
-NOT_CONFIGURED = "not configured"
 REPEATED_S = 1.0
 """A request that follows its own refusal within this time counts as asked again by a program. Those
 of this project repeat ~/resume and ~/reset each 0.1 s while the arm still stops."""

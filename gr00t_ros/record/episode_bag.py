@@ -70,8 +70,11 @@ class EpisodeBag:
         self._file.flush_if_due()
 
     def drop_chunk(self) -> Counter[str]:
-        """Give up what could not be written; returns the messages lost, by topic."""
-        return self._file.drop_chunk()
+        """Give up what could not be written; returns the messages lost, by topic.
+
+        No message is lost once the file is closed: it is whole, and only metadata.yaml is missing.
+        """
+        return Counter() if self._closed else self._file.drop_chunk()
 
     def close(self) -> None:
         """Write index and metadata.yaml, all to the disk; raises OSError. May be called again."""

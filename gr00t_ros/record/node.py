@@ -8,6 +8,7 @@ takeover it calls the policy node's ~/pause and ~/resume.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ from gr00t_ros.ros import qos
 from gr00t_ros.ros.diagnostics import entry
 from gr00t_ros.ros.node_help import missing_robot
 from gr00t_ros.ros.periodic import PeriodicThread
-from gr00t_ros.ros.policy_node import POLICY_NAME
+from gr00t_ros.ros.policy_node import NOT_CONFIGURED, POLICY_NAME, STATUS_SILENT_S
 from gr00t_ros.ros.process import (
     checked_name,
     checked_topic,
@@ -84,8 +85,12 @@ _FAULTED = (
     "{node} has latched a fault (gr00t operator status says why): let nothing else command the "
     "robot, call gr00t operator reset, then hand back again"
 )
+_STOPS = "the arm still stops, and {node} resumes only at rest: try again then"
+_UNREACHED = "; stop the arm at the robot if it moves, end the policy node or try again"
 _QUIET = frozenset(mode.value for mode in (AT_REST | MOVING) - {Mode.FAULT})
 """Modes of the policy node in which a takeover asks it to pause."""
+_STALE_S = STATUS_SILENT_S + CHECK_S
+"""So long after a pause the newest status may still be one from before it."""
 
 
 class RecordNode(Node):
@@ -101,6 +106,7 @@ class RecordNode(Node):
             declared(self, name, default, descriptor)
         refuse_unknown(self)  # first, so that a misspelt name is not reported as a missing one
         self.embodiment = self._embodiment()
+        self._begun_s, self._paused_s = time.monotonic(), float("-inf")
         policy = checked_name("parameter policy_node", self._text("policy_node"))
         self.policy_name = self._full_name(policy)
         for topic in self._text("topics").split():
@@ -160,16 +166,35 @@ class RecordNode(Node):
         mode = "" if policy is None else policy.mode
         if session.settings.teleop:
             return "a person commands all the time (teleop): there is nothing to take over"
+        unknown = policy is None and self._may_run()
         if on and not session.taken_over:
-            problem = await self._ask("pause") if mode in _QUIET else ""
+            asked = unknown or mode in _QUIET
+            problem = await self._ask("pause") if asked else ""
+            if asked and not problem:
+                self._paused_s = time.monotonic()
             return problem or self._why_not(session.take_over)
         if not on and session.taken_over:
             if mode == Mode.FAULT.value:
                 return _FAULTED.format(node=self.policy_name)
             paused = mode == Mode.PAUSED_BY_OPERATOR.value
-            problem = await self._ask("resume") if paused else ""
+            if not paused and policy is not None and policy.active and self._stops(mode):
+                return _STOPS.format(node=self.policy_name)
+            problem = await self._ask("resume") if unknown or paused else ""
             return problem or self._why_not(session.hand_back)
         return ""
+
+    def _may_run(self) -> bool:
+        """Whether a policy node that says nothing may move the robot all the same.
+
+        None is known at first; one that was killed is in the graph for some seconds more.
+        """
+        starts = time.monotonic() - self._begun_s < STATUS_SILENT_S
+        serves = self._policy_services["pause"].service_is_ready()
+        return starts or serves or self.count_publishers(self.recorder.status_topic) > 0
+
+    def _stops(self, mode: str) -> bool:
+        """Whether the pause of a takeover may still be under way in this active mode."""
+        return mode == Mode.STOPPING.value or time.monotonic() - self._paused_s < _STALE_S
 
     def _why_not(self, change: Callable[[int], list[RecordingEvent]]) -> str:
         try:
@@ -179,18 +204,24 @@ class RecordNode(Node):
         return ""
 
     async def _ask(self, service: str) -> str:
-        """Call a service of the policy node; returns why it refused, empty if it did not."""
+        """Call a service of the policy node; returns why it refused, empty if it did not.
+
+        A node that is not configured moves nothing: it is neither to pause nor to resume.
+        """
         client = self._policy_services[service]
         if not client.service_is_ready():
-            return f"{self.policy_name}/{service}: no such service: does the policy node run?"
+            text = f"{self.policy_name}/{service}: no such service: does the policy node run?"
+            return text + _UNREACHED
         future = client.call_async(Trigger.Request())
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         limit = self.create_timer(ANSWER_S, future.cancel, self._beside, clock=steady)
         answer = await future
         self.destroy_timer(limit)
         if answer is None:
-            return f"{self.policy_name}/{service}: no answer within {ANSWER_S:g} s"
-        return "" if answer.success else f"{self.policy_name}/{service}: {answer.message}"
+            return f"{self.policy_name}/{service}: no answer within {ANSWER_S:g} s{_UNREACHED}"
+        if answer.success or answer.message == NOT_CONFIGURED:
+            return ""
+        return f"{self.policy_name}/{service}: {answer.message}"
 
     def spawn(self, work: Coroutine[Any, Any, str], done: Callable[[str], None]) -> None:
         """Run `intervene` beside the other callbacks; `done` gets its result."""

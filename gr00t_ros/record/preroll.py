@@ -37,12 +37,15 @@ class Preroll:
     def add(self, message: RecordedMessage, latched: bool) -> None:
         """Keep a message; older ones than the span are given up, unless they are latched."""
         self._recent.append((message, latched))
-        while self._recent[0][0].time_ns < message.time_ns - self._span_ns:
-            self._give_up()
+        self._give_up_before(message.time_ns - self._span_ns)
 
     def clear(self) -> None:
         """Give up all but the latched messages, as where the clock was set back."""
         while self._recent:
+            self._give_up()
+
+    def _give_up_before(self, time_ns: int) -> None:
+        while self._recent and self._recent[0][0].time_ns < time_ns:
             self._give_up()
 
     def _give_up(self) -> None:
@@ -57,9 +60,10 @@ class Preroll:
         """What goes in front of an episode that begins now, in the order of bag time.
 
         A latched message from before the span gets the bag time at which the span begins, so that
-        a player does not wait for minutes.
+        a player does not wait for minutes. No time is below 0, where a simulation may begin.
         """
-        begin_ns = now_ns - self._span_ns
+        begin_ns = max(0, now_ns - self._span_ns)
+        self._give_up_before(begin_ns)
         for messages in self._latched.values():
             yield from (RecordedMessage(one.channel, begin_ns, one.data) for one in messages)
-        yield from (one for one, _ in self._recent if one.time_ns >= begin_ns)
+        yield from (one for one, _ in self._recent)

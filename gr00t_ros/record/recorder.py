@@ -139,10 +139,11 @@ class Recorder:
         with self._lock:
             for topic in self.topics:
                 topic.look()
+            self.session.problem = self.recording.full
+            self.pull()  # where this process stood still, the policy node's status waits
             silent = time.monotonic() - self._status_s > STATUS_SILENT_S
             if silent and self.session.policy is not None:
                 self.change(lambda now_ns: self.session.follow(now_ns, None))
-            self.session.problem = self.recording.full
             problem = self.writer.problem or self.session.problem
             if problem and self.session.episode is not None:
                 self.change(lambda now_ns: self.session.end(now_ns, PROBLEM, problem))

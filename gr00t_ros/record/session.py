@@ -170,7 +170,7 @@ class RecordingSession:
         open episode, so that both parts are labelled with what was asked for. Episodes by the
         policy begin when it begins to move the robot. They end when it becomes inactive, with a
         fault, and with its episode; but an episode after a pause, with the same instruction,
-        continues the one before.
+        continues the one before. After a silence another one has what is left of the node's.
         """
         before, self.policy = self.policy, policy
         resumed = before is not None and policy is not None and _resumes(before, policy)
@@ -209,6 +209,8 @@ class RecordingSession:
         if self.episode is not None and not self.taken_over:
             if policy is None or not policy.active or policy.mode in _FAULTED:
                 yield from self.end(now_ns, STOP, "the policy node has stopped")
+                if policy is None:
+                    self._recorded = -1
             elif policy.episode != self._recorded:
                 yield from self.end(now_ns, STOP, "the policy node begins another episode")
         moves = policy is not None and policy.mode in _MOVING

@@ -10,7 +10,7 @@ import errno
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gr00t_ros.record.episode_bag import EpisodeBag, WritableBag
@@ -21,9 +21,15 @@ _WAKE_S = 0.1
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Open:
+    """The order to open an episode, and what happens to its messages until it is finished."""
+
     folder: Path
+    lost: Counter[str] = field(default_factory=Counter)
+    written: int = 0
+    bytes: int = 0
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +69,9 @@ class EpisodeWriter:
         self._changed = threading.Condition()
         self._queue: deque[RecordedMessage | _Open | _Finish] = deque()
         self._bytes = 0
-        self._lost: Counter[str] = Counter()
-        self._written = self._written_bytes = 0
-        self._problem = ""
+        # the episode that was begun last, and the one before it that the thread may still write
+        self._newest = self._current = _Open(Path())
         self._bag: WritableBag | None = None
-        self._folder = Path()  # of the open episode
         self._made: set[Path] = set()  # folders of this recorder: it writes to no other one
         self._ending = self._busy = False
         self._thread = threading.Thread(target=self._run, name="episode_writer", daemon=True)
@@ -79,21 +83,20 @@ class EpisodeWriter:
     def problem(self) -> str:
         """Why the open episode cannot be written on; empty while it can."""
         with self._changed:
-            return self._problem
+            return self._newest.problem
 
     @property
     def counts(self) -> Counts:
         """Messages written, waiting and lost."""
         with self._changed:
-            return Counts(self._written, self._written_bytes, self._bytes, dict(self._lost))
+            one = self._newest
+            return Counts(one.written, one.bytes, self._bytes, dict(one.lost))
 
     def open(self, folder: Path, preroll: Iterable[RecordedMessage]) -> None:
         """Begin an episode in a folder that does not exist yet, with these messages first."""
         with self._changed:
-            self._lost.clear()
-            self._written = self._written_bytes = 0
-            self._problem = ""
-            self._queue.append(_Open(folder))
+            self._newest = _Open(folder)
+            self._queue.append(self._newest)
             self._changed.notify_all()
         for message in preroll:
             self.write(message)
@@ -101,20 +104,23 @@ class EpisodeWriter:
     def write(self, message: RecordedMessage) -> None:
         """Add a message to the open episode, or count it as lost."""
         with self._changed:
-            if self._problem or self._bytes + len(message.data) > self._most_bytes:
-                self._lost[message.channel.topic] += 1
+            if self._newest.problem or self._bytes + len(message.data) > self._most_bytes:
+                self._newest.lost[message.channel.topic] += 1
                 return
             self._bytes += len(message.data)
             self._queue.append(message)
             self._changed.notify_all()
 
     def count_lost(self, topic: str, count: int) -> None:
-        """Count messages that did not arrive here."""
+        """Count messages of the open episode that did not arrive here."""
         with self._changed:
-            self._lost[topic] += count
+            self._newest.lost[topic] += count
 
     def finish(self, folder: Path, facts: EpisodeFacts) -> None:
-        """End the episode once all its messages are written; `facts` get their drops then."""
+        """End the episode once all its messages are written.
+
+        `facts` get their drops then, and the problem if something could not be written.
+        """
         self._order(_Finish(folder, facts))
 
     def label(self, folder: Path, facts: EpisodeFacts) -> None:
@@ -152,7 +158,7 @@ class EpisodeWriter:
                 self._busy = item is not None
             try:
                 self._do(item)
-            except OSError as error:
+            except Exception as error:  # else the thread would end, and with it all episodes
                 self._failed(item, error)
             if isinstance(item, RecordedMessage):
                 with self._changed:
@@ -160,43 +166,50 @@ class EpisodeWriter:
 
     def _do(self, item: RecordedMessage | _Open | _Finish | None) -> None:
         if isinstance(item, _Open):
-            self._bag, self._folder = None, item.folder
+            self._bag, self._current = None, item
             self._bag = self._make_bag(item.folder)
             self._made.add(item.folder)
         elif isinstance(item, _Finish):
             self._finish(item)
-        elif self._bag is None or self._problem:
+        elif self._bag is None or self._current.problem:
             if item is not None:
-                self.count_lost(item.channel.topic, 1)
+                with self._changed:
+                    self._current.lost[item.channel.topic] += 1
         elif item is None:
             self._bag.flush_if_due()
         else:
             with self._changed:
-                self._written += 1
-                self._written_bytes += len(item.data)
+                self._current.written += 1
+                self._current.bytes += len(item.data)
             self._bag.write(item.channel, item.time_ns, item.data)
 
-    def _failed(self, item: RecordedMessage | _Open | _Finish | None, error: OSError) -> None:
-        """Give up what could not be written; the bag stays as whole as it is."""
-        folder = item.folder if isinstance(item, _Finish) else self._folder
-        remedy = "free the disk, then begin" if error.errno in _FULL else "begin"
-        text = f"{folder}: cannot be written: {error}; {remedy} another episode"
+    def _failed(self, item: RecordedMessage | _Open | _Finish | None, error: Exception) -> None:
+        """Give up what could not be written; the bag stays as whole as it is.
+
+        What no episode.json will tell, because there is none, is a problem of the open episode too.
+        """
+        folder = item.folder if isinstance(item, _Finish) else self._current.folder
+        full = isinstance(error, OSError) and error.errno in _FULL
+        remedy = "free the disk, then begin" if full else "begin"
+        text = f"{folder}: cannot be written: {_told(error)}; {remedy} another episode"
+        in_bag = isinstance(item, RecordedMessage) or item is None
         with self._changed:
-            self._problem = self._problem or text
+            for episode in (self._current,) if in_bag else (self._current, self._newest):
+                episode.problem = episode.problem or text
         self._log(text)
-        if isinstance(item, RecordedMessage) or item is None:
+        if in_bag:
             self._drop_chunk()
 
     def _drop_chunk(self) -> None:
         assert self._bag is not None
         try:
             lost = self._bag.drop_chunk()
-        except OSError as error:
-            self._log(f"the bag is not whole: {error}; gr00t record recover repairs it")
+        except Exception as error:
+            self._log(f"the bag is not whole: {_told(error)}; gr00t record recover repairs it")
             return
         with self._changed:
-            self._lost.update(lost)
-            self._written -= lost.total()
+            self._current.lost.update(lost)
+            self._current.written -= lost.total()
 
     def _finish(self, order: _Finish) -> None:
         """Write index, metadata and facts; the reserve on the disk is for them."""
@@ -218,5 +231,12 @@ class EpisodeWriter:
         if self._bag is not None:
             self._bag.close()
         with self._changed:
-            order.facts.dropped = {topic: count for topic, count in self._lost.items() if count}
+            lost, problem = self._current.lost, self._current.problem
+            order.facts.dropped = {topic: count for topic, count in lost.items() if count}
+            order.facts.problem = order.facts.problem or problem
         write_facts(order.folder, order.facts)
+
+
+def _told(error: Exception) -> str:
+    """An error's text; of one that is no disk's also its type."""
+    return str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""What other programs know of the policy node: its name, its message types, when it is silent."""
+"""What other programs know of the policy node: names, types, answers, when it is silent."""
 
 from __future__ import annotations
 
@@ -11,5 +11,7 @@ STATUS_TYPE: Final = "gr00t_ros/msg/PolicyStatus"
 CHUNK_TYPE: Final = "gr00t_ros/msg/ActionChunk"
 DROPPED: Final = "dropped: "
 """How the reason of a chunk begins that came at a wrong time. The others were refused."""
+NOT_CONFIGURED: Final = "not configured"
+"""What ~/pause, ~/resume and ~/reset answer where there is nothing that could move."""
 STATUS_SILENT_S: Final = 2.0
 """A configured node publishes its status twice a second; four missing ones mean that it stands."""

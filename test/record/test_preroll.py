@@ -38,3 +38,23 @@ def test_latched_messages_stay_with_the_time_at_which_the_preroll_begins():
         *(("/tf_static", 910, bytes([n])) for n in range(3)),
         ("/a", 1000, b""),
     ]
+
+
+def test_a_latched_message_outlives_a_silence_after_it():
+    """Nothing came since: it is still among the recent ones."""
+    preroll = Preroll(100)
+    add(preroll, "/robot_description", 10, b"old", latched=True)
+    add(preroll, "/a", 15)
+    add(preroll, "/robot_description", 20, b"new", latched=True)
+    expected = [("/robot_description", 400, b"new")]
+    assert kept(preroll, 500) == expected
+    assert kept(preroll, 500) == expected, "also of the episode after it"
+
+
+def test_no_time_is_below_0():
+    """A simulation's clock that was set back stands near it."""
+    preroll = Preroll(100)
+    add(preroll, "/robot_description", 1000, latched=True)
+    preroll.clear()
+    add(preroll, "/a", 30)
+    assert kept(preroll, 40) == [("/robot_description", 0, b""), ("/a", 30, b"")]

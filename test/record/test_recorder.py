@@ -239,6 +239,31 @@ def test_the_policys_status_begins_and_ends_episodes(tmp_path):
     rig.recorder.close()
 
 
+def test_a_stall_of_the_recorder_is_no_silence_of_the_policy(tmp_path):
+    """The status waits in the middleware, and the look at the policy node comes first."""
+    rig = Rig(tmp_path / "recording", by_policy=True)
+    rig.send(rig.status, 1000, text="replaying")
+    rig.at(1001)
+    rig.recorder._status_s -= 3.0
+    rig.send(rig.status, 3900, text="replaying")
+    rig.now_ns = 4000 * MS
+    rig.recorder.check()
+    assert rig.session.episode is not None and rig.session.last is None
+    rig.recorder.close()
+
+
+def test_a_simulation_that_begins_again_is_recorded(rig):
+    """Its time is nearer to 0 than the pre-roll is long, and a latched message was before it."""
+    rig.a.latched, rig.recorder.by_receipt = True, False
+    rig.send(rig.a, 0)
+    rig.at(60_000)
+    rig.send(rig.b, 0)
+    rig.at(40)
+    rig.start(50)
+    rig.stop(60)
+    assert rig.read() == [("/a", 0), ("/b", 40), (EVENTS.topic, 50), (EVENTS.topic, 60)]
+
+
 def test_an_episode_ends_before_the_disk_is_full(rig, monkeypatch):
     """It is kept, with the reason; no other one begins until there is room."""
     rig.start(1000)

@@ -191,6 +191,17 @@ def test_the_policys_end_ends_its_episode(end):
     assert names(events)[-1] == "stop" and one.episode is None
 
 
+def test_what_follows_a_silence_is_another_episode():
+    """Of the same episode of the node; but not of one that a person has ended."""
+    one = session(by_policy=True)
+    follow(one, 1, "replaying", 1)
+    one.follow(2, None)
+    assert follow(one, 3, "replaying", 1) == ["start"]
+    one.end(4, "success")
+    one.follow(5, None)
+    assert follow(one, 6, "replaying", 1) == []
+
+
 def test_a_takeover_keeps_the_policys_episode_open():
     """Also where the node is deactivated meanwhile."""
     one = session(by_policy=True)

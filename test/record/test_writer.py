@@ -15,6 +15,8 @@ pytest.importorskip("rosbags.rosbag2", reason="rosbags is not installed")
 from ros_fixtures import wait_until  # noqa: E402
 
 from gr00t_ros.bags.bag import open_bag  # noqa: E402
+from gr00t_ros.record import episode_bag  # noqa: E402
+from gr00t_ros.record import facts as facts_module  # noqa: E402
 from gr00t_ros.record.episode_bag import EpisodeBag  # noqa: E402
 from gr00t_ros.record.facts import EpisodeFacts, read_facts  # noqa: E402
 from gr00t_ros.record.mcap_file import Channel  # noqa: E402
@@ -237,3 +239,81 @@ def test_an_episode_whose_file_cannot_be_made_leaves_no_folder(writers, tmp_path
     writer.open(folder, [message(1)])
     writer.finish(folder, facts())
     assert writer.wait(30.0) and times(folder)["/a"] == [1]
+
+
+def test_each_episode_has_its_own_losses(writers, tmp_path):
+    """Also where the next one begins before the disk has taken it."""
+    StalledBag.go.clear()
+    writer, folders = writers(1000, make_bag=StalledBag), [tmp_path / "first", tmp_path / "second"]
+    writer.open(folders[0], [])
+    for number in range(40):
+        writer.write(message(number))
+    lost = writer.counts.lost["/a"]
+    writer.finish(folders[0], facts(0))
+    writer.open(folders[1], [])
+    assert (writer.counts.written, writer.counts.lost) == (0, {})
+    writer.count_lost("/b", 3)
+    StalledBag.go.set()
+    assert writer.wait(30.0)
+    assert (writer.counts.written, writer.counts.bytes) == (0, 0)
+    writer.finish(folders[1], facts(1))
+    assert writer.wait(30.0)
+    found = [read_facts(folder) for folder in folders]
+    assert lost and [one and one.dropped for one in found] == [{"/a": lost}, {"/b": 3}]
+
+
+class BrokenBag(EpisodeBag):
+    """A bag that one message cannot be written to."""
+
+    go = threading.Event()
+
+    def write(self, channel, time_ns, data):
+        """Wait, and raise for the time 5."""
+        self.go.wait()
+        super().write(channel, -5 if time_ns == 5 else time_ns, data)
+
+
+def test_what_no_disk_has_refused_ends_its_episode_alone(writers, tmp_path):
+    """The thread goes on; the next episode, which has begun meanwhile, has no problem."""
+    BrokenBag.go.clear()
+    said: list[str] = []
+    writer = writers(10**6, make_bag=BrokenBag, log=said.append)
+    folders = [tmp_path / "first", tmp_path / "second"]
+    writer.open(folders[0], [message(n) for n in (5, 6)])
+    writer.finish(folders[0], facts(0))
+    writer.open(folders[1], [message(7)])
+    BrokenBag.go.set()
+    assert writer.wait(5.0), "the thread has ended"
+    assert writer.problem == ""
+    writer.finish(folders[1], facts(1))
+    assert writer.wait(5.0)
+    first, second = (read_facts(folder) for folder in folders)
+    assert first is not None and second is not None
+    assert f"{folders[0]}: cannot be written: error: " in first.problem
+    assert said == [first.problem] and "free the disk" not in said[0]
+    assert (first.dropped, second.dropped, second.problem) == ({"/a": 2}, {}, "")
+    assert times(folders[1])["/a"] == [7]
+
+
+@pytest.mark.parametrize("name", ["metadata.yaml", "episode.json"])
+def test_a_whole_bag_is_not_called_broken(writers, tmp_path, monkeypatch, name):
+    """The disk was full behind it: the reserve has the room for what is missing."""
+    refused, said = [name], []
+
+    def write_whole_of(real):
+        def write_whole(path, content):
+            if path.name in refused:
+                refused.clear()
+                raise OSError(errno.ENOSPC, "No space left on device")
+            real(path, content)
+
+        return write_whole
+
+    for module in (episode_bag, facts_module):
+        monkeypatch.setattr(module, "write_whole", write_whole_of(module.write_whole))
+    writer, folder = writers(10**6, log=said.append), tmp_path / "episode_000000"
+    writer.open(folder, [message(1)])
+    writer.finish(folder, facts())
+    assert writer.wait(30.0)
+    assert (refused, said, writer.problem) == ([], [], "")
+    assert times(folder)["/a"] == [1] and read_facts(folder) == facts()
