@@ -1,7 +1,8 @@
 """Folders that must survive: files that are there whole or not at all, and one process at a time.
 
-What `write_whole` and `to_disk` have written is on the disk when they return: a power failure after
-that does not change it. Of the names in a folder that holds where its file system can be asked.
+What `write_whole`, `to_disk` and `tree_to_disk` were given is on the disk when they return: a power
+failure after that does not change it. Of the names in a folder that holds where its file system can
+be asked.
 """
 
 from __future__ import annotations
@@ -51,6 +52,24 @@ def to_disk(path: Path) -> None:
             raise
     finally:
         os.close(number)
+
+
+def tree_to_disk(folder: Path) -> None:
+    """`to_disk` of a folder and all that is in and below it, each before the folder that names it.
+
+    What a symbolic link leads to is not looked at: who writes the tree did not write that.
+    """
+
+    def unreadable(error: OSError) -> None:
+        raise error
+
+    # One fsync a file, about 2 ms each. One sync() of everything would wait for every disk of the
+    # machine, and tells no error.
+    for base, _, names in os.walk(folder, topdown=False, onerror=unreadable):
+        for path in (Path(base, name) for name in names):
+            if not path.is_symlink():
+                to_disk(path)
+        to_disk(Path(base))
 
 
 class Hold:

@@ -24,7 +24,7 @@ from gr00t_ros.convert.episodes import EpisodeReference
 from gr00t_ros.convert.place import Named, Place
 from gr00t_ros.dataset.contents import Contents
 from gr00t_ros.dataset.embodiment_file import COPY, copy_to
-from gr00t_ros.dataset.staged import BagIdentity, read_staged, stage, told_apart
+from gr00t_ros.dataset.staged import BagIdentity, has_content, read_staged, stage, told_apart
 from gr00t_ros.dataset.writer import Old, staged_of, write_dataset
 from gr00t_ros.errors import BagError, Gr00tError, SettingsError
 from gr00t_ros.folder import write_whole
@@ -311,14 +311,16 @@ def _plain(done: Done) -> dict[str, Any]:
 def _finished(job: ConversionJob) -> Done | None:
     """The episode if it is staged as it would be now; one without a gap is the same if split.
 
-    None where a file of it cannot be read: then it is converted again.
+    None where a file of it cannot be read or has no content: then it is converted again.
     """
     try:
         found = Done(**read_json(job.folder / DONE_FILE))
-        lengths = [read_staged(part).length for part in _parts(job.folder)]
+        parts = {part: read_staged(part) for part in _parts(job.folder)}
     except (SettingsError, TypeError):
         return None
-    fits = found.gaps in (REFUSE, job.gaps) and found.rows == lengths
+    whole = all(has_content(part, facts) for part, facts in parts.items())
+    rows = [facts.length for facts in parts.values()]
+    fits = whole and found.gaps in (REFUSE, job.gaps) and found.rows == rows
     return found if found.identity == job.identity and fits else None
 
 

@@ -1,5 +1,6 @@
 """Where a dataset is made, and how it gets its name: what a kill at any moment leaves is known.
 
+A power failure is such a kill: what each step relies on is on the disk before it is taken.
 Everything is made in OUTPUT.partial, by one process at a time. A mark in it says that the dataset
 is whole and gets its name: with the mark and no dataset left in OUTPUT.partial it has its name, and
 the rest is only to be removed. While --append exchanges two datasets, the earlier one is
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from gr00t_ros.errors import SettingsError
-from gr00t_ros.folder import Hold, write_whole
+from gr00t_ros.folder import Hold, to_disk, tree_to_disk, write_whole
 from gr00t_ros.robot.data_file import read_json
 
 NAMED_FILE: Final = "named.json"
@@ -103,7 +104,9 @@ class Place:
         """
         named = Named(bags, episodes, rows, self._replaced is not None)
         try:
-            self._refuse_other()
+            tree_to_disk(self.made)
+            to_disk(self.partial)
+            self._refuse_other()  # after what takes long: the name is taken at once
             write_whole(self._mark, json.dumps(asdict(named)) + "\n")
             if named.exchanged:
                 self.output.rename(self.before)
@@ -169,7 +172,12 @@ class Place:
             ) from error
 
     def _remove_rest(self, named: Named) -> None:
-        """Remove the earlier dataset, then what was partial; the mark goes last."""
+        """Remove the earlier dataset, then what was partial; the mark goes last.
+
+        The dataset's name is on the disk before, also where a killed conversion has given it.
+        """
+        to_disk(self.output.parent)
+        to_disk(self.partial)
         if named.exchanged and self.before.exists():
             shutil.rmtree(self.before)
         for one in self.partial.iterdir():

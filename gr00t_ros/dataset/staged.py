@@ -1,7 +1,8 @@
 """One converted episode in a folder of its own, before its place in the dataset is known.
 
-The folder has rows.parquet, one video for each camera, and facts.json, which is written last: a
-folder without it was not finished. Nothing in it depends on other episodes.
+The folder has rows.parquet, one video for each camera, and facts.json, which is written when the
+others are on the disk: a folder without it was not finished. Nothing in it depends on other
+episodes.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from gr00t_ros.dataset.episode import Episode, EpisodePictures
 from gr00t_ros.dataset.stats import levels
 from gr00t_ros.dataset.video_encode import encode
 from gr00t_ros.errors import SettingsError
-from gr00t_ros.folder import write_whole
+from gr00t_ros.folder import tree_to_disk, write_whole
 from gr00t_ros.robot.data_file import read_json
 
 ROWS_FILE: Final = "rows.parquet"
@@ -90,6 +91,7 @@ def stage(episode: Episode, folder: Path, codec: str, bag: BagIdentity | None = 
             counted,
             dict(bag or {}),
         )
+        tree_to_disk(folder)
         write_whole(folder / FACTS_FILE, json.dumps(asdict(staged)) + "\n")
     except OSError as error:
         raise SettingsError(f"{folder}: cannot be written: {error}") from error
@@ -108,6 +110,18 @@ def read_staged(folder: Path) -> Staged:
         raise SettingsError(
             f"{path}: got {error!r}, expected the facts of a staged episode: convert it again"
         ) from error
+
+
+def has_content(folder: Path, facts: Staged) -> bool:
+    """Whether no file that a staged episode's facts speak of is missing or empty.
+
+    A power failure left such files where an earlier version had written the facts.
+    """
+    files = [folder / ROWS_FILE, *(folder / f"{camera}.mp4" for camera in facts.pictures)]
+    try:
+        return all(one.stat().st_size for one in files)
+    except OSError:
+        return False
 
 
 def read_rows(folder: Path) -> Any:

@@ -537,6 +537,94 @@ def test_an_append_that_is_killed_at_any_moment_adds_its_episodes_once(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "whole"]
 
 
+@pytest.mark.parametrize("options", [["--append"], ["--format", "lerobot3"]], ids=" ".join)
+def test_a_dataset_is_on_the_disk_before_what_it_is_made_of_is_removed(
+    recording, tmp_path, monkeypatch, options
+):
+    """All of it before the mark, and its name before the old dataset or the staged ones go."""
+    output, partial = tmp_path / "out", tmp_path / "out.partial"
+    if "--append" in options:
+        assert convert(recording / "episode_000000", output) == 0
+    steps, disk, before_mark = [], {}, {}
+    fsync, rename, rmtree = os.fsync, Path.rename, shutil.rmtree
+
+    def names_or_bytes(path):
+        return sorted(os.listdir(path)) if path.is_dir() else path.read_bytes()
+
+    def synced(number):
+        path = Path(os.readlink(f"/proc/self/fd/{number}"))
+        if path.name.startswith("named.json"):
+            before_mark.update(disk)
+        disk[path.stat().st_ino] = names_or_bytes(path)
+        steps.append(path)
+        fsync(number)
+
+    def renamed(path, to):
+        steps.append("renamed")
+        return rename(path, to)
+
+    def removed(*args, **kwargs):
+        steps.append("removed")
+        rmtree(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", synced)
+        patch.setattr(Path, "rename", renamed)
+        patch.setattr(shutil, "rmtree", removed)
+        assert convert(recording / "episode_000001", output, *options) == 0
+    every = [output, *output.rglob("*")]
+    assert len(every) > 15
+    for one in every:
+        assert before_mark.get(one.stat().st_ino) == names_or_bytes(one), one
+    assert partial in steps[: next(i for i, one in enumerate(steps) if "named.json" in str(one))]
+    named = steps[len(steps) - steps[::-1].index("renamed") :]
+    assert {tmp_path, partial} <= set(named[: named.index("removed")])
+
+
+def test_names_that_a_killed_conversion_gave_are_on_the_disk_before_the_rest_goes(
+    recording, tmp_path, monkeypatch
+):
+    """It was killed before it could wait for them; the next one does, then removes."""
+    output, bag, real = tmp_path / "out", recording / "episode_000001", os.fsync
+    assert convert(recording / "episode_000000", output) == 0
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_at(patch, shutil, "rmtree", "out.before")
+        convert(bag, output, "--append")
+    there = []
+
+    def fsync(number):
+        if Path(os.readlink(f"/proc/self/fd/{number}")) == tmp_path:
+            there.append((tmp_path / "out.before").exists())
+        real(number)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert convert(bag, output, "--append") == 0
+    assert there == [True] and [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("lost", ["front.mp4", "rows.parquet"])
+@pytest.mark.parametrize("how", ["empty", "missing"])
+def test_a_staged_episode_that_a_power_failure_emptied_is_converted_again(
+    recording, tmp_path, capsys, monkeypatch, lost, how
+):
+    """An earlier version wrote facts before rows and videos were on the disk."""
+    output, whole = tmp_path / "out", tmp_path / "whole"
+
+    def stop():
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        while_it_is_made(patch, stop)
+        convert(recording, output)
+    files = list((tmp_path / "out.partial" / "staged" / "000001").glob(f"part_0/{lost}"))
+    assert len(files) == 1
+    files[0].unlink() if how == "missing" else os.truncate(files[0], 0)
+    capsys.readouterr()
+    assert convert(recording, output, "--resume") == 0
+    assert "2 of 3 episodes were converted before" in capsys.readouterr().err
+    assert convert(recording, whole) == 0 and content(output) == content(whole)
+
+
 def test_after_a_killed_append_others_can_be_appended(recording, tmp_path, capsys, monkeypatch):
     """Killed while it removed the old dataset; an episode that it had added is named."""
     kept = [str(recording / f"episode_{number:06d}") for number in range(3)]

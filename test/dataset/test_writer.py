@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import av
 import numpy as np
@@ -272,6 +273,26 @@ def test_relative_poses_are_in_the_frame_of_the_state():
     mean = np.array(found["mean"])
     np.testing.assert_allclose(mean[:, :3], [[0.5, 0, 0]] * 2, atol=1e-6)
     np.testing.assert_allclose(matrix_from_rot6d_rows(mean[:, 3:]), [quarter] * 2, atol=1e-6)
+
+
+def test_what_facts_speak_of_is_on_the_disk_before_them(tmp_path, monkeypatch):
+    """Rows, videos and their names: a power failure never leaves facts alone."""
+    real, folder = os.fsync, tmp_path / "staged"
+    order, disk = [], {}
+
+    def fsync(number):
+        path = Path(os.readlink(f"/proc/self/fd/{number}"))
+        order.append("facts" if path.name.startswith("facts.json") else path.name)
+        if path.is_file():
+            disk[path.name] = path.read_bytes()
+        real(number)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    stage(episode(), folder, "h264")
+    files = {"rows.parquet", "front.mp4", "wrist.mp4"}
+    before = order[: order.index("facts")]
+    assert files < set(before) and before[-1] == folder.name
+    assert all(disk[name] == (folder / name).read_bytes() for name in files)
 
 
 def test_statistics_of_a_column_without_a_known_value_are_finite():
