@@ -25,7 +25,9 @@ from gr00t_ros.watch.table import finding
 REPEATED_S = 1.0
 """A request that follows its own refusal within this time counts as asked again by a program. Those
 of this project repeat ~/resume and ~/reset each 0.1 s while the arm still stops."""
-NEWER_STOP = "a stop was asked for meanwhile: look at the robot, and ask again if it may move"
+NEWER_STOP = (
+    "a stop was asked for meanwhile: look at the robot, and ask again after a second if it may move"
+)
 
 
 class RefusedLeave:
@@ -56,7 +58,10 @@ class Operator:
         self.latched = ""
         self._node, self._configured = node, configured
         self._stopped_s = -math.inf  # when ~/pause or ~/estop was called last, steady time
-        self._refused = {Session.resume: RefusedLeave(), Session.reset: RefusedLeave()}
+        self._refused: dict[Leave, RefusedLeave] = {
+            Session.resume: RefusedLeave(),
+            Session.reset: RefusedLeave(),
+        }
         actions: dict[str, Callable[[], str]] = {
             "pause": self._pause,
             "resume": partial(self._leave, Session.resume),
@@ -102,7 +107,7 @@ class Operator:
         now_s, refused = time.monotonic(), self._refused[leave]
         begun_s = refused.begun_s(now_s)
         if begun_s < max(self._stopped_s, parts.pressed_s):
-            refused.end()
+            refused.refuse(begun_s, now_s)  # of other programs that repeat theirs, too
             return NEWER_STOP
         why = parts.leave(leave)
         if why:

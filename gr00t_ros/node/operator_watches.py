@@ -92,9 +92,9 @@ class OperatorWatches:
 
     def _take_e_stop(self, message: Bool) -> None:
         now_ns = time.monotonic_ns()
-        if message.data:
-            self.pressed_s = now_ns / 1e9
         with self._lock:
+            if message.data and not self._e_stop.pressed:  # a driver repeats the button's state
+                self.pressed_s = now_ns / 1e9
             self._e_stop.see(message.data, f"button topic {E_STOP}", now_ns)
             found = self._e_stop.finding(now_ns) if message.data else None
         if found is not None:

@@ -431,8 +431,8 @@ class Session:
         """
         noted = self._note_stop(rest, reason)
         # At rest send no window: another program may have moved the arm since, and a window would
-        # take it back to where our plan ended. A plan that was abandoned rests too, while the
-        # controllers still play its stop ramp.
+        # take it back to where our plan ended. One that was abandoned and begun anew at the held
+        # position rests too, while the controllers still play the stop ramp.
         rests = self.replay.surely_at_rest(now_ns, SETTLED_NS)
         sooner = soon and not noted and self.mode is Mode.STOPPING and not self._stops_soon
         if sooner and not rests:

@@ -239,7 +239,8 @@ class Abandonment:
         controller never publishes: a plan that was started without it is started again there.
         """
         self._needs_held = False
-        again, self._assumed = self._assumed and held is not None, False
+        again = self._assumed and held is not None and self._replay.at_rest(now_ns)
+        self._assumed = False
         if not (self._abandoned or again):
             return False
         self._replay.start(now_ns, self._replay.position(now_ns) if held is None else held)

@@ -18,7 +18,8 @@ class EStop:
         """With `required`, a topic that is silent for more than `silence_ns` stops as well."""
         self.required, self.silence_ns = required, silence_ns
         self._by: str | None = None
-        self._pressed = False
+        self.pressed = False
+        """Whether the topic's button is pressed, by its last message."""
         self._received_ns: int | None = None
 
     def press(self, by: str) -> None:
@@ -27,15 +28,15 @@ class EStop:
 
     def see(self, pressed: bool, by: str, now_ns: int) -> None:
         """Take a message of the topic: whether the button is pressed now."""
-        self._pressed, self._received_ns = pressed, now_ns
+        self.pressed, self._received_ns = pressed, now_ns
         if pressed:
             self.press(by)
 
     def clear(self) -> bool:
         """Clear the press, as a part of ~/reset; False while the button is still pressed."""
-        if not self._pressed:
+        if not self.pressed:
             self._by = None
-        return not self._pressed
+        return not self.pressed
 
     def finding(self, now_ns: int, awake_ns: AwakeTime = all_awake) -> Finding | None:
         """A finding for the latched press, or for the silence of a required topic.

@@ -1,5 +1,7 @@
 """A press on the e-stop topic before an activation latches, and stays after its release."""
 
+from types import SimpleNamespace
+
 import pytest
 from ros_fixtures import wait_for_discovery, wait_until
 
@@ -7,7 +9,10 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from std_msgs.msg import Bool  # noqa: E402
 
+from gr00t_ros.node import operator_watches  # noqa: E402
+from gr00t_ros.node.operator_watches import OperatorWatches  # noqa: E402
 from gr00t_ros.ros import qos  # noqa: E402
+from gr00t_ros.ros.parameters import DEFAULTS  # noqa: E402
 
 
 def test_a_press_while_inactive_latches_a_fault(rig):
@@ -43,3 +48,17 @@ def test_a_button_on_the_name_of_the_service_is_a_reason_to_wait(rig):
     assert not rig.change("activate")
     rig.node.destroy_publisher(button)
     rig.wait_for_status(lambda s: "let the button" not in s.reason, "the button gone")
+
+
+def test_a_button_that_is_held_is_one_press(monkeypatch):
+    """Its driver repeats the state: a reset that was asked for after the press is no older one."""
+    clock = SimpleNamespace(monotonic_ns=lambda: clock.now_ns, now_ns=0)
+    monkeypatch.setattr(operator_watches, "time", clock)
+    node = SimpleNamespace(create_subscription=lambda *_, **__: None)
+    watches = OperatorWatches(node, DEFAULTS, lambda reason: None)
+    pressed_s = []
+    for second, pressed in enumerate((False, True, True, False, True)):
+        clock.now_ns = second * 10**9
+        watches._take_e_stop(Bool(data=pressed))
+        pressed_s.append(watches.pressed_s)
+    assert pressed_s == [float("-inf"), 1.0, 1.0, 1.0, 4.0]
