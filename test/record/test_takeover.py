@@ -43,6 +43,7 @@ def test_a_person_moves_the_arm_in_between_and_the_policy_goes_on(rig, processes
     wait_until(lambda: person.get_subscription_count() > 0, "the arm's controller")
     person.publish(goal)
     wait_until(lambda: rig.arm_at(0, rig.goal), "the arm at the person's goal")
+    rig.assert_rest()  # the policy would begin at an arm that still moves, and pause
     rig.node.destroy_publisher(person)
     wait_for_success(rig.reset, "a reset")
     rig.wait_for_mode("paused_by_operator")
