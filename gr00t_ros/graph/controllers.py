@@ -292,9 +292,13 @@ class ControllerParameters:
         Not known is a problem before an activation only: a controller in use that answers late
         would otherwise move the arm with a forbidden value until its answer comes.
         """
+        unknown = [f"{name}: {NOT_KNOWN}" for name in self.unknown()]
+        return [one.reason for one in self._found] + unknown
+
+    def unknown(self) -> list[str]:
+        """The controllers that may still answer for one of their parameters."""
         now_s = time.monotonic()
-        unknown = [name for name in self._clients if self._may_answer(name, now_s)]
-        return [one.reason for one in self._found] + [f"{name}: {NOT_KNOWN}" for name in unknown]
+        return [name for name in self._clients if self._may_answer(name, now_s)]
 
     def findings(self) -> tuple[Finding, ...]:
         """One for each parameter of a controller that breaks windows."""

@@ -156,15 +156,21 @@ class Doctor:
             self.traffic.follow()
 
     def look_until_complete(self, seconds: float) -> None:
-        """Spin until the whole history of an observation and each clock are known, or the time.
+        """Spin until nothing is to come that is not known yet, or for the time.
 
-        The time is at least _HISTORY_S. Does not wait while a sensor topic has no publisher.
+        To come are the history of an observation, the clock of each controller and its parameters:
+        a first answer may be lost while discovery goes on. The time is at least _HISTORY_S. Does
+        not wait while a sensor topic has no publisher.
         """
         end_s = time.monotonic() + max(seconds, _HISTORY_S)
-        while time.monotonic() < end_s and (self._checks.observation() or self._unknown_clock()):
+        while time.monotonic() < end_s and self._lacks():
             if self._unpublished(self.traffic.topics):
                 break
             self.look(0.1)
+
+    def _lacks(self) -> bool:
+        checks = self._checks
+        return bool(checks.observation() or self._unknown_clock() or checks.controllers.unknown())
 
     def _unknown_clock(self) -> bool:
         """Whether a controller has published too few states to know its clock."""

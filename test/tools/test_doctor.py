@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -592,6 +593,24 @@ def test_a_look_of_one_second_begins_when_the_topics_are_discovered(patient):
     arguments += ("-p", "embodiment:=franka_droid", "-p", "instruction:=hold still")
     status, told = doctors_report(patient, "--seconds", "1", *arguments)
     assert status == 0, [row for row in told["rows"] if row["level"] == "fail"]
+
+
+def test_the_look_goes_on_until_the_controllers_have_told_their_parameters():
+    """Where the first answer was lost, the next is asked for after the second that was given."""
+    unknown, looks = iter([["/arm"], ["/arm"], []]), []
+    doctor = SimpleNamespace(
+        traffic=SimpleNamespace(topics=()),
+        look=looks.append,
+        _unpublished=lambda topics: [],
+        _unknown_clock=lambda: False,
+        _checks=SimpleNamespace(
+            observation=lambda: [],
+            controllers=SimpleNamespace(unknown=lambda: next(unknown)),
+        ),
+    )
+    doctor._lacks = lambda: Doctor._lacks(doctor)
+    Doctor.look_until_complete(doctor, 1.0)
+    assert looks == [0.1, 0.1]
 
 
 def test_a_camera_that_nobody_publishes_is_named_after_one_second_too(clinic, tmp_path):
