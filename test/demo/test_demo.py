@@ -103,8 +103,7 @@ def assert_success(demo: Demo, embodiment: str = EMBODIMENT) -> None:
 
 
 LONG = ("--timeout", "150")
-"""Three cameras that a processor renders make a slow machine late: 65 pauses were seen, in which the
-task took 50 s."""
+"""Cameras that a processor renders make a slow machine late: the task took 50 s with 65 pauses."""
 VARIANTS = {
     "newest": (("--seed", "0", "--codec", "B3"), EMBODIMENT, "msgpack_numpy"),
     "npy": (("--seed", "3", "--codec", "A2"), EMBODIMENT, "npy"),
