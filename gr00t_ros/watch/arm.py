@@ -263,7 +263,7 @@ def windows_may_be_lost() -> Finding:
     """
     text = (
         "controllers: a window that changed the motion was sent while no state of one of them was "
-        "received, and may be lost; check the network between node and controller"
+        "received, and may be lost"
     )
     return replace(finding("controller_late", text), stop_ramp_only=True)
 

@@ -13,7 +13,10 @@ ENOUGH_CHUNKS = 3
 """Chunks that are played after a fault that must have no effect."""
 
 # Reasons that a slow machine can have: the replay thread or the simulated controllers were late.
-_SLOW = ("replay thread: ", ": nothing new on ", ": each state on ")
+_SLOW = (
+    *("replay thread: ", ": nothing new on ", ": each state on "),
+    "controllers: a window that changed the motion",
+)
 _MOVING = frozenset({"replaying", "blending_in"})
 _STOPPED = frozenset({"stopping", "paused"})
 _GIVEN_AGAIN = "instruction changed"
