@@ -299,7 +299,6 @@ class Reporter:
         changed, now_s = event != self._said, time.monotonic()
         if not changed and now_s < self._due_s:
             return
-        self._log_refused(snapshot)
         if now_s >= self._due_s:  # what an event publishes in between does not move this
             self._due_s = now_s + _UNCHANGED_S - _LOOK_S / 2
         message = self._of_session(parts, values, snapshot)
@@ -307,6 +306,7 @@ class Reporter:
             self._fill(message, parts, snapshot)
         finally:  # publish mode and reason even if another part fails
             self._status.publish(message)
+            self._log_refused(snapshot)
             if changed:
                 self._said = event
                 self._log(snapshot.mode, ": ".join(p for p in (message.mode, message.reason) if p))

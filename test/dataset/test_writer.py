@@ -2,7 +2,6 @@
 
 import json
 import os
-from pathlib import Path
 
 import av
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 from made_episode import episode, number_of, picture
 from pyarrow import parquet
 from ramp_robot import HORIZON, RATE_HZ, robot
+from watched_disk import watched_disk
 
 from gr00t_ros.dataset.staged import stage
 from gr00t_ros.dataset.stats import relative_statistics, statistics
@@ -277,17 +277,8 @@ def test_relative_poses_are_in_the_frame_of_the_state():
 
 def test_what_facts_speak_of_is_on_the_disk_before_them(tmp_path, monkeypatch):
     """Rows, videos and their names: a power failure never leaves facts alone."""
-    real, folder = os.fsync, tmp_path / "staged"
-    order, disk = [], {}
-
-    def fsync(number):
-        path = Path(os.readlink(f"/proc/self/fd/{number}"))
-        order.append("facts" if path.name.startswith("facts.json") else path.name)
-        if path.is_file():
-            disk[path.name] = path.read_bytes()
-        real(number)
-
-    monkeypatch.setattr(os, "fsync", fsync)
+    folder = tmp_path / "staged"
+    order, disk = watched_disk(monkeypatch, "facts.json")
     stage(episode(), folder, "h264")
     files = {"rows.parquet", "front.mp4", "wrist.mp4"}
     before = order[: order.index("facts")]

@@ -4,7 +4,6 @@ import errno
 import os
 import threading
 from collections import Counter
-from pathlib import Path
 
 import pytest
 import yaml
@@ -13,6 +12,7 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 pytest.importorskip("rosbags.rosbag2", reason="rosbags is not installed")
 
 from ros_fixtures import wait_until  # noqa: E402
+from watched_disk import watched_disk  # noqa: E402
 
 from gr00t_ros.bags.bag import open_bag  # noqa: E402
 from gr00t_ros.record import episode_bag  # noqa: E402
@@ -73,17 +73,8 @@ def test_an_episode_is_a_bag_with_its_facts(writers, tmp_path):
 
 def test_what_facts_speak_of_is_on_the_disk_before_them(writers, tmp_path, monkeypatch):
     """The bag's bytes and the names in its folder: a power failure never leaves facts alone."""
-    real, folder = os.fsync, tmp_path / "episode_000000"
-    order, disk = [], {}
-
-    def fsync(number):
-        path = Path(os.readlink(f"/proc/self/fd/{number}"))
-        order.append("facts" if path.name.startswith("episode.json") else path.name)
-        if path.is_file():
-            disk[path.name] = path.read_bytes()
-        real(number)
-
-    monkeypatch.setattr(os, "fsync", fsync)
+    folder = tmp_path / "episode_000000"
+    order, disk = watched_disk(monkeypatch, "episode.json")
     writer = writers(10**6)
     writer.open(folder, [message(n) for n in range(5)])
     writer.finish(folder, facts())
