@@ -42,6 +42,7 @@ ARGUMENTS = {
     "port": ("5555", "TCP port of the policy server"),
     "relay": ("false", "Run gr00t_sim_relay between sensors and node, to inject faults"),
     "use_sim_time": ("false", "The robot publishes /clock and the node plans on it"),
+    "real_time_factor": ("1.0", "Speed of simulated time; other than 1 only with use_sim_time"),
     "synthetic_cameras": ("false", "Test pattern instead of rendered images: needs no GL"),
     "record_path": ("", "File (.npz) for the robot's 1 kHz record"),
     "autostart": ("true", "Activate the node as soon as it reports that it is ready"),
@@ -92,6 +93,7 @@ def _robot(argument: dict[str, str], robot: "RobotDescription") -> Node:
         "seed": int(argument["seed"]),
         "synthetic_cameras": is_true(argument["synthetic_cameras"]),
         "publish_clock": clock,
+        "real_time_factor": float(argument["real_time_factor"]),
         "record_path": argument["record_path"],
     }
     relayed = [(topic, RELAY_PREFIX + topic) for topic in robot.sensor_topics]

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from gr00t_ros.command_line import number
 from gr00t_ros.demo.bringup import Bringup
 from gr00t_ros.demo.page import start_page
 from gr00t_ros.errors import Gr00tError
@@ -24,6 +25,9 @@ from gr00t_ros.supervise.launcher import free_port
 from gr00t_ros.wire.address import LOOPBACK
 
 _GENERATIONS = ("A0", "A1", "A2", "B2", "B3")
+_FACTORS = (0.25, 1.0)
+"""Speeds of simulated time. Below the least, the node's watches that use its own steady clock take
+inputs for late ones."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,9 +68,11 @@ def start(bringup: Bringup, options: argparse.Namespace) -> None:
         f"starting: simulated {title} (seed {options.seed}), policy server, node; logs in {folder}",
         flush=True,
     )
-    record = folder.absolute() / "record.npz"
+    record, slow = folder.absolute() / "record.npz", options.real_time_factor < 1.0
     world = {"robot": options.robot, "seed": options.seed, "record_path": str(record)}
-    bringup.start_node("robot", world)
+    factor = {"publish_clock": True, "real_time_factor": options.real_time_factor} if slow else {}
+    clock = {"use_sim_time": True} if slow else {}
+    bringup.start_node("robot", {**world, **factor})
     port = free_port(LOOPBACK[0])
     bringup.serve(
         options.policy,
@@ -78,12 +84,13 @@ def start(bringup: Bringup, options: argparse.Namespace) -> None:
         "embodiment": options.embodiment,
         "port": port,
         "instruction": options.instruction,
+        **clock,
         **({"collision": "required", "scene": options.scene} if options.scene else {}),
     }
     if load_embodiment(options.embodiment).streamed:
-        bringup.start_node("commands", {"embodiment": options.embodiment})
+        bringup.start_node("commands", {"embodiment": options.embodiment, **clock})
     if options.record:
-        bringup.start_recorder(options.record, options.embodiment)
+        bringup.start_recorder(options.record, options.embodiment, use_sim_time=slow)
     bringup.start_node("policy", parameters)
     bringup.start_node("autostart", {})
 
@@ -106,6 +113,14 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--delay-ms", type=int, default=0, help="added inference time")
     parser.add_argument("--timeout", type=float, default=60.0, help="seconds until it has failed")
+    parser.add_argument(
+        "--real-time-factor",
+        type=number(*_FACTORS),
+        default=1.0,
+        metavar="F",
+        help="speed of simulated time, 0.25 to 1, for a machine that is too slow for 1 "
+        f"(%(default)s; {LIBERO} has its own)",
+    )
     parser.add_argument("--json", type=Path, help="write the figures there too")
     parser.add_argument("--record", type=Path, metavar="DIR", help="record the episode there too")
     parser.add_argument("--report", help="folder of the report (default reports/<time>-<seed>)")

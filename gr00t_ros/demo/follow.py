@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
 
 from gr00t_ros.collide.description import disabled_pairs, read_description
 from gr00t_ros.collide.engine import CollisionEngine
@@ -24,10 +25,13 @@ from gr00t_ros.demo.report import NEXT_STEPS, DemoResult, limits_text, percentil
 from gr00t_ros.demo.watcher import Watcher, command_start_s
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.robot.limits import JointLimits
+from gr00t_ros.ros.clock import USE_SIM_TIME
 from gr00t_ros.sim.description import RobotDescription
 from gr00t_ros.sim.record import Record, broken, explained, load_record
 from gr00t_ros.sim.robots import find_robot
 
+_LATE = "check the CPU's load"  # as session/settling and node/replay_thread say it
+_SLOWER = "; this machine was late: --real-time-factor 0.5 slows the simulation down"
 _EVERY_ROWS = 5  # of the 1 kHz record, from one distance to the next
 
 
@@ -35,6 +39,8 @@ def follow(bringup: Bringup, options: argparse.Namespace) -> DemoResult:
     """Follow the processes of `bringup` until the task is done or has failed, and end them."""
     rclpy.init()
     watcher = Watcher(find_robot(options.robot).camera_names, start_s=command_start_s())
+    if options.real_time_factor < 1.0:
+        watcher.set_parameters([Parameter(USE_SIM_TIME, value=True)])
     executor = SingleThreadedExecutor()
     executor.add_node(watcher)
 
@@ -73,7 +79,9 @@ def _watch(
             say(_progress(watcher))
     mode = watcher.status.mode if watcher.status else "no status"
     reason = watcher.status.reason if watcher.status else "is the node running?"
-    return f"not done after {options.timeout:.0f} s; node {mode}: {reason}"
+    late = any(_LATE in event for _, event in watcher.events)
+    remedy = _SLOWER if late and options.real_time_factor == 1.0 else ""
+    return f"not done after {options.timeout:.0f} s; node {mode}: {reason}{remedy}"
 
 
 def _progress(watcher: Watcher) -> str:

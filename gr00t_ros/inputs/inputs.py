@@ -127,11 +127,12 @@ class Inputs:
 
         Once a second it also asks the graph, outside the lock, for the publishers of each topic.
         """
-        now_ns = time.monotonic_ns()
-        self.awake.ran(now_ns)
+        self.awake.ran(time.monotonic_ns())
         for source in self._all():
             awaited = self.awaits_pictures and source.camera is not None
             with self._lock:
+                # Not before the lock: another thread may have pulled this source meanwhile.
+                now_ns = time.monotonic_ns()
                 taken = None if awaited or not source.due(now_ns) else source.pull(now_ns)
                 mixed = bool(source.mixed(now_ns))
             _show(source, taken)
@@ -145,11 +146,10 @@ class Inputs:
 
         A thread calls this before it treats them as silent: the pull thread may be delayed.
         """
-        now_ns = time.monotonic_ns()
         for source in self._all():
             if source.camera is None:
                 with self._lock:
-                    source.pull(now_ns)
+                    source.pull(time.monotonic_ns())
 
     def wait(self, times: QueryTimes) -> None:
         """Wait for the picture with which a query leaves; called by the worker thread.

@@ -42,8 +42,8 @@ class _Count:
 
     def goes_on(self, number: int, now_ns: int) -> bool:
         """Whether the publisher of this count may have sent `number`."""
-        ahead = number - self.number
-        return 0 < ahead <= SKIPPED + (now_ns - self.seen_ns) * FASTEST_HZ // 1_000_000_000
+        ahead, gap_ns = number - self.number, max(0, now_ns - self.seen_ns)
+        return 0 < ahead <= SKIPPED + gap_ns * FASTEST_HZ // 1_000_000_000
 
 
 @dataclass(slots=True)

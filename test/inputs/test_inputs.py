@@ -33,6 +33,7 @@ from gr00t_ros.observe.moment import QueryTimes
 from gr00t_ros.observe.observation import Observation
 from gr00t_ros.observe.readings import select
 from gr00t_ros.robot.framing import Crop, Framing
+from gr00t_ros.ros.pulled import Arrivals
 
 CAMERA = str(Path(__file__).parents[1] / "fixtures" / "camera_child.py")
 
@@ -320,6 +321,40 @@ def test_two_publishers_of_one_controllers_state_are_named(ros_node):
         return robot.report("controller.arm").mixed and robot.report("controller.arm").problem
 
     assert "two publishers at once of /arm/state (" in wait_until(told, "both")
+
+
+def test_a_thread_that_waited_for_another_takes_no_second_publisher_from_it(ros_node, monkeypatch):
+    """The replay thread pulls a topic while the pull thread is at the one before, and is late."""
+    robot = Robot(ros_node, small_embodiment())
+    point = JointTrajectoryPoint(positions=[1.0, 2.0, 3.0])
+    message = ControllerState(joint_names=["j1", "j2", "j3"], reference=point, feedback=point)
+    states = robot.publisher(ControllerState, "/arm/state")
+
+    def send(wanted):
+        states.publish(stamped(message, robot.now_ns()))
+        robot.inputs.pull_robot()
+        sample = robot.inputs.controller("arm")
+        return sample is not None and sample.stamp_ns >= wanted and sample
+
+    wait_until(lambda: send(1), "a first state")
+    look, taken_ns = robot.inputs._graph.look, []
+    waiting = Arrivals(ros_node.context, [robot.inputs._controllers["arm"].subscription])
+
+    def meanwhile(*words):
+        """The other thread takes a state while this one is between two topics; one more comes."""
+        monkeypatch.setattr(robot.inputs._graph, "look", look)
+        taken_ns.append(wait_until(lambda: send(robot.now_ns() - 10**7), "a state").received_ns)
+        states.publish(stamped(message, robot.now_ns()))
+        waiting.wait(time.monotonic_ns() + 30 * 10**9)
+        return look(*words)
+
+    monkeypatch.setattr(robot.inputs._graph, "look", meanwhile)
+    robot.inputs.pull()
+    newest = robot.inputs.controller("arm")
+    waiting.end()
+    assert newest.received_ns > taken_ns[0], "the time of arrival never goes back"
+    wait_until(lambda: send(newest.stamp_ns + 1), "one more state")
+    assert robot.report("controller.arm").mixed == ()
 
 
 def test_clear_forgets_what_was_received(ros_node):

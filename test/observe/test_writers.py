@@ -189,3 +189,15 @@ def test_ever_new_sets_of_joints_take_no_memory():
         publishers.see(frozenset({f"j{k}"}), k + 1, START)
         publishers.see(frozenset({f"j{k}"}), None, START)
     assert len(publishers._tracks) <= 256 and len(publishers._unnumbered) <= 256
+
+
+@given(st.lists(st.tuples(st.integers(-80, 80), st.integers(0, 3)), min_size=2, max_size=60))
+@settings(max_examples=examples(100))
+def test_one_publisher_is_one_however_late_the_threads_that_read_it_are(steps):
+    """Two threads that take its messages by turns may have read the clock in another order."""
+    publishers, number = JointPublishers(HANDOVER_NS), 0
+    for index, (jitter_ms, lost) in enumerate(steps):
+        number += 1 + lost
+        now_ns = START + (index * 20 + jitter_ms) * MS
+        assert publishers.see(ARM, number, now_ns)
+    assert publishers.mixed(START + len(steps) * 20 * MS) == ()
