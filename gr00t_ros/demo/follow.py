@@ -182,6 +182,7 @@ def _figures(
     return {
         "robot": options.robot,
         "seed": options.seed,
+        "real_time_factor": options.real_time_factor,
         "instruction": options.instruction,
         "codec": options.codec,
         "server_generation": status.server_generation if status else "",

@@ -9,6 +9,7 @@ and `update` in `joint_trajectory_controller.cpp`) and tested against recordings
 """
 
 import copy
+from bisect import bisect_right
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -201,29 +202,30 @@ class _Segments:
         if times_ns[1] <= before_ns:
             # The state before the message has no effect once the first point is past.
             times_ns[0] = times_ns[1] - 1_000_000_000
-        self._times_ns = np.array(times_ns, dtype=np.int64)
+        self._times_ns = times_ns
         positions = np.vstack([start[0], trajectory.positions])
         velocities = _Field.of(start[1], trajectory.velocities, len(times_ns))
         accelerations = _Field.of(start[2], trajectory.accelerations, len(times_ns))
         self._points = positions, velocities.rows, accelerations.rows
         self._coefficients: Floats | None = None
         if interpolate:
-            self._coefficients = _coefficients(self._times_ns, positions, velocities, accelerations)
+            times = np.array(times_ns, dtype=np.int64)
+            self._coefficients = _coefficients(times, positions, velocities, accelerations)
 
     def shifted(self, by_ns: int) -> "_Segments":
         other = copy.copy(self)
         other.before_ns = self.before_ns + by_ns
-        other._times_ns = self._times_ns + by_ns
+        other._times_ns = [time_ns + by_ns for time_ns in self._times_ns]
         return other
 
     def sample(self, at_ns: int) -> JointMotion:
-        index = max(int(np.searchsorted(self._times_ns, at_ns, side="right")) - 1, 0)
+        index = max(bisect_right(self._times_ns, at_ns) - 1, 0)
         if index >= len(self._times_ns) - 1:
             return self._point(-1)
         if self._coefficients is None:
             return self._point(index + 1 if index else 0)
         c = self._coefficients[index]
-        t = (at_ns - int(self._times_ns[index])) * 1e-9
+        t = (at_ns - self._times_ns[index]) * 1e-9
         return (
             ((((c[5] * t + c[4]) * t + c[3]) * t + c[2]) * t + c[1]) * t + c[0],
             (((5 * c[5] * t + 4 * c[4]) * t + 3 * c[3]) * t + 2 * c[2]) * t + c[1],

@@ -196,6 +196,8 @@ class SimulatedController:
         self._logger = node.get_logger().get_child(name)
         self.last_rejection = ""
         self._states = node.create_publisher(ControllerState, state_topic, SENSOR_OUT)
+        # one message for all: making its points costs more than sending it
+        self._state = ControllerState(joint_names=list(follower.joint_names))
         node.create_subscription(JointTrajectory, command_topic, self._on_trajectory, COMMAND_IN)
 
     def set_active(self, active: bool) -> None:
@@ -241,16 +243,14 @@ class SimulatedController:
             return
         reference = self.follower.commanded
         position, velocity = self._measured()
-        message = ControllerState(
-            joint_names=list(self.follower.joint_names),
-            reference=_point(*reference),
-            feedback=_point(position, velocity),
-            error=_point(reference[0] - position, reference[1] - velocity),
-            output=_point(reference[0]),
-            speed_scaling_factor=speed_scaling,
-        )
-        message.header.stamp = stamp
-        self._states.publish(message)
+        state = self._state
+        state.header.stamp = stamp
+        _fill(state.reference, *reference)
+        _fill(state.feedback, position, velocity)
+        _fill(state.error, reference[0] - position, reference[1] - velocity)
+        _fill(state.output, reference[0])
+        state.speed_scaling_factor = speed_scaling
+        self._states.publish(state)
 
 
 def parameter_node(follower: Follower, name: str, method: str, context: Context) -> Node:
@@ -280,12 +280,14 @@ def parameter_node(follower: Follower, name: str, method: str, context: Context)
     return node
 
 
-def _point(
-    position: Floats, velocity: Floats | None = None, acceleration: Floats | None = None
-) -> JointTrajectoryPoint:
-    point = JointTrajectoryPoint(positions=position.tolist())
+def _fill(
+    point: JointTrajectoryPoint,
+    position: Floats,
+    velocity: Floats | None = None,
+    acceleration: Floats | None = None,
+) -> None:
+    point.positions = position.tolist()
     if velocity is not None:
         point.velocities = velocity.tolist()
     if acceleration is not None:
         point.accelerations = acceleration.tolist()
-    return point

@@ -40,6 +40,7 @@ class Simulation:
         self.model = _walled(robot, seed, wall_y_m) if wall_y_m else robot.build_model(seed)
         self._wall = self.model.geom(WALL).id if wall_y_m else None
         self.data = mujoco.MjData(self.model)
+        self._warnings = [self.data.warning[kind] for kind in _UNSTABLE]
         joints = [self.model.joint(joint.model_name) for joint in robot.joints]
         self._names = robot.joint_names
         self._qpos = np.array([joint.qposadr[0] for joint in joints])
@@ -67,7 +68,7 @@ class Simulation:
         """
         if not np.all(np.isfinite(targets_rad)):
             raise ValueError(f"servo targets must be finite, got {targets_rad}")
-        clipped = np.clip(targets_rad, self._lower, self._upper)
+        clipped = np.minimum(np.maximum(targets_rad, self._lower), self._upper)
         self.data.ctrl[self._servos] = clipped * self._gain
 
     def step(self) -> None:
@@ -77,7 +78,7 @@ class Simulation:
         the jump of the arm would look like a motion that the node commanded.
         """
         mujoco.mj_step(self.model, self.data)
-        if any(self.data.warning[kind].number for kind in _UNSTABLE):
+        if any(warning.number for warning in self._warnings):
             raise SimulationError(
                 f"physics: the simulation is unstable at {self.time:.3f} s, expected finite motion"
             )
