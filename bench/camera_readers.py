@@ -33,7 +33,7 @@ class Pulled:
 
     def __init__(self, node: Node, cameras: int, slots: NDArray[np.uint8]) -> None:
         """Read `cameras` topics on `node`; `slots` is (cameras, 1, 1, H, W, 3) uint8."""
-        self._node, self.decoding_s = node, 0.0
+        self.decoding_s = 0.0
         self._slots = {str(camera): slots[camera] for camera in range(cameras)}
         self._embodiment = embodiment(cameras)
         self._inputs = Inputs(node, self._embodiment, observation(DEFAULTS))
@@ -43,9 +43,7 @@ class Pulled:
 
     def received(self) -> int:
         """Frames taken so far, of all cameras."""
-        now_ros_ns = self._node.get_clock().now().nanoseconds
-        reports = self._inputs.streams(now_ros_ns, time.monotonic_ns())
-        return sum(report.received for report in reports if report.name.startswith("video."))
+        return sum(report.received for report in self._inputs.streams() if report.is_video)
 
     def observe(self) -> bool:
         """Decode the newest frames into the slots."""

@@ -107,8 +107,8 @@ class Heartbeats:
 
     def silent(self) -> tuple[Finding, ...]:
         """A finding for each streamer without a heartbeat; they also prevent an activation."""
-        now_ns = time.monotonic_ns()
         with self._lock:
+            now_ns = time.monotonic_ns()
             self._pull(now_ns)
             found = [
                 one.life.silent(now_ns, self._limit_ns, self._awake_ns) for one in self._streamed

@@ -129,10 +129,10 @@ class Inputs:
         """
         self.awake.ran(time.monotonic_ns())
         for source in self._all():
-            awaited = self.awaits_pictures and source.camera is not None
             with self._lock:
                 # Not before the lock: another thread may have pulled this source meanwhile.
                 now_ns = time.monotonic_ns()
+                awaited = self.awaits_pictures and source.camera is not None
                 taken = None if awaited or not source.due(now_ns) else source.pull(now_ns)
                 mixed = bool(source.mixed(now_ns))
             _show(source, taken)
@@ -224,14 +224,17 @@ class Inputs:
                 return mixed
             return assemble(self._embodiment, buffers, now_ros_ns, now_ns, self.settings)
 
-    def streams(self, now_ros_ns: int, now_ns: int) -> tuple[StreamReport, ...]:
+    def streams(self, now_ros_ns: int | None = None) -> tuple[StreamReport, ...]:
         """Age, count and problem of every stream: video, state, controllers, in the file's order.
 
-        `now_ros_ns` is the node's clock, `now_ns` steady time.
+        `now_ros_ns`: None for the node's clock.
         """
         with self._lock:
+            # Not before the lock: what another thread stored meanwhile would be in the future.
+            ros_ns = int(self._clock.now().nanoseconds) if now_ros_ns is None else now_ros_ns
+            now_ns = time.monotonic_ns()
             reports = [
-                report(name, stream, sources, now_ros_ns, now_ns, self.settings)
+                report(name, stream, sources, ros_ns, now_ns, self.settings)
                 for name, stream, sources in self._named()
             ]
         return tuple(self._graph.explain(one) for one in reports)

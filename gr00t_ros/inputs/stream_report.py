@@ -49,6 +49,11 @@ class StreamReport:
     mixed: tuple[str, ...] = ()  # joints with two publishers at a time; "" for a whole topic
 
     @property
+    def is_video(self) -> bool:
+        """Whether it is of a camera."""
+        return self.name.startswith("video.")
+
+    @property
     def age_s(self) -> float:
         """Age in seconds, -1 if nothing usable was received."""
         return -1.0 if self.age_ns is None else self.age_ns / 1e9

@@ -80,11 +80,12 @@ class Awake:
 
     def ran(self, now_ns: int) -> int:
         """Note that the thread runs; return how long it slept before, ns, 0 if it did not."""
-        last_ns, self._ran_ns = self._ran_ns, now_ns
-        if last_ns is None or now_ns - last_ns <= self.allowed_ns:
-            return 0
-        self._sleeps = (*self._sleeps[1 - _KEPT :], (last_ns, now_ns))
-        return now_ns - last_ns
+        last_ns = now_ns if self._ran_ns is None else self._ran_ns
+        slept_ns = now_ns - last_ns if now_ns - last_ns > self.allowed_ns else 0
+        if slept_ns:  # before _ran_ns: a reader in between must not miss the sleep
+            self._sleeps = (*self._sleeps[1 - _KEPT :], (last_ns, now_ns))
+        self._ran_ns = now_ns
+        return slept_ns
 
     def sleeps(self, now_ns: int) -> tuple[SleepSpan, ...]:
         """The sleeps so far, including one that still lasts at `now_ns`."""
@@ -126,8 +127,8 @@ class Latencies:
 
     def add(self, stage: str, duration_ns: int) -> None:
         """Record one duration of `stage`."""
+        self._counts[stage] = self._counts.get(stage, 0) + 1  # first: `summary` asks for both
         self._samples.setdefault(stage, deque(maxlen=self._window)).append(duration_ns)
-        self._counts[stage] = self._counts.get(stage, 0) + 1
 
     def summary(self, stage: str) -> Percentiles:
         """Percentiles of `stage`, each one a measured duration (nearest rank)."""

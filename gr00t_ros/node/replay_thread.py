@@ -406,9 +406,12 @@ class ReplayThread:
             if not future.set_running_or_notify_cancel():
                 continue
             try:
-                future.set_result(action(self._session, now_ns))
+                result = action(self._session, now_ns)
+                self._renew(now_ns)  # whoever waits for the result finds it in the snapshot
             except Exception as error:
                 future.set_exception(error)
+            else:
+                future.set_result(result)
 
 
 def _nothing() -> None:

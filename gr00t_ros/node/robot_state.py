@@ -66,7 +66,7 @@ class RobotState:
 
     def reports(self) -> tuple[StreamReport, ...]:
         """The present report of every stream."""
-        return self._inputs.streams(self._clock.ros_now_ns(), time.monotonic_ns())
+        return self._inputs.streams()
 
     def findings(self) -> tuple[Finding, ...]:
         """Findings of watches that need no running session: streams, cameras, controllers.
@@ -80,8 +80,20 @@ class RobotState:
                     found.append(speed_scaling(output.name, reading.speed_scaling))
                     found.append(self._clock_of(output))
         found += [f for c in self._inputs.cameras() for f in c.findings(self.parameters)]
-        found += [self._age(report) for report in self.reports()]
+        found += [self._age(report) for report in self._pulled_reports()]
         return tuple(finding for finding in found if finding is not None)
+
+    def _pulled_reports(self) -> tuple[StreamReport, ...]:
+        """The reports; where a joint state is late, after a pull of what waits.
+
+        A late pull thread must not look like a silent driver.
+        """
+        reports = self.reports()
+        late = (r.age_ns is not None and not r.fresh and not r.is_video for r in reports)
+        if not any(late):
+            return reports
+        self.pull_robot()
+        return self.reports()
 
     def awake_ns(self, age_ns: int) -> int:
         """The part of the last `age_ns` in which both the pull and the replay thread ran."""
@@ -315,7 +327,7 @@ class RobotState:
             return None
         if report.fresh and not report.usable:
             return reasoned("stream_content", f"{report.name}: {report.problem}")
-        video, values = report.name.startswith("video."), self.parameters
+        video, values = report.is_video, self.parameters
         fault_s = values.camera_fault_age_s if video else values.joint_fault_age_s
         awake = None if report.age_ns is None else self.awake_ns(report.age_ns)
         return stream_age(

@@ -377,8 +377,8 @@ class RunningWatches:
             since_ns = now_ns - (state.received_ns if last is None else last[1].received_ns)
             slept = self._robot.awake_ns(since_ns) < since_ns
             stamp_ns = state.stamp_ns if last is None or last[0] == output else 0
-            at_ns = self._clock.now_ns() - (now_ns - state.received_ns)
-            self._replay.planner.states_received(at_ns, slept, stamp_ns)
+            # not with simulated time, so plan time is steady time
+            self._replay.planner.states_received(state.received_ns, slept, stamp_ns)
 
     def _late_now(self, now_ns: int, mode: Mode) -> list[Finding]:
         """Controllers whose state is late; for those that publish none, whose joints are late."""
@@ -476,7 +476,7 @@ class RunningWatches:
             self._jumped = False
         pair = self._clock.pair()
         if pair is None:
-            return
+            return  # a jump is found in the next tick
         self._jump.forward_ns = int(self._values.clock_jump_s * _S)
         found = self._jump.check(*pair)
         self._doubt.note(*pair, found is not None, self._clock.simulated)

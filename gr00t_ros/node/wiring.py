@@ -125,7 +125,8 @@ class Configured:
         self.clock = PlanClock(node)
         entities.callback(self.clock.destroy)
         self._awake = Awake(STARVED_PERIODS * values.refresh_ms * 1_000_000)
-        self.inputs = Inputs(node, robot, parameter_values.observation(values), images=self._images)
+        settings = parameter_values.observation(values, self.clock.simulated)
+        self.inputs = Inputs(node, robot, settings, images=self._images)
         entities.callback(self.inputs.destroy)
         self.outputs = Outputs(node, robot, values.shadow)
         entities.callback(self.outputs.destroy)
@@ -166,7 +167,8 @@ class Configured:
 
     def _rolling(self, values: Parameters) -> Rolling:
         def sent() -> tuple[Sequence[Course], int]:
-            return self.replay.snapshot.courses, self.replay.snapshot.commit_ns
+            snapshot = self.replay.snapshot  # once: the next tick makes another one
+            return snapshot.courses, snapshot.commit_ns
 
         return Rolling(
             lambda: self.inputs.embodiment,
@@ -256,7 +258,7 @@ class Configured:
     def apply(self, values: Parameters) -> None:
         """Apply changed parameters."""
         before, self._values = self._values, values
-        self.inputs.settings = parameter_values.observation(values)
+        self.inputs.settings = parameter_values.observation(values, self.clock.simulated)
         self.robot_state.parameters = self.server.check.values = values
         self._operator.apply(values)
         self._hearts.apply(values)

@@ -162,8 +162,9 @@ class Batcher:
             batch = self._gathered()
             self._began_ns = began_ns = time.monotonic_ns()
             answers = self._call([row for row, _ in batch])
-            self._began_ns, self._last_ns = None, time.monotonic_ns()
-            self.batch_ns = self._last_ns - began_ns
+            with self._came:  # a row that comes now is newer
+                self._began_ns, self._last_ns = None, time.monotonic_ns()
+                self.batch_ns = self._last_ns - began_ns
             for (_, future), answer in zip(batch, answers, strict=True):
                 if isinstance(answer, Exception):
                     future.set_exception(answer)

@@ -107,9 +107,15 @@ class PlanClock:
         return ros_ns - (before_ns + after_ns) // 2
 
     def pair(self) -> tuple[int, int] | None:
-        """ROS time and steady time of one instant, ns; None if they were read over 10 ms apart."""
-        before_ns, ros_ns, after_ns = self._reading()
-        return (ros_ns, after_ns) if after_ns - before_ns <= _ONE_INSTANT_NS else None
+        """ROS time and steady time of one instant, ns; None if they were read over 10 ms apart.
+
+        A thread that is preempted between the two readings tries again.
+        """
+        for _ in range(_TRIES):
+            before_ns, ros_ns, after_ns = self._reading()
+            if after_ns - before_ns <= _ONE_INSTANT_NS:
+                return ros_ns, after_ns
+        return None
 
     def _reading(self) -> tuple[int, int, int]:
         return time.monotonic_ns(), self.ros_now_ns(), time.monotonic_ns()

@@ -49,7 +49,7 @@ def played(node, bag, embodiment):
 
         def received(topic):
             observed = inputs.observe()
-            reports = inputs.streams(bag.end_ns, time.monotonic_ns())
+            reports = inputs.streams(bag.end_ns)
             counts = {report.topic: report.received for report in reports}
             return observed if counts[topic] > taken[topic] else None
 

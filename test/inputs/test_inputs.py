@@ -33,6 +33,8 @@ from gr00t_ros.observe.moment import QueryTimes
 from gr00t_ros.observe.observation import Observation
 from gr00t_ros.observe.readings import select
 from gr00t_ros.robot.framing import Crop, Framing
+from gr00t_ros.ros.parameter_values import observation
+from gr00t_ros.ros.parameters import DEFAULTS
 from gr00t_ros.ros.pulled import Arrivals
 
 CAMERA = str(Path(__file__).parents[1] / "fixtures" / "camera_child.py")
@@ -355,6 +357,48 @@ def test_a_thread_that_waited_for_another_takes_no_second_publisher_from_it(ros_
     assert newest.received_ns > taken_ns[0], "the time of arrival never goes back"
     wait_until(lambda: send(newest.stamp_ns + 1), "one more state")
     assert robot.report("controller.arm").mixed == ()
+
+
+class Late:
+    """A lock that is free only after `meanwhile` was called, as if another thread had it."""
+
+    def __init__(self, inputs, meanwhile):
+        self._inputs, self._meanwhile, self._lock = inputs, meanwhile, inputs._lock
+
+    def __enter__(self):
+        self._inputs._lock = self._lock
+        self._meanwhile()
+        self._lock.acquire()
+
+    def __exit__(self, *_error):
+        self._lock.release()
+
+
+def test_what_arrives_while_a_report_waits_for_a_thread_is_not_in_the_future(ros_node):
+    """The newest messages are then younger than the moment at which the report was asked for."""
+    robot = Robot(ros_node, small_embodiment(), replace(SETTINGS, future_ns=1_000_000))
+    robot.send_moment(picture())
+    asked_ns = robot.now_ns()
+
+    def meanwhile():
+        wait_until(lambda: robot.now_ns() > asked_ns + 50_000_000, "a late thread")
+        robot.send_moment(picture())
+
+    robot.inputs._lock = Late(robot.inputs, meanwhile)
+    reports = robot.reports()
+    assert [(report.name, report.problem) for report in reports if not report.usable] == []
+
+
+def test_in_simulated_time_a_stamp_may_be_as_far_ahead_as_the_clock_may_be_silent(ros_node):
+    """The executor takes /clock, other threads take the messages: a late one is behind them."""
+    values = replace(DEFAULTS, clock_silence_s=0.5, max_camera_age_s=60.0, max_joint_age_s=60.0)
+    for simulated, usable in ((False, False), (True, True)):
+        robot = Robot(ros_node, small_embodiment(), observation(values, simulated))
+        stamp_ns = robot.now_ns()
+        robot.send(picture(), "/front", stamp_ns)
+        found = {one.name: one for one in robot.inputs.streams(stamp_ns - 300_000_000)}
+        assert found["video.front"].usable is usable, found["video.front"].problem
+        robot.inputs.destroy()
 
 
 def test_clear_forgets_what_was_received(ros_node):

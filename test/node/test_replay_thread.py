@@ -565,6 +565,27 @@ def test_calls_are_made_by_the_thread_with_the_session(rig):
     assert rig.thread.latencies.summary("replay_jitter").count > 0
 
 
+def test_what_a_call_has_done_is_in_the_snapshot_when_it_returns(rig):
+    """Else a status has the new instruction and the old episode."""
+    rig.start()
+    before, begun, seen = rig.thread.snapshot.episode, threading.Event(), threading.Event()
+
+    def watching():
+        if begun.is_set():
+            seen.wait(30.0)  # the rest of this tick takes as long as the reader needs
+
+    rig.watching = watching
+
+    def change(session, now_ns):
+        session.change_instruction(now_ns)
+        begun.set()
+
+    rig.thread.call(change)
+    episode = rig.thread.snapshot.episode
+    seen.set()
+    assert episode == before + 1
+
+
 def test_others_are_told_of_each_change_of_mode_or_reason_and_of_nothing_else(rig):
     """A tick that changes neither wakes nobody up."""
     told = []

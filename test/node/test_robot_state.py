@@ -10,11 +10,13 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from gr00t_ros.errors import ObservationError
 from gr00t_ros.inputs.readings import ControllerReading
+from gr00t_ros.inputs.stream_report import StreamReport
 from gr00t_ros.motion.clocks import Awake
 from gr00t_ros.node.robot_state import RobotState
 from gr00t_ros.observe.buffer import Sample
 from gr00t_ros.observe.readings import JointReading
 from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.ros.parameters import DEFAULTS
 
 EMBODIMENT = load_embodiment("franka_droid")
 POSITION = np.linspace(0.1, 0.8, 8)
@@ -150,6 +152,31 @@ def test_of_an_age_only_what_both_threads_were_awake_counts():
     assert around.awake_ns(500_000_000) / 1e9 == pytest.approx(0.5, abs=0.03)
     # what the replay thread pulls itself: no sleep of the other thread may hide a cut
     assert around.replay_awake_ns(1_500_000_000) / 1e9 == pytest.approx(1.2, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("name", "age_ms", "pulls"),
+    [("state.arm", 300, 1), ("state.arm", 100, 0), ("state.arm", None, 0), ("video.front", 300, 0)],
+)
+def test_a_joint_state_that_waits_is_taken_before_it_counts_as_late(name, age_ms, pulls):
+    """The pull thread may be late, not the driver. Pictures have their own reader."""
+    age_ns, pulled = None if age_ms is None else age_ms * 1_000_000, []
+
+    def streams():
+        newest_ns = 0 if pulled else age_ns
+        return (StreamReport(name, "/topic", newest_ns, 200_000_000, 1, 0, "", True),)
+
+    inputs = SimpleNamespace(
+        streams=streams,
+        pull_robot=lambda: pulled.append(1),
+        controller=lambda _output: None,
+        cameras=tuple,
+        awake=Awake(60_000_000),
+    )
+    around = RobotState(inputs, EMBODIMENT, None, DEFAULTS)
+    found = [one for one in around.findings() if one.watch == "stream_age"]
+    assert len(pulled) == pulls
+    assert bool(found) is (name == "video.front" or age_ms is None)
 
 
 def test_joint_states_in_degrees_are_found_also_where_no_controller_tells() -> None:
