@@ -112,7 +112,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--scene", default="", metavar="NAME|FILE", help="keep clear of this scene (config/scenes)"
     )
     parser.add_argument("--delay-ms", type=int, default=0, help="added inference time")
-    parser.add_argument("--timeout", type=float, default=60.0, help="seconds until it has failed")
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        help="seconds until it has failed (default: 60, longer at a lower speed)",
+    )
     parser.add_argument(
         "--real-time-factor",
         type=number(*_FACTORS),
@@ -132,6 +136,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.robot == LIBERO:  # its tasks have their own words
         return options
     robot = find_robot(options.robot)
+    if options.timeout is None:
+        options.timeout = 60.0 / options.real_time_factor
     options.instruction = options.instruction or robot.instruction
     options.embodiment = options.embodiment or robot.embodiment
     return options

@@ -179,7 +179,7 @@ class Queries:
         now_ns = self._clock.now_ns()
         self.latencies.add("query", now_ns - started_ns)
         self.latencies.add("inference", inference_ns)
-        self.latencies.add("end_to_end", now_ns - chunk.observed_ns)
+        self.latencies.add("end_to_end", max(0, now_ns - chunk.observed_ns))
         marks.sequence = chunk.sequence
         return QueryReply(chunk, stamps.ros_ns, inference_ns, marks)
 

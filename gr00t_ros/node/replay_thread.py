@@ -70,7 +70,7 @@ class ActiveWatches(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The session as of the last tick, for other threads.
+    """The session as of the last tick or call, for other threads.
 
     latched: a fault, also one whose stop is still under way.
     """
@@ -119,6 +119,7 @@ class ReplayThread:
         self.withheld = 0
         """Messages that were not sent because they would have arrived too late."""
         self.snapshot = Snapshot(session.mode, session.reason, 0, SessionCounts(), True)
+        self._told = session.mode, session.reason
         self.on_event: Callable[[], None] = _nothing
         """Called on this thread after mode or reason, but for numbers, have changed."""
         self.played: tuple[PlayedWindows, ...] = ()
@@ -305,17 +306,22 @@ class ReplayThread:
 
     def _renew(self, now_ns: int) -> None:
         """Update phase of the ticks, and `snapshot` for the others, also after one that raised."""
-        session = self._session
-        self._loop.phase_ns = _phase_ns(session.replay.commit.commit_ns)
-        at_rest = not session.active or session.replay.at_rest(now_ns)
-        counts, replay = replace(session.counts), session.replay
-        mode, reason, before = session.mode, session.reason, self.snapshot
+        self._loop.phase_ns = _phase_ns(self._session.replay.commit.commit_ns)
+        self._take_snapshot(now_ns)
+        told, now = self._told, (self.snapshot.mode, self.snapshot.reason)
+        self._told = now
+        same = now[1] == told[1] or without_numbers(now[1]) == without_numbers(told[1])
+        if now[0] is not told[0] or not same:
+            self._tell_event()
+
+    def _take_snapshot(self, now_ns: int) -> None:
+        session, replay = self._session, self._session.replay
         self.snapshot = Snapshot(
-            mode,
-            reason,
+            session.mode,
+            session.reason,
             session.episode,
-            counts,
-            at_rest,
+            replace(session.counts),
+            not session.active or replay.at_rest(now_ns),
             session.latched,
             replay.ahead,
             replay.unproven_stops,
@@ -324,9 +330,6 @@ class ReplayThread:
             replay.commit.why,
             replay.planner.courses if session.active else (),
         )
-        same = reason == before.reason or without_numbers(reason) == without_numbers(before.reason)
-        if mode is not before.mode or not same:
-            self._tell_event()
 
     def _tell_event(self) -> None:
         """Call `on_event`. What it raises is logged: a status that comes late stops no arm."""
@@ -407,7 +410,7 @@ class ReplayThread:
                 continue
             try:
                 result = action(self._session, now_ns)
-                self._renew(now_ns)  # whoever waits for the result finds it in the snapshot
+                self._take_snapshot(now_ns)  # whoever waits for the result finds it there
             except Exception as error:
                 future.set_exception(error)
             else:

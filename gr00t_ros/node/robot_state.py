@@ -89,8 +89,8 @@ class RobotState:
         A late pull thread must not look like a silent driver.
         """
         reports = self.reports()
-        late = (r.age_ns is not None and not r.fresh and not r.is_video for r in reports)
-        if not any(late):
+        states = (one for one in reports if one.name.startswith("state."))
+        if all(one.fresh or one.age_ns is None for one in states):
             return reports
         self.pull_robot()
         return self.reports()

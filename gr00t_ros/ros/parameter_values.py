@@ -92,21 +92,21 @@ def changed(changes: Iterable[Parameter], now: Parameters) -> Parameters:
     return replace(now, **new)
 
 
+_SIMULATED_AHEAD_NS = 200_000_000  # the executor is busy for less, or the node is late anyway
+
+
 def observation(values: Parameters, simulated: bool = False) -> ObservationSettings:
     """Largest ages and skew of an observation.
 
-    In simulated time a stamp may be as far ahead as /clock may be silent: messages are taken while
-    the executor, which takes /clock, may be busy.
+    In simulated time a stamp may be further ahead: other threads take messages while the
+    executor, which takes /clock, may be busy.
     """
     settings = ObservationSettings(
         video_max_age_ns=int(values.max_camera_age_s * 1e9),
         state_max_age_ns=int(values.max_joint_age_s * 1e9),
         skew_ns=values.max_skew_ms * _MS,
     )
-    if not simulated:
-        return settings
-    silence_ns = int(values.clock_silence_s * 1e9)
-    return replace(settings, future_ns=max(settings.future_ns, silence_ns))
+    return replace(settings, future_ns=_SIMULATED_AHEAD_NS) if simulated else settings
 
 
 def session(values: Parameters) -> SessionSettings:

@@ -79,9 +79,12 @@ class QuerySchedule:
         self._retry_at_ns = 0
 
     def answered(self, latency_ns: int, settings: SessionSettings) -> None:
-        """Record a chunk that arrived `latency_ns` after its observation; the first is warm-up."""
+        """Record a chunk that arrived `latency_ns` after its observation; the first is warm-up.
+
+        A stamp that is a little ahead, as freshness allows, makes no time below 0.
+        """
         if self._warmed_up:
-            self._latencies_ns.append(latency_ns)
+            self._latencies_ns.append(max(0, latency_ns))
             if len(self._latencies_ns) > settings.latency_memory:
                 self._latencies_ns.popleft()
         self._warmed_up = True

@@ -95,7 +95,9 @@ def assert_success(demo: Demo, embodiment: str = EMBODIMENT) -> None:
     # the count is of the last status, which is half a second old
     assert figures["queries"] + 2 >= figures["chunks_accepted"]
     assert figures["windows_published"] > 100
-    assert 0 < figures["inference_p50_ms"] <= figures["end_to_end_p50_ms"] < 2000
+    # slow simulated time may stand still while the stand-in infers
+    assert figures["inference_p50_ms"] > 0 or figures["real_time_factor"] < 1.0
+    assert 0 <= figures["inference_p50_ms"] <= figures["end_to_end_p50_ms"] < 2000
     assert figures["first_motion_s"] + 2 < figures["elapsed_s"]
     assert "first motion of the robot" in demo.output
     assert 2 < figures["motion_time_s"] < figures["elapsed_s"]

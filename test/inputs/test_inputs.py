@@ -354,7 +354,7 @@ def test_a_thread_that_waited_for_another_takes_no_second_publisher_from_it(ros_
     robot.inputs.pull()
     newest = robot.inputs.controller("arm")
     waiting.end()
-    assert newest.received_ns > taken_ns[0], "the time of arrival never goes back"
+    assert newest.received_ns >= taken_ns[0], "the time of arrival never goes back"
     wait_until(lambda: send(newest.stamp_ns + 1), "one more state")
     assert robot.report("controller.arm").mixed == ()
 
@@ -389,14 +389,14 @@ def test_what_arrives_while_a_report_waits_for_a_thread_is_not_in_the_future(ros
     assert [(report.name, report.problem) for report in reports if not report.usable] == []
 
 
-def test_in_simulated_time_a_stamp_may_be_as_far_ahead_as_the_clock_may_be_silent(ros_node):
+def test_in_simulated_time_a_stamp_may_be_ahead_of_a_clock_that_is_taken_late(ros_node):
     """The executor takes /clock, other threads take the messages: a late one is behind them."""
-    values = replace(DEFAULTS, clock_silence_s=0.5, max_camera_age_s=60.0, max_joint_age_s=60.0)
+    values = replace(DEFAULTS, max_camera_age_s=60.0, max_joint_age_s=60.0)
     for simulated, usable in ((False, False), (True, True)):
         robot = Robot(ros_node, small_embodiment(), observation(values, simulated))
         stamp_ns = robot.now_ns()
         robot.send(picture(), "/front", stamp_ns)
-        found = {one.name: one for one in robot.inputs.streams(stamp_ns - 300_000_000)}
+        found = {one.name: one for one in robot.inputs.streams(stamp_ns - 150_000_000)}
         assert found["video.front"].usable is usable, found["video.front"].problem
         robot.inputs.destroy()
 

@@ -85,6 +85,15 @@ def test_the_p99_of_the_delay_leaves_the_warm_up_out() -> None:
         assert rig.session.queries.delay_p99_ns == p99_ms * MS
 
 
+def test_a_chunk_of_a_stamp_that_is_ahead_took_no_time_below_zero() -> None:
+    """In slow simulated time /clock may be behind the messages; frozen steps are counted by it."""
+    rig = Rig().activate()
+    for age_ms in (0, -150):
+        rig.merge(rad=0.05, age_ns=age_ms * MS)
+    assert rig.session.queries.delay_p99_ns == 0
+    assert not rig.session.query_due(rig.now_ns)
+
+
 def test_the_longest_latency_is_forgotten_after_a_while() -> None:
     """One slow answer does not make every later query early."""
     rig = Rig().activate()
