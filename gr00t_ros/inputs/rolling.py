@@ -19,6 +19,24 @@ from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.session.schedule import LATENCY_MEMORY
 
 
+def state_roll(robot: Embodiment, shadow: bool, rtc: bool) -> StateRoll:
+    """What rolls the state of this robot.
+
+    Raises SettingsError if the state of this robot cannot be rolled, and in shadow, where another
+    program moves the arm, and with RTC, whose steps count from the observation.
+    """
+    if shadow:
+        raise SettingsError(
+            f"{ROLL_STATE}: in shadow the plan does not move the arm; expected false"
+        )
+    if rtc:
+        raise SettingsError(
+            f"{ROLL_STATE}: rtc counts steps from the observation's time, not from the time to "
+            f"which the state is rolled: set rtc off, or {ROLL_STATE} false"
+        )
+    return StateRoll(robot)
+
+
 class Rolling:
     """Use it from one thread. `by_ns`: how far the last observation was rolled, 0 if it was not."""
 
@@ -33,19 +51,9 @@ class Rolling:
         """robot: the embodiment with its present chains. sent: the courses, newest first, and the
         commit time, ns. offset_ns: ROS time less plan time.
 
-        Raises SettingsError if the state of this robot cannot be rolled, and in shadow, where
-        another program moves the arm, and with RTC, whose steps count from the observation.
+        Raises SettingsError as `state_roll`.
         """
-        if shadow:
-            raise SettingsError(
-                f"{ROLL_STATE}: in shadow the plan does not move the arm; expected false"
-            )
-        if rtc:
-            raise SettingsError(
-                f"{ROLL_STATE}: rtc counts steps from the observation's time, not from the time to "
-                f"which the state is rolled: set rtc off, or {ROLL_STATE} false"
-            )
-        StateRoll(robot())
+        state_roll(robot(), shadow, rtc)
         self._robot, self._sent, self._offset_ns = robot, sent, offset_ns
         self.by_ns = 0
 

@@ -22,6 +22,7 @@ from gr00t_ros.graph.contact import unable
 from gr00t_ros.graph.limits import DESCRIPTION, DescribedLimits
 from gr00t_ros.graph.traffic import TopicTraffic
 from gr00t_ros.inputs.contact import MESSAGES
+from gr00t_ros.inputs.rolling import state_roll
 from gr00t_ros.inputs.stream_report import SYNCHRONISE, StreamReport
 from gr00t_ros.node.readiness import coverage, instruction_problems, too_slow
 from gr00t_ros.node.robot_state import ControllerReadings, Positions
@@ -32,7 +33,7 @@ from gr00t_ros.robot.contact.sources import ContactSource
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.streams import VideoStream
 from gr00t_ros.ros import qos
-from gr00t_ros.ros.parameters import AUTO, LOCAL, SHOW, Parameters
+from gr00t_ros.ros.parameters import AUTO, LOCAL, OFF, SHOW, Parameters
 from gr00t_ros.ros.pulled import graph_name
 from gr00t_ros.watch.arm import further_joints
 from gr00t_ros.wire.address import shown
@@ -167,6 +168,9 @@ def server(embodiment: Embodiment, values: Parameters) -> list[DoctorRow]:
     address = shown(values.host, values.port)
     try:
         access = read_access(values)
+        roll = None
+        if values.roll_state:
+            roll = state_roll(embodiment, values.shadow, values.rtc != OFF)
         link = PolicyLink(
             access.client(),
             embodiment,
@@ -174,6 +178,7 @@ def server(embodiment: Embodiment, values: Parameters) -> list[DoctorRow]:
             values.strict,
             wants_rtc=values.rtc == AUTO,
             resets=False,
+            refuse=None if roll is None else roll.refuse_relative,
         )  # without robot_id too: no robot's own episode is asked
     except Gr00tError as error:
         return [DoctorRow(FAIL, "server", address, str(error))]

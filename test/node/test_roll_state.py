@@ -18,8 +18,10 @@ from gr00t_ros.errors import RefusedError  # noqa: E402
 from gr00t_ros.msg import ActionChunk  # noqa: E402
 from gr00t_ros.robot.files import load_embodiment  # noqa: E402
 from gr00t_ros.ros import qos  # noqa: E402
+from gr00t_ros.ros.parameters import DEFAULTS  # noqa: E402
 from gr00t_ros.serve.policies import HoldPolicy  # noqa: E402
 from gr00t_ros.serve.server import PolicyServer  # noqa: E402
+from gr00t_ros.tools import doctor_checks  # noqa: E402
 
 LAG_RAD = 0.01  # of the simulated arm behind its commands at SPEED_RAD_S: 40 ms
 ROLLED_S = 0.1  # the commit time alone; without roll_state the state is at least this much older
@@ -122,3 +124,21 @@ def test_the_check_that_a_query_makes_by_itself_refuses_a_gripper_that_is_relati
         else:
             assert link.query(lambda template: "filled", episode=1)[0] == "filled"
         assert node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, "roll_state: the server's action gripper_position is relative"),
+        ({"rtc": "auto"}, "roll_state: rtc counts steps from the observation's time"),
+        ({"shadow": True}, "roll_state: in shadow the plan does not move the arm"),
+        ({"roll_state": False}, ""),
+    ],
+)
+def test_the_doctor_names_what_the_node_would_refuse(relative_server, given, words):
+    """Before the node is started."""
+    values = replace(DEFAULTS, port=relative_server, **{"roll_state": True, **given})
+    rows = doctor_checks.server(load_embodiment("franka_droid"), values)
+    failed = [row.text for row in rows if row.level == "fail"]
+    assert len(failed) == bool(words)
+    assert not words or words in failed[0]
