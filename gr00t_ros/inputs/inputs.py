@@ -56,6 +56,7 @@ from gr00t_ros.robot.actions import Output
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.streams import StateStream, Stream, VideoStream
 from gr00t_ros.ros import qos
+from gr00t_ros.ros.clock import USE_SIM_TIME
 from gr00t_ros.ros.pulled import Arrivals, PulledSubscription
 
 RING_BYTES = 256 * 2**20
@@ -396,6 +397,7 @@ def _span_ns(streams: Iterable[Stream], step_ns: int, settings: ObservationSetti
 
 def _controller(node: Node, output: Output) -> Source:
     """The source of a controller's state: newest state only, in any of STATE_TYPES."""
+    clock, simulated = node.get_clock(), bool(node.get_parameter(USE_SIM_TIME).value)
     topic, profiles = output.state_topic, (qos.JOINTS,)
     subscription = PulledSubscription(node, STATE_TYPES, topic, profiles=profiles)
     history, publishers = History(0, RING_BYTES), JointPublishers(CONTROLLER_MAX_AGE_NS)
@@ -404,7 +406,14 @@ def _controller(node: Node, output: Output) -> Source:
         """Only the newest of up to 64 states is read, because that costs most."""
         return controller_state(subscription.parse(serialised))
 
-    return Source(subscription, read, history, PULL_PERIOD_NS, publishers=publishers)
+    return Source(
+        subscription,
+        read,
+        history,
+        PULL_PERIOD_NS,
+        publishers=publishers,
+        simulated_now_ns=(lambda: int(clock.now().nanoseconds)) if simulated else None,
+    )
 
 
 def _spread(homes: Sequence[Homes], names: Sequence[str]) -> Sample | None:

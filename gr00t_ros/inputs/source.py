@@ -8,7 +8,7 @@ Messages of a second publisher are not used; `mixed` names the joints concerned.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -88,12 +88,16 @@ class Source:
         camera: CameraWatch | None = None,
         publishers: JointPublishers | None = None,
         picture_period: PicturePeriod | None = None,
+        simulated_now_ns: Callable[[], int] | None = None,
     ) -> None:
         """Read the messages of `subscription` with `read`; a pull is due every `period_ns`.
 
         The caller of `pull` passes every frame to `camera`, outside the lock. `publishers`: None if
         any number of publishers is allowed. `picture_period` measures how often a camera sends.
+        simulated_now_ns: the node's clock in simulated time, with which LeastWay compares stamps;
+        None: with the arrival by the system's clock.
         """
+        self._simulated_now_ns = simulated_now_ns
         self.subscription, self.camera, self.joint_publishers = subscription, camera, publishers
         self._picture_period = picture_period
         self.received = 0
@@ -197,7 +201,12 @@ class Source:
             self._picture_period.see(self.subscription.number, stamp_ns)
         way_ns = arrived_ns - stamp_ns
         transit_ns = self._transit_ns(now_ns, arrived_ns, way_ns)
-        least_way_ns = self._least_way.add(way_ns, now_ns) if arrived_ns else 0
+        least_way_ns: int | None = 0
+        if self._simulated_now_ns is not None:
+            # /clock may arrive late here, and the publisher of the stamp is ahead by that
+            least_way_ns = self._least_way.add(self._simulated_now_ns() - stamp_ns, now_ns)
+        elif arrived_ns:
+            least_way_ns = self._least_way.add(way_ns, now_ns)
         sample = Sample(stamp_ns, now_ns, value, arrived_ns, transit_ns, least_way_ns)
         if self.buffer.push(sample) or self._rebase(sample):
             self.problem = self._shortage

@@ -349,9 +349,9 @@ class RobotState:
         return controller_silent(output.name, output.state_topic, age_ns, limit_ns)
 
     def _clock_of(self, output: Output) -> Finding | None:
-        """A controller's clock, by its newest state. In simulated time /clock is that of both."""
+        """A controller's clock, by its newest state; in simulated time, how late ours is."""
         sample = self._inputs.controller(output.name)
-        if sample is None or self._clock.simulated:
+        if sample is None:
             return None
         return controller_clock(output.name, output.state_topic, sample.least_way_ns)
 

@@ -377,8 +377,8 @@ class RunningWatches:
             since_ns = now_ns - (state.received_ns if last is None else last[1].received_ns)
             slept = self._robot.awake_ns(since_ns) < since_ns
             stamp_ns = state.stamp_ns if last is None or last[0] == output else 0
-            # not with simulated time, so plan time is steady time
-            self._replay.planner.states_received(state.received_ns, slept, stamp_ns)
+            at_ns = self._clock.now_ns() - (now_ns - state.received_ns)
+            self._replay.planner.states_received(at_ns, slept, stamp_ns)
 
     def _late_now(self, now_ns: int, mode: Mode) -> list[Finding]:
         """Controllers whose state is late; for those that publish none, whose joints are late."""

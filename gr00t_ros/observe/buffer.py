@@ -27,8 +27,9 @@ class Sample:
     arrived_ns: when the middleware had it, by this machine's system clock; 0: not known.
     transit_ns: the longest way, from stamp or publication to arrival, of all messages of the last
     LOOKED_NS (transit.py); negative if this one's stamp is in the future; None: not known.
-    least_way_ns: the least way, from stamp to arrival, of the last messages (transit.LeastWay).
-    None: too few messages so far; 0 where the middleware tells no arrival.
+    least_way_ns: the least way, from stamp to arrival, of the last messages (transit.LeastWay); in
+    simulated time, of a controller's states alone, to the time that the node knew then. None: too
+    few messages so far; 0 where the middleware tells no arrival.
     """
 
     stamp_ns: int

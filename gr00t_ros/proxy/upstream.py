@@ -21,7 +21,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from gr00t_ros.errors import UnreachableError
-from gr00t_ros.wire.address import needs_ipv6, numeric
+from gr00t_ros.wire.address import is_numeric, needs_ipv6, numeric
 from gr00t_ros.wire.curve import ClientKeys, secure_client
 from gr00t_ros.wire.envelope import Bytes
 
@@ -195,6 +195,9 @@ class _Name:
         age_ns = time.monotonic_ns() - self._found_ns
         if isinstance(self._found, tuple) and age_ns < _FRESH_NS:
             self._sound()
+            return
+        if is_numeric(self._address):
+            self._look_up()  # at once: on a busy machine even a thread's start takes a while
             return
         self._is_under_way, self._found = True, None
         try:

@@ -419,12 +419,13 @@ ARM: tuple[Watch, ...] = (
         ),
         "The clocks of two computers differ, the network between them is slow, or the controller "
         "runs in simulated time and the node does not.",
-        "synchronise the clocks (chrony, PTP), or set use_sim_time for both",
+        "synchronise the clocks (chrony, PTP), or set use_sim_time for both and let /clock arrive "
+        "in time",
         "watch.arm.controller_clock",
         note="nothing more is sent, and the controller plays the stop ramp of its last window. "
         "Before so many states, after configure and after a clock jump, its clock is not known: no "
-        "motion begins. Not with simulated time, in shadow, or for a controller that has never "
-        "published its state",
+        "motion begins. In simulated time this finds a /clock that arrives late here. Not in "
+        "shadow, or for a controller that has never published its state",
     ),
     Watch(
         "streamer_silent",

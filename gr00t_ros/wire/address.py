@@ -106,7 +106,7 @@ def numeric(address: str, deadline_ns: int) -> tuple[str, ...]:
     deadline. Raises `UnreachableError` if the name is unknown or the look-up takes too long.
     """
     host, _, port = address.removeprefix(_TCP).rpartition(":")
-    if _is_literal(host):
+    if is_numeric(address):
         return (address,)
     found: queue.SimpleQueue[tuple[str, ...] | OSError] = queue.SimpleQueue()
     threading.Thread(
@@ -135,6 +135,11 @@ def _look_up(host: str, port: int) -> tuple[str, ...]:
     flags = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
     hosts = (socket.getnameinfo(place, flags)[0] for *_, place in found)
     return tuple(dict.fromkeys(_address(text, port) for text in hosts))
+
+
+def is_numeric(address: str) -> bool:
+    """Whether `address` names its host by number, so that nothing has to be looked up."""
+    return _is_literal(address.removeprefix(_TCP).rpartition(":")[0])
 
 
 def _is_literal(host: str) -> bool:

@@ -49,8 +49,8 @@ class FakeSubscription:
         return taken
 
 
-def _source(period_ns=50 * MS):
-    return Source(FakeSubscription(), lambda message: message, HISTORY, period_ns)
+def _source(period_ns=50 * MS, **more):
+    return Source(FakeSubscription(), lambda message: message, HISTORY, period_ns, **more)
 
 
 def _receive(source, message, now_ns):
@@ -97,6 +97,20 @@ def test_a_sample_tells_how_far_its_publishers_clock_is_from_ours_at_least():
         if number == few + 1:
             source.clear()
     assert found == [*[None] * few, 80 * MS, 80 * MS, *[None] * few, 80 * MS, 0, 80 * MS]
+
+
+def test_in_simulated_time_the_way_of_a_state_tells_how_late_the_clock_arrives():
+    """By the node's own time; what the middleware's clock says is another time."""
+    late_ns, true_ns = 60 * MS, [0]
+    source = _source(simulated_now_ns=lambda: true_ns[0] - late_ns)
+    found = []
+    for number in range(LEAST_OF + 1):
+        true_ns[0] = 10**10 + number * 20 * MS
+        source.subscription.received_ns = 1_700_000_000 * 10**9 + number
+        _receive(source, (true_ns[0] - 4 * MS, "value"), START + number * 8 * MS)
+        found.append(source.buffer.latest().least_way_ns)
+    assert found[0] is None
+    assert found[-1] == -late_ns + 4 * MS
 
 
 def test_a_way_that_a_refused_message_took_is_not_forgotten():

@@ -4,6 +4,7 @@ Silent or jumping, the clock pauses the arm, and it goes on by itself.
 """
 
 import re
+from collections import deque
 
 import pytest
 
@@ -55,3 +56,20 @@ def test_a_simulated_clock_that_stands_still_or_jumps_pauses_and_the_arm_goes_on
     rig.wait_for_motion()
     assert rig.change("deactivate")
     assert "no rest was measured" not in rig.policy.text()
+
+
+def test_a_clock_that_arrives_late_pauses_before_its_windows_come_late(simulated):
+    """The controllers, whose clock is on time, would begin each window in its middle."""
+    rig, clock = simulated
+    waiting = deque()
+
+    def late(message):
+        """As it was 20 messages before, 80 ms; it never runs back."""
+        waiting.append(message)
+        return waiting.popleft() if len(waiting) > 20 else waiting[0]
+
+    clock.alter(late)
+    rig.wait_for_reason("arrives 0.0", "before its stamp", "let /clock arrive in time")
+    clock.mend()
+    rig.wait_for_motion()
+    assert not any(line.startswith("fault") for line in rig.told())
