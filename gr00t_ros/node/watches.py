@@ -373,11 +373,12 @@ class RunningWatches:
             self._replay.planner.states_received(None)
         elif last is None or oldest[1].received_ns != last[1].received_ns:
             output, state = oldest
-            now_ns = time.monotonic_ns()
+            # First: a thread that is preempted here takes a state for earlier, not for later.
+            plan_ns, now_ns = self._clock.now_ns(), time.monotonic_ns()
             since_ns = now_ns - (state.received_ns if last is None else last[1].received_ns)
             slept = self._robot.awake_ns(since_ns) < since_ns
             stamp_ns = state.stamp_ns if last is None or last[0] == output else 0
-            at_ns = self._clock.now_ns() - (now_ns - state.received_ns)
+            at_ns = plan_ns - (now_ns - state.received_ns)
             self._replay.planner.states_received(at_ns, slept, stamp_ns)
 
     def _late_now(self, now_ns: int, mode: Mode) -> list[Finding]:

@@ -8,7 +8,7 @@ gets the same requests as at configure, with a zero observation.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rclpy.node import Node
@@ -28,7 +28,7 @@ from gr00t_ros.node.readiness import coverage, instruction_problems, too_slow
 from gr00t_ros.node.robot_state import ControllerReadings, Positions
 from gr00t_ros.node.server import read_access
 from gr00t_ros.observe.buffer import Sample
-from gr00t_ros.observe.modality import wrong_rows
+from gr00t_ros.observe.modality import ModalityConfig, wrong_rows
 from gr00t_ros.robot.contact.sources import ContactSource
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.streams import VideoStream
@@ -162,15 +162,16 @@ def host(node: Node, simulated: bool, worst_late_s: float) -> list[DoctorRow]:
 
 def server(embodiment: Embodiment, values: Parameters) -> list[DoctorRow]:
     """Connect, compare and infer twice; blocks until the server answers or its deadlines pass."""
+    try:
+        refuse = _refusal(embodiment, values)
+    except Gr00tError as error:
+        return [DoctorRow(FAIL, "server", "", str(error))]
     if values.sidecar_mode == LOCAL:
         text = "the node starts it itself, so it could not be asked; start it, then give host, port"
         return [DoctorRow(WARN, "server", values.sidecar_profile, text)]
     address = shown(values.host, values.port)
     try:
         access = read_access(values)
-        roll = None
-        if values.roll_state:
-            roll = state_roll(embodiment, values.shadow, values.rtc != OFF)
         link = PolicyLink(
             access.client(),
             embodiment,
@@ -178,7 +179,7 @@ def server(embodiment: Embodiment, values: Parameters) -> list[DoctorRow]:
             values.strict,
             wants_rtc=values.rtc == AUTO,
             resets=False,
-            refuse=None if roll is None else roll.refuse_relative,
+            refuse=refuse,
         )  # without robot_id too: no robot's own episode is asked
     except Gr00tError as error:
         return [DoctorRow(FAIL, "server", address, str(error))]
@@ -194,6 +195,13 @@ def server(embodiment: Embodiment, values: Parameters) -> list[DoctorRow]:
     finally:
         link.close()
     return [*_reached(embodiment, values, check), *_differences(link, values.strict)]
+
+
+def _refusal(embodiment: Embodiment, values: Parameters) -> Callable[[ModalityConfig], None] | None:
+    """What the node refuses a server for because of roll_state; SettingsError if any server."""
+    if not values.roll_state:
+        return None
+    return state_roll(embodiment, values.shadow, values.rtc != OFF).refuse_relative
 
 
 def _reached(embodiment: Embodiment, values: Parameters, check: CheckResult) -> list[DoctorRow]:

@@ -78,6 +78,10 @@ _AFTER_EVENTS = _SYMPTOMS | {"controller_clock"}
 """Watches whose findings may follow from an event: after a clock jump each clock is unknown."""
 
 
+_LATE_OR_SILENT = "controller_clock", "silent_clock"
+"""A /clock that stands still looks like a late one first; that it is silent says more."""
+
+
 # A number that stands alone: digits in names such as fr3_joint1 or 10.0.0.7 are not masked.
 _NUMBER = re.compile(r"(?<![\w./:-])-?\d+(\.\d+)?(?![\w/:]|\.\d)")
 
@@ -103,6 +107,8 @@ def better_reason(
         return None
     if first.watch in _SYMPTOMS:
         return None if present else first
+    if (by, first.watch) == _LATE_OR_SILENT:
+        return first
     return first if by in _SYMPTOMS or not present else None
 
 

@@ -131,6 +131,10 @@ def test_the_check_that_a_query_makes_by_itself_refuses_a_gripper_that_is_relati
     [
         ({}, "roll_state: the server's action gripper_position is relative"),
         ({"rtc": "auto"}, "roll_state: rtc counts steps from the observation's time"),
+        (
+            {"rtc": "auto", "sidecar_mode": "local"},
+            "roll_state: rtc counts steps from the observation's time",
+        ),
         ({"shadow": True}, "roll_state: in shadow the plan does not move the arm"),
         ({"roll_state": False}, ""),
     ],

@@ -58,8 +58,8 @@ def test_a_simulated_clock_that_stands_still_or_jumps_pauses_and_the_arm_goes_on
     assert "no rest was measured" not in rig.policy.text()
 
 
-def test_a_clock_that_arrives_late_pauses_before_its_windows_come_late(simulated):
-    """The controllers, whose clock is on time, would begin each window in its middle."""
+def test_a_clock_that_arrives_late_pauses(simulated):
+    """The controllers, whose clock is on time, begin each window in its middle."""
     rig, clock = simulated
     waiting = deque()
 

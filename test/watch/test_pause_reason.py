@@ -29,6 +29,9 @@ def told(by, *watches):
         ("replay_starvation", ["stream_age"], None),
         ("clock_backward", ["controller_clock", "stream_age"], None),
         ("stream_age", ["controller_clock", "stream_age"], "controller_clock"),
+        ("controller_clock", ["silent_clock", "controller_clock"], "silent_clock"),
+        ("silent_clock", ["silent_clock", "controller_clock"], None),
+        ("controller_clock", ["controller_clock", "stream_age"], None),
         ("clock_forward", ["sidecar_dead", "stream_age"], "sidecar_dead"),
     ],
 )
