@@ -8,7 +8,7 @@ pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from node_robot import NEEDS_ROBOT, NODE  # noqa: E402
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy  # noqa: E402
-from ros_fixtures import wait_for_discovery, wait_until  # noqa: E402
+from ros_fixtures import wait_for_discovery  # noqa: E402
 
 from gr00t_ros.node.interfaces import INTERFACES  # noqa: E402
 from gr00t_ros.robot.files import load_embodiment  # noqa: E402
@@ -65,12 +65,16 @@ def test_a_running_node_has_these_topics_and_services_and_no_others(rig):
 
     for kind in ask:
         table = {row.name.replace("~", NODE): row for row in FIXED if row.kind == kind}
-        wait_until(
-            lambda kind=kind, table=table: set(found(kind)) >= {*table, *of_file[kind]},
-            f"all that the node {kind}",
-        )
+        wanted = {*table, *of_file[kind]}
+        try:
+            wait_for_discovery(
+                lambda kind=kind, wanted=wanted: set(found(kind)) >= wanted,
+                f"all that the node {kind}",
+            )
+        finally:
+            print(f"of what the node {kind} the graph misses: {wanted - set(found(kind))}")
         there = found(kind)
-        assert set(there) == {*table, *of_file[kind]}
+        assert set(there) == wanted
         for name, row in table.items():
             assert there[name] == [row.types], name
 
