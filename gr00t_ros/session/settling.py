@@ -34,6 +34,8 @@ _SAME_RAD = 1e-4
 # for one that moves after every window has ended. A longer silence has a watch of its own
 # (controller_silent), and an operator can reset only after the stop.
 _UNKNOWN_NS = 2_000_000_000
+_BACK_NS = 3_000_000_000
+"""So long controllers may ramp after a clock jump back; no stop waits for a longer one to end."""
 
 
 class Abandonment:
@@ -60,6 +62,7 @@ class Abandonment:
         self._moved_ns: int | None = None  # None: it has not moved since the activation
         self._moved_joint = 0  # the joint that moved most then
         self._ended_ns: int | None = None  # since when every window that was sent has ended
+        self._ahead_until_ns = 0  # plan time to which windows of before a jump back reach
         self.rest_unknown = False
         """Set in the tick that ends a wait after a clock jump with no held position known."""
 
@@ -67,7 +70,7 @@ class Abandonment:
         """Forget what was before an activation."""
         self._abandoned = self._needs_held = self._all_publish = self._assumed = False
         self._newest_held = self._seen = self._ended_ns = None
-        self._moved_ns = None
+        self._moved_ns, self._ahead_until_ns = None, 0
 
     @property
     def pending(self) -> bool:
@@ -154,6 +157,9 @@ class Abandonment:
         if self._ended_ns is not None:
             self._ended_ns = min(self._ended_ns, now_ns)
         left_ns = max(left_ns, self._replay.stop_ramp_left_ns(old_now_ns))
+        if now_ns < old_now_ns:  # the controllers ramp to the stamps, and play the windows then
+            ahead_ns = min(old_now_ns, now_ns + _BACK_NS) + left_ns
+            self._ahead_until_ns = ahead_ns if left_ns else 0
         if not self._shadow:
             # Wait at least until the held position is newer than this moment: it then shows whether
             # the arm still moves.
@@ -204,7 +210,8 @@ class Abandonment:
         if self._shadow:
             return True
         ended = self._replay.stop_ramp_left_ns(now_ns) == 0
-        self._ended_ns = (self._ended_ns or now_ns) if ended else None
+        played = ended and now_ns >= self._ahead_until_ns
+        self._ended_ns = (self._ended_ns or now_ns) if played else None
         if held is None:
             return ended
         return self._moved_ns is None or now_ns - self._moved_ns >= SETTLED_NS

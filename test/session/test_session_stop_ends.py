@@ -175,3 +175,20 @@ def test_a_simulation_that_stands_at_rest_ends_a_stop():
         rig.session.keep()
     assert rig.mode in (Mode.WAITING, Mode.READY)
     assert rig.session._after_stop is Event.REST_INACTIVE
+
+
+@pytest.mark.parametrize(("moves_s", "faults"), [(3.4, False), (8.0, True)])
+def test_after_a_clock_jump_back_the_controllers_may_move_for_as_long_as_it_went_back(
+    moves_s, faults
+):
+    """They ramp to the windows that lie in their future then; longer is another program."""
+    rig = Rig()
+    rig.moving()
+    began, rig.now_ns = rig.held.copy(), rig.now_ns - 3000 * MS
+    from_ns, faulted = rig.now_ns, False
+    for _ in range(round((moves_s + 1.0) * 50)):
+        moved_s = min((rig.now_ns - from_ns) * 1e-9, moves_s)
+        rig.held = began + 0.05 * moved_s
+        rig.tick()
+        faulted |= rig.mode is Mode.FAULT
+    assert faulted is faults, rig.session.reason
