@@ -89,7 +89,7 @@ class Deadlines:
         if left_ns > _LONG_NS:
             stop.wait(left_ns * 1e-9)
         elif left_ns > 0:
-            time.sleep(left_ns * 1e-9)  # a tenth of the processor time of Event.wait
+            time.sleep(left_ns * 1e-9)  # a third less processor time than Event.wait
         self._note(max(0, time.monotonic_ns() - due_ns))
         return not stop.is_set()
 
