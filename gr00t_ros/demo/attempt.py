@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from std_srvs.srv import Trigger
 from gr00t_ros.demo.bringup import Bringup
 from gr00t_ros.demo.watcher import Watcher
 from gr00t_ros.errors import Gr00tError
+from gr00t_ros.ros.asked import AskedOnce
 
 NEEDED = ("robot", "sidecar", "commands", "policy", "record")
 """Processes without which an attempt is over, where it has them."""
@@ -50,15 +52,20 @@ def followed(watcher: Watcher, executor: Executor, bringup: Bringup) -> str | No
 def labelled(watcher: Watcher, executor: Executor, problem: str) -> str:
     """End the recorded episode with the verdict; returns what went wrong, also with that."""
     verdict = "failure" if problem else "success"
-    client: Any = watcher.create_client(Trigger, f"/gr00t_record/{verdict}")
-    if not client.wait_for_service(_ANSWER_S):
-        return problem or "the recorder does not answer"
-    answer = client.call_async(Trigger.Request())
-    executor.spin_until_future_complete(answer, _ANSWER_S)
-    done = answer.result() if answer.done() else None
+    asked = AskedOnce(watcher, Trigger, f"/gr00t_record/{verdict}", Trigger.Request())
+    done = answered(asked, executor, _ANSWER_S)
     if done is None or not done.success:
-        return problem or f"not recorded: {done.message if done else 'the recorder is silent'}"
+        said = done.message if done else "the recorder does not answer"
+        return problem or f"not recorded: {said}"
     return problem
+
+
+def answered(asked: AskedOnce, executor: Executor, limit_s: float) -> Any:
+    """The answer of a service, None if it does not come within limit_s."""
+    end_s = time.monotonic() + limit_s
+    while (answer := asked.answer()) is None and time.monotonic() < end_s:
+        executor.spin_once(timeout_sec=0.1)
+    return answer
 
 
 def say(line: str) -> None:

@@ -11,13 +11,12 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 
-from gr00t_ros.demo.attempt import attempt, followed, labelled, say
+from gr00t_ros.demo.attempt import answered, attempt, followed, labelled, say
 from gr00t_ros.demo.bringup import Bringup, ros_arguments
 from gr00t_ros.demo.isolation import own_domain
 from gr00t_ros.demo.report import DemoResult, limits_text, percentiles_ms, write_report
@@ -26,6 +25,7 @@ from gr00t_ros.errors import Gr00tError, NodeError
 from gr00t_ros.msg import TaskState
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.ros import qos
+from gr00t_ros.ros.asked import AskedOnce
 from gr00t_ros.ros.transports import avoid_shared_memory
 from gr00t_ros.sim.libero.commands import STEP_NS
 from gr00t_ros.sim.libero.extra import require_libero, slow_time
@@ -115,15 +115,14 @@ def _start(
     python = sys.executable
     bringup.start("robot", [python, "-m", "gr00t_ros.sim.libero.robot", *ros_arguments(record)])
     bringup.start("sidecar", [python, "-m", "gr00t_ros.sim.libero.policy", "--port", "0"])
-    client: Any = watcher.create_client(ResetTask, "/libero/reset_task")
-    if not client.wait_for_service(_START_S):
-        raise NodeError(f"the simulated robot did not start:\n{bringup.log('robot')[-2000:]}")
     request = ResetTask.Request(
         suite=options.suite, task=options.task, episode=options.seed, seed=options.seed
     )
-    answer = client.call_async(request)
-    executor.spin_until_future_complete(answer, _RESET_S)
-    reset = answer.result() if answer.done() else None
+    asked = AskedOnce(watcher, ResetTask, "/libero/reset_task", request)
+    reset = answered(asked, executor, _START_S)
+    if not asked.sent:
+        raise NodeError(f"the simulated robot did not start:\n{bringup.log('robot')[-2000:]}")
+    reset = reset or answered(asked, executor, _RESET_S)
     if reset is None or not reset.success:
         raise NodeError(f"reset: {reset.message if reset else bringup.log('robot')[-2000:]}")
     say(f"{watcher.elapsed_s:6.1f} s  the task: {reset.instruction}")

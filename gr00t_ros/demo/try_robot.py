@@ -19,7 +19,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -48,6 +48,7 @@ from gr00t_ros.robot.embodiment import Embodiment, Unsettled
 from gr00t_ros.robot.files import load_embodiment, shipped_embodiments
 from gr00t_ros.robot.questions import open_marks, settled_names
 from gr00t_ros.ros import qos
+from gr00t_ros.ros.asked import AskedOnce
 from gr00t_ros.ros.join import join_as_client
 from gr00t_ros.ros.policy_node import POLICY_NODE
 from gr00t_ros.ros.process import StoppedBySignal, stop_on_signals
@@ -286,15 +287,13 @@ class TryRun:
 
     def save(self) -> None:
         """Let the stand-in robot write its record; SidecarError if it does not."""
-        client: Any = self.watcher.create_client(Trigger, f"/{ROBOT}/save_record")
+        service = f"/{ROBOT}/save_record"
+        asked = AskedOnce(self.watcher, Trigger, service, Trigger.Request())
         end_s = time.monotonic() + _SAVE_S
-        future = None
-        while time.monotonic() < end_s and (future is None or not future.done()):
+        while (answer := asked.answer()) is None and time.monotonic() < end_s:
             self._spin()
-            if future is None and client.service_is_ready():
-                future = client.call_async(Trigger.Request())
-        if future is None or not future.done() or not future.result().success:
-            why = future.result().message if future and future.done() else "no answer"
+        if answer is None or not answer.success:
+            why = answer.message if answer else "no answer"
             raise SidecarError(f"the stand-in robot's record: {why}")
 
     def stop_node(self) -> None:

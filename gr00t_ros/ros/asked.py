@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 _AGAIN_S: Final = 0.25
 """A request that changes nothing is repeated after this time without an answer."""
+_AGAIN_MOST_S: Final = 4.0
+"""The longest time between two of them: a node that starts anew is not kept waiting for longer."""
+_UNANSWERED: Final = 8
+"""Requests of one AskedService that wait for an answer at a time; the oldest is given up."""
 _SILENT_S: Final = 3.0
 """Without an answer for this long, the state is asked whether the transition was made."""
 TRANSITIONS: Final = {
@@ -26,13 +30,15 @@ TRANSITIONS: Final = {
     "cleanup": "unconfigured",
 }
 """Label of a transition -> label of the state after it."""
+_PRIMARY: Final = frozenset({"unconfigured", "inactive", "active", "finalized"})
+"""Labels of the states in which a lifecycle node stays; in all others a transition goes on."""
 
 
 class AskedService:
     """One request to one service, sent as soon as the service is there.
 
-    again_s: sent again after this time without an answer, then after twice that time, and so on,
-    because an answer may be lost while discovery goes on. inf: sent once.
+    again_s: sent again after this time without an answer, then after twice that time, and so on up
+    to 4 s, because an answer may be lost while discovery goes on. inf: sent once.
     """
 
     def __init__(self, client: Client, service: str, request: Any, again_s: float) -> None:
@@ -51,14 +57,49 @@ class AskedService:
         """The answer, None until it is there; sends the request if it is due."""
         now_s = time.monotonic()
         if (not self.sent or now_s >= self._due_s) and self._client.service_is_ready():
-            self._again_s *= 2.0 if self.sent else 1.0
+            if self.sent:
+                self._again_s = min(self._again_s * 2.0, max(self._again_s, _AGAIN_MOST_S))
             self._due_s = now_s + self._again_s
+            if len(self._futures) == _UNANSWERED:
+                self._client.remove_pending_request(self._futures.pop(0))
             self._futures.append(self._client.call_async(self._request))
         return next((future.result() for future in self._futures if future.done()), None)
 
     def again(self) -> None:
         """Let `answer` send the request once more."""
         self._due_s = 0.0
+
+
+class AskedOnce:
+    """One request that must not be carried out twice, to a service of another node.
+
+    It is sent as soon as that node has answered a harmless request, and so does not lose the
+    answer to a client that it has not discovered.
+    """
+
+    def __init__(self, node: Node, kind: Any, service: str, request: Any) -> None:
+        """node: makes the client; service: its full name. `answer` sends and returns."""
+        self._node = node
+        self._client = node.create_client(kind, service)
+        self._asked = AskedService(self._client, service, request, math.inf)
+        self._introduction: AskedService | None = None
+
+    @property
+    def sent(self) -> bool:
+        """Whether the service was there, and its node knows the client."""
+        return self._asked.sent
+
+    def answer(self) -> Any:
+        """The answer, None until it is there; sends the request if it is due."""
+        if not self.sent and not self._is_known():
+            return None
+        return self._asked.answer()
+
+    def _is_known(self) -> bool:
+        if not self._client.service_is_ready():
+            return False
+        self._introduction = self._introduction or introduction(self._node, self._asked.service)
+        return self._introduction is None or self._introduction.answer() is not None
 
 
 class LifecycleClient:
@@ -120,14 +161,17 @@ class AskedTransition:
         return None if state is None else state == self._goal
 
     def _made_without_answer(self) -> bool | None:
-        """True if the state says so; the request is sent again if the node is where it was."""
+        """What the state says; the request is sent again if the node is where it was.
+
+        Another state is that of a node that was started anew, or that somebody else changed.
+        """
         if time.monotonic() < self._due_s or (state := self._present()) is None:
             return None
         if state == self._before:
             self._asked.again()
             self._repeated = True
-        elif state == self._goal:
-            return True
+        elif state in _PRIMARY:
+            return state == self._goal
         self._due_s = time.monotonic() + _SILENT_S
         return None
 

@@ -10,12 +10,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any
 
 import rclpy
-from lifecycle_msgs.msg import State, Transition
-from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -23,6 +19,7 @@ from rclpy.node import Node
 from gr00t_ros.command_line import NO
 from gr00t_ros.errors import Gr00tError
 from gr00t_ros.msg import PolicyStatus
+from gr00t_ros.ros.asked import LifecycleClient
 from gr00t_ros.ros.node_help import NodeHelp, asks_for_help
 from gr00t_ros.ros.policy_node import POLICY_NAME
 from gr00t_ros.ros.process import (
@@ -40,9 +37,6 @@ from gr00t_ros.ros.process import (
 from gr00t_ros.ros.qos import STATUS
 from gr00t_ros.ros.transports import avoid_shared_memory
 from gr00t_ros.session.mode import Mode
-
-ANSWER_LIMIT_S = 30.0
-"""Longest wait for the answer to a transition; none of them waits for the sidecar (design.md 8)."""
 
 _ACTIVE = frozenset(
     mode.value
@@ -70,9 +64,7 @@ class Autostart(Node):
         self._policy = str(declared(self, name, default, descriptor))
         refuse_unknown(self)
         checked_name("parameter node", self._policy)
-        # get_state last: a node that answers it knows both clients (ros/asked.py)
-        self._change_state = self.create_client(ChangeState, f"{self._policy}/change_state")
-        self._get_state = self.create_client(GetState, f"{self._policy}/get_state")
+        self._lifecycle = LifecycleClient(self, self._policy)
         self.create_subscription(PolicyStatus, f"{self._policy}/status", self._on_status, STATUS)
         self._status: PolicyStatus | None = None
         self._logged = ("", 0.0)  # the last reason for waiting, and when it was logged
@@ -85,25 +77,24 @@ class Autostart(Node):
     def run(self) -> int:
         """Exit status: 0 once the policy node is active or on `stop`, 1 if it cannot be active."""
         try:
-            if self._state() == State.PRIMARY_STATE_UNCONFIGURED:
-                self._change(Transition.TRANSITION_CONFIGURE)
-            if self._state() == State.PRIMARY_STATE_UNCONFIGURED:
+            if self._state() == "unconfigured":
+                self._change("configure")
+            if self._state() == "unconfigured":
                 self.get_logger().error(f"{self._policy} refused to configure: {self._reason()}")
                 return NO
-            while self._state() == State.PRIMARY_STATE_INACTIVE:
+            while (state := self._state()) == "inactive":
                 if self._activate_when_ready():
-                    return 0  # whatever its state is now: somebody may have deactivated it
-            state = self._call(self._get_state, GetState.Request()).current_state
-            if state.id == State.PRIMARY_STATE_ACTIVE:
-                return 0
-            self.get_logger().error(f"{self._policy} is {state.label}: {self._reason()}")
+                    return OK  # whatever its state is now: somebody may have deactivated it
+            if state == "active":
+                return OK
+            self.get_logger().error(f"{self._policy} is {state}: {self._reason()}")
             return NO
         except StoppedBySignal:
             text = f"interrupted before node {self._policy} was activated"
             if self._activating:
                 text = f"interrupted: node {self._policy} may be active: see gr00t operator status"
             self.get_logger().info(text)
-            return 0
+            return OK
         finally:
             self._executor.shutdown()
 
@@ -114,7 +105,7 @@ class Autostart(Node):
         """
         self._wait(self._ready)
         self._status, self._was_active, self._activating = None, False, True
-        accepted = self._change(Transition.TRANSITION_ACTIVATE)
+        accepted = self._change("activate")
         self._activating = accepted
         if accepted:
             self.get_logger().info(f"{self._policy} is active")
@@ -136,17 +127,6 @@ class Autostart(Node):
             self.get_logger().info(f"waiting for {self._policy}: {reason}")
             self._logged = (reason, now)
 
-    def _is_there(self, client: Any) -> bool:
-        """Whether the policy node is discovered; else say what is waited for."""
-        if client.service_is_ready():
-            return True
-        name = client.srv_name.rpartition("/")[0]
-        self._log_waiting(
-            f"no node {name} in ROS_DOMAIN_ID {self.context.get_domain_id()} yet; start it with "
-            "gr00t policy --embodiment NAME|FILE --server HOST:PORT"
-        )
-        return False
-
     def _reason(self) -> str:
         if self._status is None:
             return "no status yet"
@@ -156,40 +136,44 @@ class Autostart(Node):
         self._status = status
         self._was_active = self._was_active or (self._activating and status.mode in _ACTIVE)
 
-    def _state(self) -> int:
-        return int(self._call(self._get_state, GetState.Request()).current_state.id)
+    def _state(self) -> str:
+        """The policy node's state; waits without limit for the node and for its answer."""
+        asked, silent_s = self._lifecycle.state(), time.monotonic() + REPEAT_S
+        while (answer := asked.answer()) is None:
+            if not asked.sent:
+                name = asked.service.rpartition("/")[0]
+                self._log_waiting(
+                    f"no node {name} in ROS_DOMAIN_ID {self.context.get_domain_id()} yet; start it "
+                    "with gr00t policy --embodiment NAME|FILE --server HOST:PORT"
+                )
+            elif time.monotonic() > silent_s:
+                self._log_waiting(f"no answer from {asked.service} yet")
+            self._spin()
+        return str(answer.current_state.label)
 
-    def _change(self, transition: int) -> bool:
-        request = ChangeState.Request(transition=Transition(id=transition))
-        answer = self._call(self._change_state, request)
-        return answer is None or bool(answer.success)
+    def _change(self, label: str) -> bool:
+        """Whether the transition was made; waits without limit for the answer.
 
-    def _call(self, client: Any, request: Any) -> Any:
-        """The response; waits for the service without limit, and asks again if no answer comes.
-
-        None if the status shows that the node has been activated: where the answer is lost, another
-        request would start an arm again that a person has deactivated in the meantime.
+        It counts as made once the status shows that the node has been activated: where the answer
+        is lost, another request would start an arm again that a person has deactivated since then.
         """
-        while True:
-            self._wait(lambda: self._is_there(client))
-            future = client.call_async(request)
-            self._wait(partial(self._is_over, future), ANSWER_LIMIT_S)
-            if future.done():
-                return future.result()
-            client.remove_pending_request(future)
-            if self._was_active:
-                return None
-            self.get_logger().warning(f"no answer from {client.srv_name}; asking again")
+        asked, silent_s = self._lifecycle.change(label), time.monotonic() + REPEAT_S
+        while not self._was_active:
+            if (made := asked.answer()) is not None:
+                return made
+            if time.monotonic() > silent_s:
+                self._log_waiting(f"no answer to {label} yet")
+            self._spin()
+        return True
 
-    def _is_over(self, future: Any) -> bool:
-        return self._was_active or bool(future.done())
+    def _wait(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._spin()
 
-    def _wait(self, condition: Callable[[], bool], limit_s: float = float("inf")) -> None:
-        end = time.monotonic() + limit_s
-        while not condition() and time.monotonic() < end:
-            if self._stop.is_set():
-                raise StoppedBySignal
-            self._executor.spin_once(timeout_sec=0.05)
+    def _spin(self) -> None:
+        if self._stop.is_set():
+            raise StoppedBySignal
+        self._executor.spin_once(timeout_sec=0.05)
 
 
 _NODE = ("node", POLICY_NAME, "The policy node's name")

@@ -2,6 +2,7 @@
 
 import math
 from concurrent.futures import Future
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from gr00t_ros.ros import asked as room  # noqa: E402
-from gr00t_ros.ros.asked import TRANSITIONS, AskedService, LifecycleClient  # noqa: E402
+from gr00t_ros.ros.asked import TRANSITIONS, AskedOnce, AskedService, LifecycleClient  # noqa: E402
 
 
 class Service:
@@ -17,7 +18,7 @@ class Service:
 
     def __init__(self, ready_after, lost):
         self._not_ready, self._lost = ready_after, lost
-        self.requests = 0
+        self.requests, self.given_up = 0, 0
 
     def service_is_ready(self):
         """Whether it is discovered by now."""
@@ -32,6 +33,10 @@ class Service:
             future.set_result("answer")
         return future
 
+    def remove_pending_request(self, _future):
+        """A request of which the answer is not waited for any more."""
+        self.given_up += 1
+
 
 def test_a_request_waits_for_its_service_and_is_repeated_only_if_that_was_asked_for():
     """Twice the same instruction would be two episodes; twice the same e-stop is one stop."""
@@ -43,6 +48,41 @@ def test_a_request_waits_for_its_service_and_is_repeated_only_if_that_was_asked_
     asked = AskedService(again, "/x", None, 0.0)
     assert [asked.answer() for _ in range(4)] == [None, None, None, "answer"]
     assert again.requests == 2
+
+
+def test_a_request_that_is_lost_for_minutes_is_repeated_each_few_seconds(monkeypatch):
+    """A node that was started anew answers the next one; requests do not pile up."""
+    clock = SimpleNamespace(now_s=0.0)
+    monkeypatch.setattr(room, "time", SimpleNamespace(monotonic=lambda: clock.now_s))
+    service = Service(ready_after=0, lost=1000)
+    asked = AskedService(service, "/x", None, 0.25)
+    sent_s = []
+    for step in range(600):
+        clock.now_s, before = step * 0.1, service.requests
+        assert asked.answer() is None
+        sent_s += [clock.now_s] * (service.requests - before)
+    waits_s = [round(later - earlier, 6) for earlier, later in pairwise(sent_s)]
+    assert sorted(waits_s) == waits_s and 3.9 < waits_s[-1] < 4.2
+    assert service.requests - service.given_up == 8
+
+
+@pytest.mark.parametrize("introduces", [True, False])
+def test_a_request_that_must_not_be_repeated_waits_for_an_introduction(introduces):
+    """A node that answered another request knows the client; one without parameters cannot."""
+    known, service = Service(ready_after=1, lost=1), Service(ready_after=2, lost=0)
+    names = [("/robot/get_parameters", [])] if introduces else []
+    node = SimpleNamespace(
+        create_client=lambda kind, _name: service if kind is None else known,
+        resolve_service_name=str,
+        get_service_names_and_types=lambda: names,
+    )
+    asked = AskedOnce(node, None, "/robot/save", None)
+    answers = []
+    while not answers or answers[-1] is None:
+        answers.append(asked.answer())
+        assert not introduces or known.requests > 1 or not asked.sent
+    assert answers[-1] == "answer" and service.requests == 1
+    assert known.requests == (2 if introduces else 0)
 
 
 NEXT = {"unconfigured": "configure", "inactive": "activate"}
@@ -115,6 +155,19 @@ def test_a_transition_that_the_state_does_not_allow_is_refused(patient):
     """The goal is the present state: that is no success."""
     assert made(Lifecycle(), "cleanup") is False
     assert made(Lifecycle(), "activate") is False
+
+
+def test_a_node_that_starts_anew_has_not_made_the_transition(patient):
+    """Its state is neither that of before nor the goal; the request died with the old node."""
+    node = Lifecycle(lost_requests=5)
+    node.state = "inactive"
+    asked = LifecycleClient(node, "/x").change("activate")
+    assert asked.answer() is None
+    node.state = "activating"
+    assert asked.answer() is None
+    node.state = "unconfigured"
+    assert asked.answer() is False
+    assert node.changes == 0
 
 
 def test_without_a_state_nothing_is_asked_for():

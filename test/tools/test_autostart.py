@@ -10,14 +10,16 @@ from ros_fixtures import wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
-from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.node import Node
 from rclpy.task import Future
 
 from gr00t_ros.msg import PolicyStatus
+from gr00t_ros.ros import asked as asked_module
+from gr00t_ros.ros.asked import LifecycleClient
 from gr00t_ros.ros.qos import STATUS
-from gr00t_ros.tools import autostart as autostart_module
+from gr00t_ros.tools.autostart import Autostart
 
 STATES = {
     "unconfigured": State.PRIMARY_STATE_UNCONFIGURED,
@@ -33,7 +35,7 @@ class ScriptedPolicy:
         self.state = "unconfigured"
         self.configures = True
         self.refusals = 0
-        self.asked: list[int] = []
+        self.asked: list[str] = []
         self._publisher = node.create_publisher(PolicyStatus, "/gr00t_policy/status", STATUS)
         node.create_service(GetState, "/gr00t_policy/get_state", self._on_get)
         node.create_service(ChangeState, "/gr00t_policy/change_state", self._on_change)
@@ -47,8 +49,8 @@ class ScriptedPolicy:
         return response
 
     def _on_change(self, request, response):
-        self.asked.append(request.transition.id)
-        if request.transition.id == Transition.TRANSITION_CONFIGURE:
+        self.asked.append(request.transition.label)
+        if request.transition.label == "configure":
             response.success = self.configures
             self.state = "inactive" if self.configures else "unconfigured"
         elif self.refusals:
@@ -71,39 +73,36 @@ def autostart(processes):
     return processes.start("-m", "gr00t_ros.tools.autostart", name="autostart")
 
 
-CONFIGURE, ACTIVATE = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE
-
-
 def test_activates_only_after_the_node_says_ready(policy, autostart):
     """The reason for waiting is logged, and ready is what ends the wait."""
     autostart.wait_for_line("no status yet")
     policy.say(False, "camera exterior is 3.1 s old")
     autostart.wait_for_line("waiting for gr00t_policy: camera exterior is 3.1 s old")
-    assert policy.asked == [CONFIGURE]
+    assert policy.asked == ["configure"]
     policy.say(True)
     assert autostart.wait() == 0
-    assert policy.asked == [CONFIGURE, ACTIVATE]
+    assert policy.asked == ["configure", "activate"]
 
 
 def test_a_refused_activation_is_repeated_only_after_a_newer_ready(policy, autostart):
     """The reason of the refusal is logged; a stale ready does not count."""
     policy.refusals = 1
     policy.say(True)
-    wait_until(lambda: policy.asked == [CONFIGURE, ACTIVATE], "the first attempt")
+    wait_until(lambda: policy.asked == ["configure", "activate"], "the first attempt")
     policy.say(False, "the sidecar went away")
     autostart.wait_for_line("refused to activate: the sidecar went away")
     autostart.wait_for_line("waiting for gr00t_policy: the sidecar went away")
-    assert policy.asked == [CONFIGURE, ACTIVATE]
+    assert policy.asked == ["configure", "activate"]
     policy.say(True)
     assert autostart.wait() == 0
-    assert policy.asked == [CONFIGURE, ACTIVATE, ACTIVATE]
+    assert policy.asked == ["configure", "activate", "activate"]
 
 
 def test_a_node_that_refuses_to_configure_ends_it(policy, autostart):
     """A configuration that is wrong stays wrong: the exit status says so."""
     policy.configures = False
     assert autostart.wait() == 1
-    assert policy.asked == [CONFIGURE]
+    assert policy.asked == ["configure"]
     assert "refused to configure" in autostart.text()
 
 
@@ -131,18 +130,24 @@ def test_without_a_policy_node_it_says_at_once_what_to_start(autostart):
 
 
 class Graph:
-    """The policy node and the executor of an Autostart without ROS; the activation is lost."""
+    """The policy node and the executor of an Autostart without ROS; answers to changes are lost."""
 
-    srv_name = "/gr00t_policy/change_state"
+    def __init__(self, modes, states=()):
+        """modes: told one by one after the first change was asked for; states: as get_state says.
 
-    def __init__(self, modes):
-        self.modes, self.asked = list(modes), []
-        self.one = autostart_module.Autostart.__new__(autostart_module.Autostart)
+        The last state stays.
+        """
+        self.modes, self.states, self.asked = list(modes), list(states) or ["inactive"], []
+        self.one = Autostart.__new__(Autostart)
         self.one._policy, self.one._stop = "gr00t_policy", threading.Event()
         self.one._status, self.one._logged = PolicyStatus(ready=True), ("", 0.0)
         self.one._activating = self.one._was_active = False
-        self.one._change_state = self.one._get_state = self.one._executor = self
+        self.one._lifecycle = LifecycleClient(self, "/gr00t_policy")
+        self.one._executor = self
         self.one.get_logger = MagicMock()
+
+    def create_client(self, _kind, _name):
+        return self
 
     def service_is_ready(self):
         return True
@@ -150,10 +155,10 @@ class Graph:
     def call_async(self, request):
         future = Future()
         if isinstance(request, GetState.Request):
-            state = State(id=State.PRIMARY_STATE_INACTIVE, label="inactive")
-            future.set_result(GetState.Response(current_state=state))
+            label = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+            future.set_result(GetState.Response(current_state=State(label=label)))
         else:
-            self.asked.append(request.transition.id)
+            self.asked.append(request.transition.label)
         return future
 
     def remove_pending_request(self, _future):
@@ -169,17 +174,29 @@ class Graph:
         pass
 
 
-def test_a_node_that_a_person_deactivated_is_not_activated_again_for_a_lost_answer(monkeypatch):
-    """The arm would begin to move by itself, half a minute after it was stopped."""
-    monkeypatch.setattr(autostart_module, "ANSWER_LIMIT_S", 0.2)
+@pytest.fixture
+def hasty(monkeypatch):
+    """The state is asked soon after a request, not after seconds."""
+    monkeypatch.setattr(asked_module, "_SILENT_S", 0.2)
+
+
+def test_a_node_that_a_person_deactivated_is_not_activated_again_for_a_lost_answer(hasty):
+    """The arm would begin to move by itself, seconds after it was stopped."""
     graph = Graph(["ready", "blending_in", "stopping", "ready"])
     assert graph.one.run() == 0
-    assert graph.asked == [ACTIVATE]
+    assert graph.asked == ["activate"]
 
 
-def test_an_activation_that_was_lost_itself_is_asked_for_again(monkeypatch):
+def test_an_activation_that_was_lost_itself_is_asked_for_again(hasty):
     """No status shows that the node was active."""
-    monkeypatch.setattr(autostart_module, "ANSWER_LIMIT_S", 0.2)
     graph = Graph(["ready"] * 60 + ["replaying"])
     assert graph.one.run() == 0
     assert len(graph.asked) > 1
+
+
+def test_a_node_that_starts_anew_while_it_is_asked_ends_the_wait(hasty):
+    """Its state is another one: the request that was lost is not carried out any more."""
+    graph = Graph(["unconfigured"], ["inactive"] * 4 + ["unconfigured"])
+    assert graph.one.run() == 1
+    assert graph.asked == ["activate"]
+    graph.one.get_logger.return_value.error.assert_called_once()
