@@ -7,12 +7,14 @@ Python runs any more. The parent process has no middleware, and sees how the chi
 from __future__ import annotations
 
 import os
+import select
 import signal
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
+_HANDLERS_RUN_S: Final = 0.1
 Tell = Callable[[int], object]
 """Takes the exit status as soon as it is known; the last one that it gets counts."""
 
@@ -51,11 +53,26 @@ def witnessed(ask: Callable[[Tell], object]) -> tuple[int | None, str]:
 
     before = {number: signal.signal(number, pass_on) for number in passed_on}
     signal.pthread_sigmask(signal.SIG_UNBLOCK, passed_on)
-    with open(reader, "rb") as pipe:
-        told = pipe.read()  # until the child has ended; it can be signalled until waitpid
+    told = _all_of(reader)  # until the child has ended; it can be signalled until waitpid
     for number, handler in before.items():
         signal.signal(number, handler)
     return (told[-1] if told else None), _end_of(child)
+
+
+def _all_of(reader: int) -> bytes:
+    """Read a pipe to its end, and close it.
+
+    A signal that comes just before a system call that waits does not end that call, and its handler
+    runs only after it. So no call waits for long.
+    """
+    told = b""
+    with open(reader, "rb", buffering=0) as pipe:
+        while True:
+            if select.select([pipe], [], [], _HANDLERS_RUN_S)[0]:
+                part = pipe.read(4096)
+                if not part:
+                    return told
+                told += part
 
 
 def _end_of(child: int) -> str:

@@ -53,6 +53,8 @@ class AskedService:
         """Whether the service was there."""
         return bool(self._futures)
 
+    is_there = sent
+
     def answer(self) -> Any:
         """The answer, None until it is there; sends the request if it is due."""
         now_s = time.monotonic()
@@ -79,10 +81,15 @@ class AskedOnce:
 
     def __init__(self, node: Node, kind: Any, service: str, request: Any) -> None:
         """node: makes the client; service: its full name. `answer` sends and returns."""
-        self._node = node
+        self.service, self._node = service, node
         self._client = node.create_client(kind, service)
         self._asked = AskedService(self._client, service, request, math.inf)
         self._introduction: AskedService | None = None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the service is discovered."""
+        return bool(self._client.service_is_ready())
 
     @property
     def sent(self) -> bool:
@@ -96,9 +103,9 @@ class AskedOnce:
         return self._asked.answer()
 
     def _is_known(self) -> bool:
-        if not self._client.service_is_ready():
+        if not self.is_there:
             return False
-        self._introduction = self._introduction or introduction(self._node, self._asked.service)
+        self._introduction = self._introduction or introduction(self._node, self.service)
         return self._introduction is None or self._introduction.answer() is not None
 
 

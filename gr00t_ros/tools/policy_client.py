@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from gr00t_ros.command_line import nearest
 from gr00t_ros.errors import NodeError, SettingsError
-from gr00t_ros.ros.asked import AskedService
+from gr00t_ros.ros.asked import AskedOnce, AskedService
 from gr00t_ros.ros.join import join_as_client
 from gr00t_ros.ros.policy_node import STATUS_TYPE
 from gr00t_ros.text_table import printable
@@ -83,7 +83,7 @@ class PolicyClient:
 
         Raises NodeError if the service does not appear or does not answer within the timeout.
         """
-        asked = self.ask(kind, service, request)
+        asked = AskedOnce(self.node, kind, f"{self.name}/{service}", request)
         end_s = time.monotonic() + self.timeout_s
         while time.monotonic() < end_s:
             if (answer := asked.answer()) is not None:
@@ -91,8 +91,8 @@ class PolicyClient:
             self.spin(_SPIN_S)
         raise self.without_answer(asked)
 
-    def ask(self, kind: Any, service: str, request: Any, again_s: float = math.inf) -> AskedService:
-        """A request that is sent as soon as the service is there; see Asked."""
+    def ask(self, kind: Any, service: str, request: Any, again_s: float) -> AskedService:
+        """A request that is sent as soon as the service is there, and repeated: AskedService."""
         client = self.node.create_client(kind, f"{self.name}/{service}")
         return AskedService(client, f"{self.name}/{service}", request, again_s)
 
@@ -102,10 +102,15 @@ class PolicyClient:
             raise KeyboardInterrupt
         self._executor.spin_once(timeout_sec=limit_s)
 
-    def without_answer(self, asked: AskedService) -> NodeError:
+    def without_answer(self, asked: AskedService | AskedOnce) -> NodeError:
         """The error for a service that did not appear or did not answer."""
-        if not asked.sent:
+        if not asked.is_there:
             return self._missing(f"no service {asked.service}")
+        if not asked.sent:
+            return NodeError(
+                f"{asked.service}: the node answers nothing within {self.timeout_s:g} s, and was "
+                "not asked for this; look at its log"
+            )
         return NodeError(
             f"{asked.service}: no answer within {self.timeout_s:g} s; the request may still be "
             "carried out: see gr00t operator status"

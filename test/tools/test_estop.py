@@ -129,7 +129,10 @@ def test_a_confirmed_stop_is_status_0_wherever_its_text_goes(redirect):
 )
 def test_a_signal_to_the_command_alone_ends_it_with_a_word(number, status):
     """It reaches the process that asks."""
-    ask = "print('asks', flush=True); options.stop.wait(); print('x', file=sys.stderr); tell(130)"
+    ask = (
+        "print('asks', flush=True); any(iter(lambda: options.stop.wait(0.05), True)); "
+        "print('x', file=sys.stderr); tell(130)"
+    )
     script = ASKED.format(ask=ask, replaced=True, before="")
     with subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
