@@ -8,9 +8,12 @@ observe/observation.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gr00t_ros.watch.finding import Finding
 from gr00t_ros.watch.table import default, default_ns, finding, milder, reasoned
+
+_NOISE_FREE = " (for pictures without noise, as of a simulation: frozen_camera_frames 0)"
 
 
 class FrozenCamera:
@@ -39,7 +42,10 @@ class FrozenCamera:
             f"{self._stream}: {self._run} frames in a row with the same {self._same}, fewer than "
             f"{self.limit_frames} expected"
         )
-        return finding("frozen_camera", text)
+        found = finding("frozen_camera", text)
+        return (
+            replace(found, reason=found.reason + _NOISE_FREE) if self._same == "content" else found
+        )
 
 
 class BlackCamera:

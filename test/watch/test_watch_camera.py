@@ -21,10 +21,12 @@ def test_ten_equal_frames_pause(same, frames, pauses) -> None:
     assert (found is not None) is pauses
     if found is not None:
         assert (found.watch, found.reaction) == ("frozen_camera", Reaction.PAUSE)
-        assert found.reason == (
+        text = (
             f"{STREAM}: {frames} frames in a row with the same {same}, fewer than 10 expected; "
             "restart the camera's driver"
         )
+        hint = " (for pictures without noise, as of a simulation: frozen_camera_frames 0)"
+        assert found.reason == text + (hint if same == "content" else "")
 
 
 def test_no_frame_is_no_frozen_one() -> None:
