@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 _HANDLERS_RUN_S: Final = 0.1
+"""Longest delay of a signal's handler."""
 Tell = Callable[[int], object]
 """Takes the exit status as soon as it is known; the last one that it gets counts."""
 

@@ -12,7 +12,7 @@ from std_srvs.srv import Trigger
 from gr00t_ros.demo.bringup import Bringup
 from gr00t_ros.demo.watcher import Watcher
 from gr00t_ros.errors import Gr00tError
-from gr00t_ros.ros.asked import AskedOnce
+from gr00t_ros.ros.asked import AskedOnce, IntroducedClient
 
 NEEDED = ("robot", "sidecar", "commands", "policy", "record")
 """Processes without which an attempt is over, where it has them."""
@@ -52,12 +52,15 @@ def followed(watcher: Watcher, executor: Executor, bringup: Bringup) -> str | No
 def labelled(watcher: Watcher, executor: Executor, problem: str) -> str:
     """End the recorded episode with the verdict; returns what went wrong, also with that."""
     verdict = "failure" if problem else "success"
-    asked = AskedOnce(watcher, Trigger, f"/gr00t_record/{verdict}", Trigger.Request())
+    client = IntroducedClient(watcher, Trigger, f"/gr00t_record/{verdict}")
+    asked = client.ask(Trigger.Request())
     done = answered(asked, executor, _ANSWER_S)
-    if done is None or not done.success:
-        said = done.message if done else "the recorder does not answer"
-        return problem or f"not recorded: {said}"
-    return problem
+    if done is None and asked.sent:  # the whole time for the answer alone
+        done = answered(asked, executor, _ANSWER_S)
+    if done is None:
+        silent = "is silent" if asked.sent else "does not answer"
+        return problem or f"not recorded: the recorder {silent}"
+    return problem if done.success else problem or f"not recorded: {done.message}"
 
 
 def answered(asked: AskedOnce, executor: Executor, limit_s: float) -> Any:

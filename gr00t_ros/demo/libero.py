@@ -25,7 +25,7 @@ from gr00t_ros.errors import Gr00tError, NodeError
 from gr00t_ros.msg import TaskState
 from gr00t_ros.robot.files import load_embodiment
 from gr00t_ros.ros import qos
-from gr00t_ros.ros.asked import AskedOnce
+from gr00t_ros.ros.asked import IntroducedClient
 from gr00t_ros.ros.transports import avoid_shared_memory
 from gr00t_ros.sim.libero.commands import STEP_NS
 from gr00t_ros.sim.libero.extra import require_libero, slow_time
@@ -118,7 +118,7 @@ def _start(
     request = ResetTask.Request(
         suite=options.suite, task=options.task, episode=options.seed, seed=options.seed
     )
-    asked = AskedOnce(watcher, ResetTask, "/libero/reset_task", request)
+    asked = IntroducedClient(watcher, ResetTask, "/libero/reset_task").ask(request)
     reset = answered(asked, executor, _START_S)
     if not asked.sent:
         raise NodeError(f"the simulated robot did not start:\n{bringup.log('robot')[-2000:]}")

@@ -48,7 +48,7 @@ from gr00t_ros.robot.embodiment import Embodiment, Unsettled
 from gr00t_ros.robot.files import load_embodiment, shipped_embodiments
 from gr00t_ros.robot.questions import open_marks, settled_names
 from gr00t_ros.ros import qos
-from gr00t_ros.ros.asked import AskedOnce
+from gr00t_ros.ros.asked import IntroducedClient
 from gr00t_ros.ros.join import join_as_client
 from gr00t_ros.ros.policy_node import POLICY_NODE
 from gr00t_ros.ros.process import StoppedBySignal, stop_on_signals
@@ -287,8 +287,8 @@ class TryRun:
 
     def save(self) -> None:
         """Let the stand-in robot write its record; SidecarError if it does not."""
-        service = f"/{ROBOT}/save_record"
-        asked = AskedOnce(self.watcher, Trigger, service, Trigger.Request())
+        client = IntroducedClient(self.watcher, Trigger, f"/{ROBOT}/save_record")
+        asked = client.ask(Trigger.Request())
         end_s = time.monotonic() + _SAVE_S
         while (answer := asked.answer()) is None and time.monotonic() < end_s:
             self._spin()

@@ -24,7 +24,7 @@ from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.rollout.benchmark import Benchmark
 from gr00t_ros.rollout.trial import Plain, Trial
 from gr00t_ros.ros import qos
-from gr00t_ros.ros.asked import LifecycleClient, introduction
+from gr00t_ros.ros.asked import IntroducedClient, LifecycleClient
 from gr00t_ros.ros.join import join_as_client
 from gr00t_ros.ros.policy_node import DROPPED, POLICY_NODE
 from gr00t_ros.sim.record import TimedRows
@@ -75,7 +75,7 @@ class Observer:
         )
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[str, IntroducedClient] = {}
         self.after_spin: Callable[[], None] = lambda: None
         """Called each time after what has arrived was taken."""
         self._lifecycle = LifecycleClient(self.node, POLICY_NODE)
@@ -155,14 +155,12 @@ class Observer:
         """The answer of a service; NodeError if it does not come."""
         client = self._clients.get(service)
         if client is None:  # kept: discovery takes longer than the call
-            client = self._clients[service] = self.node.create_client(kind, service)
-            self.wait(client.service_is_ready, limit_s, lambda: f"no service {service}")
-            if known := introduction(self.node, service):
-                self.wait(known.answer, limit_s, lambda: f"{known.service}: no answer")
-        self.wait(client.service_is_ready, limit_s, lambda: f"no service {service}")
-        future = client.call_async(request)
-        self.wait(future.done, limit_s, lambda: f"{service}: no answer")
-        return future.result()
+            client = self._clients[service] = IntroducedClient(self.node, kind, service)
+        self.wait(lambda: client.is_there, limit_s, lambda: f"no service {service}")
+        self.wait(client.is_known, limit_s, lambda: f"{service}: its node answers nothing")
+        asked = client.ask(request)
+        self.wait(lambda: asked.answer() is not None, limit_s, lambda: f"{service}: no answer")
+        return asked.answer()
 
     # --- simulation and policy node ------------------------------------------------------
 

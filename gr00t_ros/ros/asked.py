@@ -38,11 +38,11 @@ class AskedService:
     """One request to one service, sent as soon as the service is there.
 
     again_s: sent again after this time without an answer, then after twice that time, and so on up
-    to 4 s, because an answer may be lost while discovery goes on. inf: sent once.
+    to 4 s or again_s, because an answer may be lost while discovery goes on. inf: sent once.
     """
 
     def __init__(self, client: Client, service: str, request: Any, again_s: float) -> None:
-        """`answer` sends and returns; service: its full name."""
+        """`answer` sends and returns; service: its name for texts."""
         self.service = service
         self._client, self._request, self._again_s = client, request, again_s
         self._futures: list[Any] = []
@@ -53,60 +53,85 @@ class AskedService:
         """Whether the service was there."""
         return bool(self._futures)
 
-    is_there = sent
-
     def answer(self) -> Any:
         """The answer, None until it is there; sends the request if it is due."""
-        now_s = time.monotonic()
-        if (not self.sent or now_s >= self._due_s) and self._client.service_is_ready():
-            if self.sent:
-                self._again_s = min(self._again_s * 2.0, max(self._again_s, _AGAIN_MOST_S))
-            self._due_s = now_s + self._again_s
-            if len(self._futures) == _UNANSWERED:
-                self._client.remove_pending_request(self._futures.pop(0))
-            self._futures.append(self._client.call_async(self._request))
-        return next((future.result() for future in self._futures if future.done()), None)
+        answer = self._received()
+        if answer is None and (not self.sent or time.monotonic() >= self._due_s):
+            self._send()
+            answer = self._received()
+        return answer
 
     def again(self) -> None:
         """Let `answer` send the request once more."""
         self._due_s = 0.0
 
+    def _received(self) -> Any:
+        return next((future.result() for future in self._futures if future.done()), None)
 
-class AskedOnce:
-    """One request that must not be carried out twice, to a service of another node.
+    def _send(self) -> None:
+        if not self._client.service_is_ready():
+            return
+        if self.sent:
+            self._again_s = min(self._again_s * 2.0, max(self._again_s, _AGAIN_MOST_S))
+        self._due_s = time.monotonic() + self._again_s
+        if len(self._futures) == _UNANSWERED:
+            self._client.remove_pending_request(self._futures.pop(0))
+        self._futures.append(self._client.call_async(self._request))
 
-    It is sent as soon as that node has answered a harmless request, and so does not lose the
-    answer to a client that it has not discovered.
+
+class IntroducedClient:
+    """The client of a service for requests that must not be carried out twice; keep it.
+
+    A request is sent once the service's node has answered a harmless one. A participant hears of
+    another one's clients in their order, so that node knows this client too, and its answer is not
+    lost. A node without parameter services cannot be asked and counts as one that knows the client.
     """
 
-    def __init__(self, node: Node, kind: Any, service: str, request: Any) -> None:
-        """node: makes the client; service: its full name. `answer` sends and returns."""
-        self.service, self._node = service, node
+    def __init__(self, node: Node, kind: Any, service: str) -> None:
+        """node: makes the clients; service: its full name."""
+        from rcl_interfaces.srv import GetParameters
+
+        self._node, self.service = node, service
         self._client = node.create_client(kind, service)
-        self._asked = AskedService(self._client, service, request, math.inf)
-        self._introduction: AskedService | None = None
+        self._harmless = f"{service.rpartition('/')[0]}/get_parameters"
+        client = node.create_client(GetParameters, self._harmless)
+        request = GetParameters.Request()
+        self._introduction = AskedService(client, self._harmless, request, _AGAIN_S)
 
     @property
     def is_there(self) -> bool:
-        """Whether the service is discovered."""
+        """Whether the service is discovered now."""
         return bool(self._client.service_is_ready())
+
+    def is_known(self) -> bool:
+        """Whether the service is there and its node knows the client; asks if that is due."""
+        if not self.is_there:
+            return False
+        return self._introduction.answer() is not None or (
+            not self._introduction.sent
+            and self._harmless not in dict(self._node.get_service_names_and_types())
+        )
+
+    def ask(self, request: Any) -> AskedOnce:
+        """A request that is sent once, when the service's node knows the client."""
+        return AskedOnce(self, AskedService(self._client, self.service, request, math.inf))
+
+
+class AskedOnce:
+    """One request of an IntroducedClient."""
+
+    def __init__(self, client: IntroducedClient, asked: AskedService) -> None:
+        """`answer` sends and returns; asked: the request, which has not been sent."""
+        self.client, self._asked = client, asked
 
     @property
     def sent(self) -> bool:
-        """Whether the service was there, and its node knows the client."""
+        """Whether the request was sent: it may be carried out."""
         return self._asked.sent
 
     def answer(self) -> Any:
         """The answer, None until it is there; sends the request if it is due."""
-        if not self.sent and not self._is_known():
-            return None
-        return self._asked.answer()
-
-    def _is_known(self) -> bool:
-        if not self.is_there:
-            return False
-        self._introduction = self._introduction or introduction(self._node, self.service)
-        return self._introduction is None or self._introduction.answer() is not None
+        return self._asked.answer() if self.sent or self.client.is_known() else None
 
 
 class LifecycleClient:
@@ -124,31 +149,50 @@ class LifecycleClient:
         self._change = node.create_client(ChangeState, self._change_name)
         self._state = node.create_client(GetState, self._state_name)
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the node is discovered now."""
+        return bool(self._state.service_is_ready())
+
     def state(self) -> AskedService:
         """A request for the present state; its answer is a GetState.Response."""
         from lifecycle_msgs.srv import GetState
 
         return AskedService(self._state, self._state_name, GetState.Request(), _AGAIN_S)
 
-    def change(self, label: str) -> AskedTransition:
-        """A request for a transition, one of TRANSITIONS."""
+    def change(self, label: str, repeats: bool = True) -> AskedTransition:
+        """A request for a transition, one of TRANSITIONS; see AskedTransition."""
         from lifecycle_msgs.msg import Transition
         from lifecycle_msgs.srv import ChangeState
 
         request = ChangeState.Request(transition=Transition(label=label))
         asked = AskedService(self._change, self._change_name, request, math.inf)
-        return AskedTransition(self, asked, TRANSITIONS[label])
+        return AskedTransition(self, asked, TRANSITIONS[label], repeats)
 
 
 class AskedTransition:
-    """One transition of a lifecycle node. Where the answer is lost, the node's state decides."""
+    """One transition of a lifecycle node. Where the answer is lost, the node's state decides.
 
-    def __init__(self, client: LifecycleClient, asked: AskedService, goal: str) -> None:
-        """asked: the request, not yet sent; goal: the state after the transition."""
+    why_not, once `answer` is False: REFUSED by the node; LOST: no answer came, and the state is as
+    before; CHANGED: no answer came, and the node is in another state: it was started anew, or
+    somebody else changed it.
+    """
+
+    REFUSED, LOST, CHANGED = "refused", "lost", "changed"
+
+    def __init__(
+        self, client: LifecycleClient, asked: AskedService, goal: str, repeats: bool
+    ) -> None:
+        """asked: the request, not yet sent; goal: the state after the transition.
+
+        repeats: send the request again where it was lost. Not for a transition that somebody may
+        have taken back since: the state is as before then, too.
+        """
+        self.why_not = ""
         self._client, self._asked, self._goal = client, asked, goal
         self._state: AskedService | None = client.state()
         self._before: str | None = None  # the state when the request was sent
-        self._repeated = False
+        self._repeats, self._repeated = repeats, False
         self._due_s = 0.0
 
     def answer(self) -> bool | None:
@@ -162,23 +206,26 @@ class AskedTransition:
         if answer is None:
             return self._made_without_answer()
         if answer.success or not self._repeated:
-            return bool(answer.success)
+            return bool(answer.success) or self._no(self.REFUSED)
         # A repeated request is refused where the first one was carried out and its answer lost.
         state = self._present()
-        return None if state is None else state == self._goal
+        return None if state is None else state == self._goal or self._no(self.REFUSED)
+
+    def _no(self, why: str) -> bool:
+        self.why_not = why
+        return False
 
     def _made_without_answer(self) -> bool | None:
-        """What the state says; the request is sent again if the node is where it was.
-
-        Another state is that of a node that was started anew, or that somebody else changed.
-        """
+        """What the state says; the request is sent again if the node is where it was."""
         if time.monotonic() < self._due_s or (state := self._present()) is None:
             return None
         if state == self._before:
+            if not self._repeats:
+                return self._no(self.LOST)
             self._asked.again()
             self._repeated = True
         elif state in _PRIMARY:
-            return state == self._goal
+            return state == self._goal or self._no(self.CHANGED)
         self._due_s = time.monotonic() + _SILENT_S
         return None
 
@@ -190,18 +237,3 @@ class AskedTransition:
             return None
         self._state = None
         return str(answer.current_state.label)
-
-
-def introduction(node: Node, service: str) -> AskedService | None:
-    """A harmless request to the node of `service`; None if that node answers no such request.
-
-    node: has a client of `service` already. A participant hears of another one's clients in their
-    order: a server that answers this request knows the client of `service` too.
-    """
-    from rcl_interfaces.srv import GetParameters
-
-    name = f"{node.resolve_service_name(service).rpartition('/')[0]}/get_parameters"
-    if name not in dict(node.get_service_names_and_types()):
-        return None
-    client = node.create_client(GetParameters, name)
-    return AskedService(client, name, GetParameters.Request(), _AGAIN_S)

@@ -19,7 +19,7 @@ from rclpy.node import Node
 from gr00t_ros.command_line import NO
 from gr00t_ros.errors import Gr00tError
 from gr00t_ros.msg import PolicyStatus
-from gr00t_ros.ros.asked import LifecycleClient
+from gr00t_ros.ros.asked import AskedTransition, LifecycleClient
 from gr00t_ros.ros.node_help import NodeHelp, asks_for_help
 from gr00t_ros.ros.policy_node import POLICY_NAME
 from gr00t_ros.ros.process import (
@@ -78,7 +78,7 @@ class Autostart(Node):
         """Exit status: 0 once the policy node is active or on `stop`, 1 if it cannot be active."""
         try:
             if self._state() == "unconfigured":
-                self._change("configure")
+                self._made(self._lifecycle.change("configure"), "configure")
             if self._state() == "unconfigured":
                 self.get_logger().error(f"{self._policy} refused to configure: {self._reason()}")
                 return NO
@@ -101,24 +101,38 @@ class Autostart(Node):
     def _activate_when_ready(self) -> bool:
         """Try once, after a status that is newer than the last attempt says ready.
 
-        Returns whether it was activated.
+        Returns whether it was activated. Where the answer is lost, the node's status decides, not
+        its state: a person may have deactivated it since then, and the arm must not move again. An
+        activation begins an episode.
         """
-        self._wait(self._ready)
+        episode = self._wait(self._ready).episode
         self._status, self._was_active, self._activating = None, False, True
-        accepted = self._change("activate")
-        self._activating = accepted
-        if accepted:
+        asked = self._lifecycle.change("activate", repeats=False)
+        if self._made(asked, "activate") or self._was_active:
             self.get_logger().info(f"{self._policy} is active")
-        else:
-            self._wait(lambda: self._status is not None)
-            self.get_logger().warning(f"{self._policy} refused to activate: {self._reason()}")
-        return accepted
-
-    def _ready(self) -> bool:
-        if self._status is not None and self._status.ready:
             return True
-        self._log_waiting(self._reason())
+        if asked.why_not == asked.LOST:
+            self._status = None  # only one that was made after the state was told counts
+        status = self._wait(lambda: self._status)
+        if asked.why_not == asked.LOST and (self._was_active or status.episode != episode):
+            self.get_logger().warning(
+                f"{self._policy} was active or got an instruction after it was asked to activate, "
+                "and its answer was lost: it is not asked again; start autostart again"
+            )
+            return True
+        self._activating = False
+        text = {
+            asked.REFUSED: "refused to activate",
+            asked.LOST: "did not answer and is inactive, it is asked again",
+            asked.CHANGED: "was started anew, or changed by somebody else",
+        }[asked.why_not]
+        self.get_logger().warning(f"{self._policy} {text}: {self._reason()}")
         return False
+
+    def _ready(self) -> PolicyStatus | None:
+        if self._status is not None and self._status.ready:
+            return self._status
+        return None
 
     def _log_waiting(self, reason: str) -> None:
         """Log what is waited for, at once and then every REPEAT_S."""
@@ -138,37 +152,38 @@ class Autostart(Node):
 
     def _state(self) -> str:
         """The policy node's state; waits without limit for the node and for its answer."""
-        asked, silent_s = self._lifecycle.state(), time.monotonic() + REPEAT_S
+        asked, begun_s = self._lifecycle.state(), time.monotonic()
         while (answer := asked.answer()) is None:
-            if not asked.sent:
-                name = asked.service.rpartition("/")[0]
-                self._log_waiting(
-                    f"no node {name} in ROS_DOMAIN_ID {self.context.get_domain_id()} yet; start it "
-                    "with gr00t policy --embodiment NAME|FILE --server HOST:PORT"
-                )
-            elif time.monotonic() > silent_s:
-                self._log_waiting(f"no answer from {asked.service} yet")
+            self._log_silence("its state", begun_s)
             self._spin()
         return str(answer.current_state.label)
 
-    def _change(self, label: str) -> bool:
-        """Whether the transition was made; waits without limit for the answer.
+    def _made(self, asked: AskedTransition, label: str) -> bool:
+        """Whether the transition was made; waits without limit until that is known.
 
-        It counts as made once the status shows that the node has been activated: where the answer
-        is lost, another request would start an arm again that a person has deactivated since then.
+        Also ends once the status shows that the node has been activated.
         """
-        asked, silent_s = self._lifecycle.change(label), time.monotonic() + REPEAT_S
-        while not self._was_active:
-            if (made := asked.answer()) is not None:
-                return made
-            if time.monotonic() > silent_s:
-                self._log_waiting(f"no answer to {label} yet")
+        begun_s = time.monotonic()
+        while (made := asked.answer()) is None and not self._was_active:
+            self._log_silence(f"the answer to {label}", begun_s)
             self._spin()
-        return True
+        return bool(made)
 
-    def _wait(self, condition: Callable[[], bool]) -> None:
-        while not condition():
+    def _log_silence(self, awaited: str, begun_s: float) -> None:
+        """Log that the node is not there, or that what it owes has been missing for REPEAT_S."""
+        if not self._lifecycle.is_there:
+            self._log_waiting(
+                f"no node {self._policy} in ROS_DOMAIN_ID {self.context.get_domain_id()} yet; "
+                "start it with gr00t policy --embodiment NAME|FILE --server HOST:PORT"
+            )
+        elif time.monotonic() > begun_s + REPEAT_S:
+            self._log_waiting(f"{awaited} does not come")
+
+    def _wait(self, status: Callable[[], PolicyStatus | None]) -> PolicyStatus:
+        while (found := status()) is None:
+            self._log_waiting(self._reason())
             self._spin()
+        return found
 
     def _spin(self) -> None:
         if self._stop.is_set():

@@ -76,6 +76,9 @@ _EXAMPLES = {
 STOPPING_TEXTS = ("mode is stopping, only", "may still play an abandoned plan")
 """Parts of the refusals of resume and reset while a stop is not over (session/session.py)."""
 _AGAIN_S = 0.1
+_GAP_S = 0.8
+"""A request that comes later than this after the last one is not repeated: node/operator.py takes
+one that follows its refusal after 1 s for a new press."""
 STOPPED = (
     "it stops its motion and latches a fault until gr00t operator reset. It does not stop other "
     "programs that command the robot"
@@ -165,18 +168,32 @@ def _timed(view: NodeView) -> str:
     return f"{time.strftime('%H:%M:%S')}  {operator_screen.line(view)}"
 
 
-def _trigger(options: argparse.Namespace) -> int:
-    """pause, resume and reset: the node's own message if it refuses.
+def _pause(options: argparse.Namespace) -> int:
+    """Ask for the pause at once, and again while no answer comes: twice is as good as once."""
+    from std_srvs.srv import Trigger
 
-    While the arm still stops, resume and reset are asked again: a stop takes up to a second.
+    with _connected(options) as client:
+        answer = client.call_at_once(Trigger, options.service, Trigger.Request())
+    return _answered(options, answer.success, answer.message, ACCEPTED[options.service])
+
+
+def _leave(options: argparse.Namespace) -> int:
+    """Leave a pause or a fault, by resume or reset: the node's own message if it refuses.
+
+    While the arm still stops they are asked for again: a stop takes up to a second. Not after a
+    gap, in which this process or the network stood still.
     """
     from std_srvs.srv import Trigger
 
-    end_s = time.monotonic() + options.timeout
+    asked_s = time.monotonic()
+    end_s = asked_s + options.timeout
     with _connected(options) as client:
         answer = client.call(Trigger, options.service, Trigger.Request())
-        while any(part in answer.message for part in STOPPING_TEXTS) and time.monotonic() < end_s:
+        while any(part in answer.message for part in STOPPING_TEXTS):
             time.sleep(_AGAIN_S)
+            if time.monotonic() > min(asked_s + _GAP_S, end_s):
+                break
+            asked_s = time.monotonic()
             answer = client.call(Trigger, options.service, Trigger.Request())
     return _answered(options, answer.success, answer.message, ACCEPTED[options.service])
 
@@ -352,9 +369,9 @@ def _parser() -> _Operator:
     watch = verb("watch", _watch, "the status until Ctrl-C: a live screen, or lines into a pipe")
     for one in (status, watch):
         one.add_argument("--json", action="store_true", help=JSON_HELP)
-    verb("pause", _trigger, "stop the arm until resume (service ~/pause)")
-    verb("resume", _trigger, "end a pause by pause; the arm moves again (service ~/resume)")
-    verb("reset", _trigger, "clear a latched fault; an active node moves again (service ~/reset)")
+    verb("pause", _pause, "stop the arm until resume (service ~/pause)")
+    verb("resume", _leave, "end a pause by pause; the arm moves again (service ~/resume)")
+    verb("reset", _leave, "clear a latched fault; an active node moves again (service ~/reset)")
     text = "stop the arm and latch a fault until reset (service ~/estop)"
     verb("estop", _estop, text, aliases=_OTHERS, tolerant=True)
     usage = "%(prog)s [-h] [--node NAME] [--timeout S] TEXT"  # several words only for the error

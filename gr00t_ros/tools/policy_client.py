@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from gr00t_ros.command_line import nearest
 from gr00t_ros.errors import NodeError, SettingsError
-from gr00t_ros.ros.asked import AskedOnce, AskedService
+from gr00t_ros.ros.asked import AskedOnce, AskedService, IntroducedClient
 from gr00t_ros.ros.join import join_as_client
 from gr00t_ros.ros.policy_node import STATUS_TYPE
 from gr00t_ros.text_table import printable
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 _OWN = "gr00t_operator_"
 _SPIN_S = 0.02
-_AGAIN_S = 0.25  # an urgent request is repeated after this time without an answer, then twice it
+_AGAIN_S = (
+    0.25  # a request that may be carried out twice is repeated after this time, then twice it
+)
 _JOIN_AGAIN_S = 0.4
 _MOST_CLIENTS = 4
 _UNIT = re.compile(r"\[([^\]]+)\]$")
@@ -63,6 +65,7 @@ class PolicyClient:
         )
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
+        self._clients: dict[str, IntroducedClient] = {}
         self.status: PolicyStatus | None = None
         self.received = 0
         self._received_s = 0.0
@@ -79,11 +82,21 @@ class PolicyClient:
         return int(self._context.get_domain_id())
 
     def call(self, kind: Any, service: str, request: Any) -> Any:
-        """The answer of the node's service, which is asked once.
+        """The answer of the node's service, which is asked once, when the node knows the client.
 
         Raises NodeError if the service does not appear or does not answer within the timeout.
         """
-        asked = AskedOnce(self.node, kind, f"{self.name}/{service}", request)
+        client = self._clients.get(service)
+        if client is None:  # kept: a request that is made again is sent at once
+            client = IntroducedClient(self.node, kind, f"{self.name}/{service}")
+            self._clients[service] = client
+        return self._answer(client.ask(request))
+
+    def call_at_once(self, kind: Any, service: str, request: Any) -> Any:
+        """As `call`, for a request that may be carried out twice: sent at once, and repeated."""
+        return self._answer(self.ask(kind, service, request))
+
+    def _answer(self, asked: AskedService | AskedOnce) -> Any:
         end_s = time.monotonic() + self.timeout_s
         while time.monotonic() < end_s:
             if (answer := asked.answer()) is not None:
@@ -91,10 +104,10 @@ class PolicyClient:
             self.spin(_SPIN_S)
         raise self.without_answer(asked)
 
-    def ask(self, kind: Any, service: str, request: Any, again_s: float) -> AskedService:
+    def ask(self, kind: Any, service: str, request: Any) -> AskedService:
         """A request that is sent as soon as the service is there, and repeated: AskedService."""
         client = self.node.create_client(kind, f"{self.name}/{service}")
-        return AskedService(client, f"{self.name}/{service}", request, again_s)
+        return AskedService(client, f"{self.name}/{service}", request, _AGAIN_S)
 
     def spin(self, limit_s: float) -> None:
         """Take what arrives next, and wait for it at most this long."""
@@ -104,17 +117,18 @@ class PolicyClient:
 
     def without_answer(self, asked: AskedService | AskedOnce) -> NodeError:
         """The error for a service that did not appear or did not answer."""
-        if not asked.is_there:
-            return self._missing(f"no service {asked.service}")
-        if not asked.sent:
+        client = asked.client if isinstance(asked, AskedOnce) else asked
+        if asked.sent:
             return NodeError(
-                f"{asked.service}: the node answers nothing within {self.timeout_s:g} s, and was "
+                f"{client.service}: no answer within {self.timeout_s:g} s; the request may still "
+                "be carried out: see gr00t operator status"
+            )
+        if isinstance(client, IntroducedClient) and client.is_there:
+            return NodeError(
+                f"{client.service}: the node answers nothing within {self.timeout_s:g} s, and was "
                 "not asked for this; look at its log"
             )
-        return NodeError(
-            f"{asked.service}: no answer within {self.timeout_s:g} s; the request may still be "
-            "carried out: see gr00t operator status"
-        )
+        return self._missing(f"no service {client.service}")
 
     def follow(self) -> None:
         """Subscribe to the node's status, and wait for the first one; raises NodeError without."""
@@ -207,7 +221,7 @@ def urgent_call(
             with suppress(Exception) if pairs else nullcontext():  # the first one stays in any case
                 client = make()
                 joined.callback(client.close)
-                pairs.append((client, client.ask(kind, service, request, _AGAIN_S)))
+                pairs.append((client, client.ask(kind, service, request)))
         for client, asked in pairs:
             if (answer := asked.answer()) is not None:
                 return answer

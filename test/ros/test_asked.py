@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from gr00t_ros.ros import asked as room  # noqa: E402
-from gr00t_ros.ros.asked import TRANSITIONS, AskedOnce, AskedService, LifecycleClient  # noqa: E402
+from gr00t_ros.ros.asked import TRANSITIONS, AskedService, IntroducedClient, LifecycleClient  # noqa: E402
 
 
 class Service:
@@ -19,6 +19,7 @@ class Service:
     def __init__(self, ready_after, lost):
         self._not_ready, self._lost = ready_after, lost
         self.requests, self.given_up = 0, 0
+        self.futures = []
 
     def service_is_ready(self):
         """Whether it is discovered by now."""
@@ -29,6 +30,7 @@ class Service:
         """A future of which no result comes while answers are lost."""
         self.requests += 1
         future = Future()
+        self.futures.append(future)
         if self.requests > self._lost:
             future.set_result("answer")
         return future
@@ -66,23 +68,47 @@ def test_a_request_that_is_lost_for_minutes_is_repeated_each_few_seconds(monkeyp
     assert service.requests - service.given_up == 8
 
 
+def test_an_answer_that_is_there_is_taken_before_anything_is_sent():
+    """The request would be carried out a second time; and the ninth gave up the first one."""
+    service = Service(ready_after=0, lost=8)
+    asked = AskedService(service, "/x", None, 0.0)
+    assert [asked.answer() for _ in range(8)] == [None] * 8
+    service.futures[0].set_result("first")
+    asked.again()
+    assert asked.answer() == "first"
+    assert (service.requests, service.given_up) == (8, 0)
+
+
+class Graph:
+    """A node that makes clients of /robot/save and, where it `introduces`, of its parameters."""
+
+    def __init__(self, introduces=True, lost=1):
+        self.service = Service(ready_after=2, lost=0)
+        self.harmless = Service(ready_after=1 if introduces else math.inf, lost=lost)
+        self._names = [("/robot/get_parameters", [])] if introduces else []
+
+    def create_client(self, kind, _name):
+        """The client of one of the two."""
+        return self.service if kind is None else self.harmless
+
+    def get_service_names_and_types(self):
+        """As rclpy's node does."""
+        return self._names
+
+
 @pytest.mark.parametrize("introduces", [True, False])
-def test_a_request_that_must_not_be_repeated_waits_for_an_introduction(introduces):
+def test_a_request_that_must_not_be_repeated_waits_for_an_introduction(introduces, monkeypatch):
     """A node that answered another request knows the client; one without parameters cannot."""
-    known, service = Service(ready_after=1, lost=1), Service(ready_after=2, lost=0)
-    names = [("/robot/get_parameters", [])] if introduces else []
-    node = SimpleNamespace(
-        create_client=lambda kind, _name: service if kind is None else known,
-        resolve_service_name=str,
-        get_service_names_and_types=lambda: names,
-    )
-    asked = AskedOnce(node, None, "/robot/save", None)
-    answers = []
+    monkeypatch.setattr(room, "_AGAIN_S", 0.0)
+    graph = Graph(introduces)
+    client = IntroducedClient(graph, None, "/robot/save")
+    asked, answers = client.ask(None), []
     while not answers or answers[-1] is None:
         answers.append(asked.answer())
-        assert not introduces or known.requests > 1 or not asked.sent
-    assert answers[-1] == "answer" and service.requests == 1
-    assert known.requests == (2 if introduces else 0)
+        assert not introduces or graph.harmless.requests > 1 or not asked.sent
+    assert answers[-1] == "answer" and graph.service.requests == 1
+    assert graph.harmless.requests == (2 if introduces else 0)
+    assert client.ask(None).answer() == "answer", "a second request needs no introduction"
 
 
 NEXT = {"unconfigured": "configure", "inactive": "activate"}

@@ -132,12 +132,12 @@ def test_without_a_policy_node_it_says_at_once_what_to_start(autostart):
 class Graph:
     """The policy node and the executor of an Autostart without ROS; answers to changes are lost."""
 
-    def __init__(self, modes, states=()):
-        """modes: told one by one after the first change was asked for; states: as get_state says.
+    def __init__(self, statuses, states=()):
+        """statuses: told one by one after the first change was asked for; states: of get_state.
 
-        The last state stays.
+        The last state and the last status stay.
         """
-        self.modes, self.states, self.asked = list(modes), list(states) or ["inactive"], []
+        self.statuses, self.states, self.asked = list(statuses), list(states) or ["inactive"], []
         self.one = Autostart.__new__(Autostart)
         self.one._policy, self.one._stop = "gr00t_policy", threading.Event()
         self.one._status, self.one._logged = PolicyStatus(ready=True), ("", 0.0)
@@ -167,11 +167,19 @@ class Graph:
     def spin_once(self, timeout_sec):
         """The next status arrives."""
         time.sleep(0.01)
-        if self.asked and self.modes:
-            self.one._on_status(PolicyStatus(mode=self.modes.pop(0), ready=True))
+        if self.asked and self.statuses:
+            status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+            self.one._on_status(status)
 
     def shutdown(self):
         pass
+
+    def warnings(self):
+        """What was logged as a warning."""
+        return [call.args[0] for call in self.one.get_logger.return_value.warning.mock_calls]
+
+
+READY = PolicyStatus(mode="ready", ready=True)
 
 
 @pytest.fixture
@@ -180,23 +188,36 @@ def hasty(monkeypatch):
     monkeypatch.setattr(asked_module, "_SILENT_S", 0.2)
 
 
-def test_a_node_that_a_person_deactivated_is_not_activated_again_for_a_lost_answer(hasty):
-    """The arm would begin to move by itself, seconds after it was stopped."""
-    graph = Graph(["ready", "blending_in", "stopping", "ready"])
+@pytest.mark.parametrize(
+    "statuses",
+    [
+        [PolicyStatus(mode=mode, ready=True) for mode in ("ready", "blending_in", "stopping")],
+        [READY, READY, PolicyStatus(mode="ready", ready=True, episode=1)],
+    ],
+    ids=["seen", "episode"],
+)
+def test_a_node_that_a_person_deactivated_is_not_activated_again_for_a_lost_answer(hasty, statuses):
+    """The arm would begin to move by itself, seconds after it was stopped.
+
+    Statuses are overwritten by newer ones: then only the episode tells that it was active.
+    """
+    graph = Graph(statuses)
     assert graph.one.run() == 0
     assert graph.asked == ["activate"]
 
 
 def test_an_activation_that_was_lost_itself_is_asked_for_again(hasty):
     """No status shows that the node was active."""
-    graph = Graph(["ready"] * 60 + ["replaying"])
+    graph = Graph([READY] * 60 + [PolicyStatus(mode="replaying", episode=1)])
     assert graph.one.run() == 0
     assert len(graph.asked) > 1
+    assert "did not answer and is inactive" in graph.warnings()[0]
 
 
 def test_a_node_that_starts_anew_while_it_is_asked_ends_the_wait(hasty):
     """Its state is another one: the request that was lost is not carried out any more."""
-    graph = Graph(["unconfigured"], ["inactive"] * 4 + ["unconfigured"])
+    graph = Graph([PolicyStatus(mode="unconfigured")], ["inactive"] * 4 + ["unconfigured"])
     assert graph.one.run() == 1
     assert graph.asked == ["activate"]
+    assert "was started anew, or changed by somebody else" in graph.warnings()[0]
     graph.one.get_logger.return_value.error.assert_called_once()

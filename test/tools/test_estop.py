@@ -4,10 +4,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
+from pathlib import Path
 
 import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
+
+from gr00t_ros.witness import _all_of  # noqa: E402
 
 NOT_CONFIRMED = "STOP NOT CONFIRMED: press the robot's hardware e-stop!"
 
@@ -142,3 +147,23 @@ def test_a_signal_to_the_command_alone_ends_it_with_a_word(number, status):
         assert child.wait(timeout=60) == status
         said = child.stderr.read()
     assert said == "x\n" if status == 130 else NOT_CONFIRMED in said and "SIGTERM" in said
+
+
+def test_a_signal_that_interrupts_no_call_is_taken_all_the_same():
+    """Such as one that comes just before the call that waits: its handler runs after the call."""
+    reader, writer = os.pipe()
+    main = Path(f"/proc/self/task/{threading.get_native_id()}/stat")
+
+    def signal_to_itself():
+        while main.read_text().rpartition(")")[2].split()[0] != "S":
+            time.sleep(0.001)
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, lambda *_: (os.write(writer, b"x"), os.close(writer)))
+    thread = threading.Thread(target=signal_to_itself)
+    try:
+        thread.start()
+        assert _all_of(reader) == b"x"
+    finally:
+        signal.signal(signal.SIGINT, before)
+        thread.join()
