@@ -12,7 +12,7 @@ from std_srvs.srv import Trigger
 from gr00t_ros.ros.asked import AskedService
 from gr00t_ros.srv import SetInstruction
 from gr00t_ros.text_table import one_line
-from gr00t_ros.tools.operator import ACCEPTED, HARDWARE, STOPPED, STOPPING_TEXTS
+from gr00t_ros.tools.operator import ACCEPTED, GAP_S, HARDWARE, STOPPED, STOPPING_TEXTS
 from gr00t_ros.web.request import LABELS
 
 ESTOP_S: Final = 1.8
@@ -24,7 +24,7 @@ FIND_S: Final = 1.5
 
 _POLL_S: Final = 0.01
 _AGAIN_S: Final = 0.1
-_ESTOP_AGAIN_S: Final = 0.25  # an answer may be lost while discovery goes on; doubled each time
+_STOP_AGAIN_S: Final = 0.25  # an answer may be lost while discovery goes on; doubled each time
 _ONCE: Final = float("inf")
 _MOST_TEXT: Final = 600
 _TRIGGERS: Final = ("pause", "resume", "reset", "estop")
@@ -81,14 +81,17 @@ class LiveCommands:
         return _result(answer, problem, f"{service}: done")
 
     async def _trigger(self, name: str) -> tuple[bool, str]:
-        """As gr00t operator: while the arm still stops, resume and reset are asked again."""
-        end_s = time.monotonic() + ANSWER_S
-        service = f"{self._policy}/{name}"
-        answer, problem = await self._ask(service, Trigger.Request())
+        """As gr00t operator: pause again without an answer, the others while the arm stops."""
+        asked_s = time.monotonic()
+        end_s, service = asked_s + ANSWER_S, f"{self._policy}/{name}"
+        again_s = _STOP_AGAIN_S if name == "pause" else _ONCE
+        answer, problem = await self._ask(service, Trigger.Request(), again_s=again_s)
         while answer is not None and any(part in answer.message for part in STOPPING_TEXTS):
-            if (left_s := end_s - time.monotonic()) <= _AGAIN_S:
-                break
             await asyncio.sleep(_AGAIN_S)
+            left_s = end_s - time.monotonic()
+            if left_s <= 0.0 or time.monotonic() > asked_s + GAP_S:
+                break
+            asked_s = time.monotonic()
             answer, problem = await self._ask(service, Trigger.Request(), left_s)
         return _result(answer, problem, ACCEPTED[name])
 
@@ -96,7 +99,7 @@ class LiveCommands:
         """Call ~/estop until the node confirms; anything else is reported as no stop."""
         service = f"{self._policy}/estop"
         try:
-            answer, why = await self._ask(service, Trigger.Request(), ESTOP_S, _ESTOP_AGAIN_S)
+            answer, why = await self._ask(service, Trigger.Request(), ESTOP_S, _STOP_AGAIN_S)
             if answer is not None and answer.success:
                 return True, f"stop confirmed by {self._policy}: {STOPPED}"
             why = why or answer.message or "the node gave no reason"
