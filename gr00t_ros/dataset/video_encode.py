@@ -8,7 +8,9 @@ frames within 2 of 255 levels (x264 was seen to code a block of one picture in t
 
 from __future__ import annotations
 
+import ctypes
 import os
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -186,8 +188,24 @@ def _ordinary_scheduling() -> Iterator[None]:
         yield
     finally:
         for thread in _realtime_threads() - before:
-            with suppress(ProcessLookupError):  # it has ended
-                os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
+            if thread == threading.get_native_id():
+                _forget_real_time()
+            else:
+                with suppress(ProcessLookupError):  # it has ended
+                    os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
+
+
+def _forget_real_time() -> None:
+    """Give the calling thread ordinary scheduling, in the kernel and in the C library's own note.
+
+    glibc keeps what pthread_setschedparam has set, and its note is inherited. Fast DDS and libzmq
+    read it in each thread that they start, and set it: with os.sched_setscheduler alone they would
+    run at SCHED_FIFO 99 all the same.
+    """
+    priority = ctypes.c_int(0)  # struct sched_param has no other member
+    set_scheduling = ctypes.CDLL(None).pthread_setschedparam
+    set_scheduling.argtypes = (ctypes.c_ulong, ctypes.c_int, ctypes.c_void_p)
+    set_scheduling(threading.get_ident(), os.SCHED_OTHER, ctypes.byref(priority))
 
 
 def _realtime_threads() -> set[int]:

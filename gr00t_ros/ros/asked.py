@@ -21,15 +21,16 @@ _AGAIN_MOST_S: Final = 4.0
 """The longest time between two of them: a node that starts anew is not kept waiting for longer."""
 _UNANSWERED: Final = 8
 """Requests of one AskedService that wait for an answer at a time; the oldest is given up."""
-_SILENT_S: Final = 3.0
-"""Without an answer for this long, the state is asked whether the transition was made."""
+_SILENT_S: Final = 4.0
+"""Without an answer for this long, the state is asked whether the transition was made. Fast DDS
+sends a lost request again after 3 s."""
 TRANSITIONS: Final = {
-    "configure": "inactive",
-    "activate": "active",
-    "deactivate": "inactive",
-    "cleanup": "unconfigured",
+    "configure": ("unconfigured", "inactive"),
+    "activate": ("inactive", "active"),
+    "deactivate": ("active", "inactive"),
+    "cleanup": ("inactive", "unconfigured"),
 }
-"""Label of a transition -> label of the state after it."""
+"""Label of a transition -> labels of the states before and after it."""
 _PRIMARY: Final = frozenset({"unconfigured", "inactive", "active", "finalized"})
 """Labels of the states in which a lifecycle node stays; in all others a transition goes on."""
 
@@ -47,6 +48,8 @@ class AskedService:
         self._client, self._request, self._again_s = client, request, again_s
         self._futures: list[Any] = []
         self._due_s = 0.0
+        self.sent_s = math.inf
+        """When the request was sent last, steady time, s; inf: never."""
 
     @property
     def sent(self) -> bool:
@@ -73,7 +76,8 @@ class AskedService:
             return
         if self.sent:
             self._again_s = min(self._again_s * 2.0, max(self._again_s, _AGAIN_MOST_S))
-        self._due_s = time.monotonic() + self._again_s
+        self.sent_s = time.monotonic()
+        self._due_s = self.sent_s + self._again_s
         if len(self._futures) == _UNANSWERED:
             self._client.remove_pending_request(self._futures.pop(0))
         self._futures.append(self._client.call_async(self._request))
@@ -84,7 +88,8 @@ class IntroducedClient:
 
     A request is sent once the service's node has answered a harmless one. A participant hears of
     another one's clients in their order, so that node knows this client too, and its answer is not
-    lost. A node without parameter services cannot be asked and counts as one that knows the client.
+    lost. A node that was started anew is asked again if it was seen to be gone. One without
+    parameter services cannot be asked, and counts as one that knows the client.
     """
 
     def __init__(self, node: Node, kind: Any, service: str) -> None:
@@ -94,9 +99,8 @@ class IntroducedClient:
         self._node, self.service = node, service
         self._client = node.create_client(kind, service)
         self._harmless = f"{service.rpartition('/')[0]}/get_parameters"
-        client = node.create_client(GetParameters, self._harmless)
-        request = GetParameters.Request()
-        self._introduction = AskedService(client, self._harmless, request, _AGAIN_S)
+        self._asks = node.create_client(GetParameters, self._harmless)
+        self._introduction = self._introduce()
 
     @property
     def is_there(self) -> bool:
@@ -106,15 +110,20 @@ class IntroducedClient:
     def is_known(self) -> bool:
         """Whether the service is there and its node knows the client; asks if that is due."""
         if not self.is_there:
+            self._introduction = self._introduce()
             return False
-        return self._introduction.answer() is not None or (
-            not self._introduction.sent
-            and self._harmless not in dict(self._node.get_service_names_and_types())
-        )
+        if self._introduction.answer() is not None:
+            return True
+        return not self._introduction.sent and not self._node.count_services(self._harmless)
 
     def ask(self, request: Any) -> AskedOnce:
         """A request that is sent once, when the service's node knows the client."""
         return AskedOnce(self, AskedService(self._client, self.service, request, math.inf))
+
+    def _introduce(self) -> AskedService:
+        from rcl_interfaces.srv import GetParameters
+
+        return AskedService(self._asks, self._harmless, GetParameters.Request(), _AGAIN_S)
 
 
 class AskedOnce:
@@ -128,6 +137,11 @@ class AskedOnce:
     def sent(self) -> bool:
         """Whether the request was sent: it may be carried out."""
         return self._asked.sent
+
+    @property
+    def sent_s(self) -> float:
+        """As AskedService.sent_s."""
+        return self._asked.sent_s
 
     def answer(self) -> Any:
         """The answer, None until it is there; sends the request if it is due."""
@@ -174,22 +188,23 @@ class AskedTransition:
     """One transition of a lifecycle node. Where the answer is lost, the node's state decides.
 
     why_not, once `answer` is False: REFUSED by the node; LOST: no answer came, and the state is as
-    before; CHANGED: no answer came, and the node is in another state: it was started anew, or
-    somebody else changed it.
+    before; CHANGED: no answer came, and the node is in a state of which the transition does not
+    begin: it was started anew, or somebody else changed it.
     """
 
     REFUSED, LOST, CHANGED = "refused", "lost", "changed"
 
     def __init__(
-        self, client: LifecycleClient, asked: AskedService, goal: str, repeats: bool
+        self, client: LifecycleClient, asked: AskedService, states: tuple[str, str], repeats: bool
     ) -> None:
-        """asked: the request, not yet sent; goal: the state after the transition.
+        """asked: the request, not yet sent; states: before and after the transition.
 
         repeats: send the request again where it was lost. Not for a transition that somebody may
         have taken back since: the state is as before then, too.
         """
         self.why_not = ""
-        self._client, self._asked, self._goal = client, asked, goal
+        self._client, self._asked = client, asked
+        self._start, self._goal = states
         self._state: AskedService | None = client.state()
         self._before: str | None = None  # the state when the request was sent
         self._repeats, self._repeated = repeats, False
@@ -221,7 +236,7 @@ class AskedTransition:
             return None
         if state == self._before:
             if not self._repeats:
-                return self._no(self.LOST)
+                return self._no(self.LOST if state == self._start else self.CHANGED)
             self._asked.again()
             self._repeated = True
         elif state in _PRIMARY:

@@ -6,6 +6,7 @@ SIGTERM also end it with 0, as every node of this package: launch reports any ot
 error. While the policy node is not ready, autostart logs the reason from the node's status.
 """
 
+import math
 import sys
 import threading
 import time
@@ -75,7 +76,7 @@ class Autostart(Node):
         self._was_active = False  # by its status, since its activation was requested
 
     def run(self) -> int:
-        """Exit status: 0 once the policy node is active or on `stop`, 1 if it cannot be active."""
+        """Exit status: 0 once the policy node was activated or on `stop`, 1 if it cannot be."""
         try:
             if self._state() == "unconfigured":
                 self._made(self._lifecycle.change("configure"), "configure")
@@ -101,23 +102,29 @@ class Autostart(Node):
     def _activate_when_ready(self) -> bool:
         """Try once, after a status that is newer than the last attempt says ready.
 
-        Returns whether it was activated. Where the answer is lost, the node's status decides, not
-        its state: a person may have deactivated it since then, and the arm must not move again. An
-        activation begins an episode.
+        Returns whether it was activated, by this or by somebody else. Where the answer is lost, the
+        node's status decides, not its state: a person may have deactivated it since then, and the
+        arm must not move again. An activation begins an episode.
         """
-        episode = self._wait(self._ready).episode
+        ready = self._wait(self._ready)
+        episode = 0 if ready is None else ready.episode
         self._status, self._was_active, self._activating = None, False, True
         asked = self._lifecycle.change("activate", repeats=False)
         if self._made(asked, "activate") or self._was_active:
             self.get_logger().info(f"{self._policy} is active")
             return True
-        if asked.why_not == asked.LOST:
+        lost = asked.why_not == asked.LOST
+        if lost:
             self._status = None  # only one that was made after the state was told counts
-        status = self._wait(lambda: self._status)
-        if asked.why_not == asked.LOST and (self._was_active or status.episode != episode):
+        # an inactive node tells its status again and again, one that is not configured does not
+        status = self._wait(lambda: self._status, math.inf if lost else REPEAT_S)
+        if status is not None and status.mode in _ACTIVE:
+            self.get_logger().info(f"{self._policy} is active")
+            return True
+        if self._was_active or (lost and status is not None and status.episode != episode):
             self.get_logger().warning(
-                f"{self._policy} was active or got an instruction after it was asked to activate, "
-                "and its answer was lost: it is not asked again; start autostart again"
+                f"{self._policy} was active or got an instruction after it was asked to activate: "
+                "it is not asked again; start autostart again"
             )
             return True
         self._activating = False
@@ -179,8 +186,11 @@ class Autostart(Node):
         elif time.monotonic() > begun_s + REPEAT_S:
             self._log_waiting(f"{awaited} does not come")
 
-    def _wait(self, status: Callable[[], PolicyStatus | None]) -> PolicyStatus:
-        while (found := status()) is None:
+    def _wait(
+        self, status: Callable[[], PolicyStatus | None], limit_s: float = math.inf
+    ) -> PolicyStatus | None:
+        end_s = time.monotonic() + limit_s
+        while (found := status()) is None and time.monotonic() < end_s:
             self._log_waiting(self._reason())
             self._spin()
         return found

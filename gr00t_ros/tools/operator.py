@@ -77,8 +77,8 @@ STOPPING_TEXTS = ("mode is stopping, only", "may still play an abandoned plan")
 """Parts of the refusals of resume and reset while a stop is not over (session/session.py)."""
 _AGAIN_S = 0.1
 GAP_S = 0.8
-"""Resume and reset are not repeated later than this after the last one: node/operator.py takes one
-that follows its refusal by 1 s for a new press, which ends a newer stop."""
+"""Resume and reset are not repeated later than this after the last one was sent: node/operator.py
+takes one that follows its refusal by 1 s for a new press, which ends a newer stop."""
 STOPPED = (
     "it stops its motion and latches a fault until gr00t operator reset. It does not stop other "
     "programs that command the robot"
@@ -185,15 +185,13 @@ def _leave(options: argparse.Namespace) -> int:
     """
     from std_srvs.srv import Trigger
 
-    asked_s = time.monotonic()
-    end_s = asked_s + options.timeout
+    end_s = time.monotonic() + options.timeout
     with _connected(options) as client:
         answer = client.call(Trigger, options.service, Trigger.Request())
         while any(part in answer.message for part in STOPPING_TEXTS):
             time.sleep(_AGAIN_S)
-            if time.monotonic() > min(asked_s + GAP_S, end_s):
+            if time.monotonic() > min(client.sent_s + GAP_S, end_s):
                 break
-            asked_s = time.monotonic()
             answer = client.call(Trigger, options.service, Trigger.Request())
     return _answered(options, answer.success, answer.message, ACCEPTED[options.service])
 

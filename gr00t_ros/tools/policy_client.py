@@ -66,6 +66,8 @@ class PolicyClient:
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._clients: dict[str, IntroducedClient] = {}
+        self.sent_s = 0.0
+        """When the request that was answered last was sent, steady time, s."""
         self.status: PolicyStatus | None = None
         self.received = 0
         self._received_s = 0.0
@@ -100,6 +102,7 @@ class PolicyClient:
         end_s = time.monotonic() + self.timeout_s
         while time.monotonic() < end_s:
             if (answer := asked.answer()) is not None:
+                self.sent_s = asked.sent_s
                 return answer
             self.spin(_SPIN_S)
         raise self.without_answer(asked)

@@ -26,6 +26,7 @@ _POLL_S: Final = 0.01
 _AGAIN_S: Final = 0.1
 _STOP_AGAIN_S: Final = 0.25  # an answer may be lost while discovery goes on; doubled each time
 _ONCE: Final = float("inf")
+_PRESS: Final = Trigger.Request()
 _MOST_TEXT: Final = 600
 _TRIGGERS: Final = ("pause", "resume", "reset", "estop")
 _RECORDER: Final = {"record_stop": "stop", "record_discard": "discard"}
@@ -82,24 +83,23 @@ class LiveCommands:
 
     async def _trigger(self, name: str) -> tuple[bool, str]:
         """As gr00t operator: pause again without an answer, the others while the arm stops."""
-        asked_s = time.monotonic()
-        end_s, service = asked_s + ANSWER_S, f"{self._policy}/{name}"
-        again_s = _STOP_AGAIN_S if name == "pause" else _ONCE
-        answer, problem = await self._ask(service, Trigger.Request(), again_s=again_s)
+        end_s, service = time.monotonic() + ANSWER_S, f"{self._policy}/{name}"
+        asked = self._asked(service, _STOP_AGAIN_S if name == "pause" else _ONCE)
+        answer, problem = await self._answer(asked, ANSWER_S)
         while answer is not None and any(part in answer.message for part in STOPPING_TEXTS):
             await asyncio.sleep(_AGAIN_S)
             left_s = end_s - time.monotonic()
-            if left_s <= 0.0 or time.monotonic() > asked_s + GAP_S:
+            if left_s <= 0.0 or time.monotonic() > asked.sent_s + GAP_S:
                 break
-            asked_s = time.monotonic()
-            answer, problem = await self._ask(service, Trigger.Request(), left_s)
+            asked = self._asked(service)
+            answer, problem = await self._answer(asked, left_s)
         return _result(answer, problem, ACCEPTED[name])
 
     async def _estop(self) -> tuple[bool, str]:
         """Call ~/estop until the node confirms; anything else is reported as no stop."""
         service = f"{self._policy}/estop"
         try:
-            answer, why = await self._ask(service, Trigger.Request(), ESTOP_S, _STOP_AGAIN_S)
+            answer, why = await self._answer(self._asked(service, _STOP_AGAIN_S), ESTOP_S)
             if answer is not None and answer.success:
                 return True, f"stop confirmed by {self._policy}: {STOPPED}"
             why = why or answer.message or "the node gave no reason"
@@ -107,11 +107,14 @@ class LiveCommands:
             why = f"{type(error).__name__}: {error}"
         return False, f"STOP NOT CONFIRMED: {HARDWARE}! {one_line(why, _MOST_TEXT)}"
 
-    async def _ask(
-        self, service: str, request: Any, limit_s: float = ANSWER_S, again_s: float = _ONCE
-    ) -> tuple[Any, str]:
+    async def _ask(self, service: str, request: Any) -> tuple[Any, str]:
         """The answer, or None and why there is none."""
-        asked = AskedService(self._clients[service], service, request, again_s)
+        return await self._answer(self._asked(service, request=request), ANSWER_S)
+
+    def _asked(self, service: str, again_s: float = _ONCE, request: Any = _PRESS) -> AskedService:
+        return AskedService(self._clients[service], service, request, again_s)
+
+    async def _answer(self, asked: AskedService, limit_s: float) -> tuple[Any, str]:
         begin_s = time.monotonic()
         while (spent_s := time.monotonic() - begin_s) < limit_s:
             if (answer := asked.answer()) is not None:
@@ -120,8 +123,8 @@ class LiveCommands:
                 break
             await asyncio.sleep(_POLL_S)
         if asked.sent:
-            return None, f"{service}: no answer within {limit_s:g} s; {_UNKNOWN}"
-        return None, f"no service {service}: does its node run?"
+            return None, f"{asked.service}: no answer within {limit_s:g} s; {_UNKNOWN}"
+        return None, f"no service {asked.service}: does its node run?"
 
 
 def _result(answer: Any, problem: str, accepted: str) -> tuple[bool, str]:

@@ -6,6 +6,7 @@ import os
 import av
 import numpy as np
 import pytest
+import zmq
 from made_episode import episode, number_of, picture
 from pyarrow import parquet
 from ramp_robot import HORIZON, RATE_HZ, robot
@@ -225,6 +226,11 @@ def test_encoding_keeps_no_real_time_scheduling(tmp_path, codec):
     encode(tmp_path / "video.mp4", pictures(), 10.0, codec)
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
     assert not seen & {os.SCHED_FIFO, os.SCHED_RR}
+    before = set(os.listdir("/proc/self/task"))
+    with zmq.Context() as context, context.socket(zmq.PAIR):
+        fresh = set(os.listdir("/proc/self/task")) - before
+        policies = {os.sched_getscheduler(int(thread)) for thread in fresh}
+    assert fresh and policies == {os.SCHED_OTHER}, "libzmq's threads inherit what glibc noted"
 
 
 def test_pictures_with_an_odd_side_are_encoded_in_h264_and_refused_by_av1(tmp_path):

@@ -21,6 +21,10 @@ class Service:
         self.requests, self.given_up = 0, 0
         self.futures = []
 
+    def vanish(self):
+        """It is not there when it is asked next."""
+        self._not_ready = 1
+
     def service_is_ready(self):
         """Whether it is discovered by now."""
         self._not_ready -= 1
@@ -85,15 +89,16 @@ class Graph:
     def __init__(self, introduces=True, lost=1):
         self.service = Service(ready_after=2, lost=0)
         self.harmless = Service(ready_after=1 if introduces else math.inf, lost=lost)
-        self._names = [("/robot/get_parameters", [])] if introduces else []
+        self._serves = introduces
 
     def create_client(self, kind, _name):
         """The client of one of the two."""
         return self.service if kind is None else self.harmless
 
-    def get_service_names_and_types(self):
+    def count_services(self, name):
         """As rclpy's node does."""
-        return self._names
+        assert name == "/robot/get_parameters"
+        return int(self._serves)
 
 
 @pytest.mark.parametrize("introduces", [True, False])
@@ -109,6 +114,10 @@ def test_a_request_that_must_not_be_repeated_waits_for_an_introduction(introduce
     assert answers[-1] == "answer" and graph.service.requests == 1
     assert graph.harmless.requests == (2 if introduces else 0)
     assert client.ask(None).answer() == "answer", "a second request needs no introduction"
+    graph.service.vanish()
+    assert not client.is_known()
+    assert client.ask(None).answer() == "answer"
+    assert graph.harmless.requests == (3 if introduces else 0), "a node that was gone is asked anew"
 
 
 NEXT = {"unconfigured": "configure", "inactive": "activate"}
@@ -141,7 +150,7 @@ class Lifecycle:
         label = request.transition.label
         success = not self._refuses and label == NEXT[self.state]
         if success:
-            self.state, self.changes = TRANSITIONS[label], self.changes + 1
+            self.state, self.changes = TRANSITIONS[label][1], self.changes + 1
         if self._lost_answers:
             self._lost_answers -= 1
             return future

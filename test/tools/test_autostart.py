@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from functools import partial
 from unittest.mock import MagicMock
 
 import pytest
@@ -19,6 +20,7 @@ from gr00t_ros.msg import PolicyStatus
 from gr00t_ros.ros import asked as asked_module
 from gr00t_ros.ros.asked import LifecycleClient
 from gr00t_ros.ros.qos import STATUS
+from gr00t_ros.tools import autostart as autostart_module
 from gr00t_ros.tools.autostart import Autostart
 
 STATES = {
@@ -130,13 +132,14 @@ def test_without_a_policy_node_it_says_at_once_what_to_start(autostart):
 
 
 class Graph:
-    """The policy node and the executor of an Autostart without ROS; answers to changes are lost."""
+    """The policy node and the executor of an Autostart without ROS."""
 
-    def __init__(self, statuses, states=()):
+    def __init__(self, statuses, states=(), refuses=False):
         """statuses: told one by one after the first change was asked for; states: of get_state.
 
-        The last state and the last status stay.
+        The last state and the last status stay. refuses: changes; else their answers are lost.
         """
+        self.refuses = refuses
         self.statuses, self.states, self.asked = list(statuses), list(states) or ["inactive"], []
         self.one = Autostart.__new__(Autostart)
         self.one._policy, self.one._stop = "gr00t_policy", threading.Event()
@@ -159,6 +162,8 @@ class Graph:
             future.set_result(GetState.Response(current_state=State(label=label)))
         else:
             self.asked.append(request.transition.label)
+            if self.refuses:
+                future.set_result(ChangeState.Response(success=False))
         return future
 
     def remove_pending_request(self, _future):
@@ -178,7 +183,12 @@ class Graph:
         """What was logged as a warning."""
         return [call.args[0] for call in self.one.get_logger.return_value.warning.mock_calls]
 
+    def told(self):
+        """What was logged as information."""
+        return [call.args[0] for call in self.one.get_logger.return_value.info.mock_calls]
 
+
+ACTIVE = PolicyStatus(mode="blending_in", episode=1)
 READY = PolicyStatus(mode="ready", ready=True)
 
 
@@ -191,8 +201,8 @@ def hasty(monkeypatch):
 @pytest.mark.parametrize(
     "statuses",
     [
-        [PolicyStatus(mode=mode, ready=True) for mode in ("ready", "blending_in", "stopping")],
-        [READY, READY, PolicyStatus(mode="ready", ready=True, episode=1)],
+        [PolicyStatus(mode=mode, ready=True) for mode in ("blending_in", "stopping", "ready")],
+        [PolicyStatus(mode="ready", ready=True, episode=1)],
     ],
     ids=["seen", "episode"],
 )
@@ -221,3 +231,35 @@ def test_a_node_that_starts_anew_while_it_is_asked_ends_the_wait(hasty):
     assert graph.asked == ["activate"]
     assert "was started anew, or changed by somebody else" in graph.warnings()[0]
     graph.one.get_logger.return_value.error.assert_called_once()
+
+
+def test_a_node_that_somebody_else_activates_meanwhile_is_not_activated_again(hasty):
+    """Its refusal says so little; that person may have deactivated it since then."""
+    graph = Graph([ACTIVE], refuses=True)
+    assert graph.one.run() == 0
+    assert graph.asked == ["activate"]
+
+
+def test_an_activation_that_was_carried_out_late_counts_as_one(hasty):
+    """The state was told before it, the status after it."""
+    graph = Graph([ACTIVE])
+    graph.one._wait = partial(late, graph)
+    assert graph.one.run() == 0
+    assert graph.asked == ["activate"]
+    assert "gr00t_policy is active" in graph.told() and not graph.warnings()
+
+
+def late(graph, status, limit_s=None):
+    """As Autostart._wait; before the request is sent no status arrives."""
+    statuses, graph.statuses = graph.statuses, graph.statuses if graph.asked else []
+    found = Autostart._wait(graph.one, status)
+    graph.statuses = statuses
+    return found
+
+
+def test_a_node_that_says_nothing_after_a_refusal_ends_no_wait_for_ever(hasty, monkeypatch):
+    """One that is not configured publishes its status only when that changes."""
+    monkeypatch.setattr(autostart_module, "REPEAT_S", 0.1)
+    graph = Graph([], ["inactive"] * 4 + ["unconfigured"], refuses=True)
+    assert graph.one.run() == 1
+    assert graph.warnings() == ["gr00t_policy refused to activate: no status yet"]

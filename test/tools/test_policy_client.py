@@ -2,7 +2,7 @@
 
 import argparse
 import math
-from contextlib import nullcontext
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -49,8 +49,8 @@ class Graph:
     def create_client(self, kind, _name):
         return self.pause if kind is Trigger else self.harmless
 
-    def get_service_names_and_types(self):
-        return [("/gr00t_policy/get_parameters", [])]
+    def count_services(self, name):
+        return int(name == "/gr00t_policy/get_parameters")
 
     def get_topic_names_and_types(self):
         return []
@@ -58,10 +58,10 @@ class Graph:
     get_node_names_and_namespaces = get_topic_names_and_types
 
 
-def client(graph, spin=lambda _s: None):
+def client(graph, timeout_s=30.0, spin=lambda _s: None):
     """A PolicyClient that joins no ROS graph."""
     one = PolicyClient.__new__(PolicyClient)
-    one.name, one.timeout_s, one.node, one._clients = "/gr00t_policy", 0.4, graph, {}
+    one.name, one.timeout_s, one.node, one._clients = "/gr00t_policy", timeout_s, graph, {}
     one._context = SimpleNamespace(get_domain_id=lambda: 7)
     one.spin = spin
     return one
@@ -81,7 +81,7 @@ def test_a_node_that_answers_nothing_is_asked_for_nothing():
     """The error says so: nothing will happen later."""
     graph = Graph(Service(), Service(lost=math.inf))
     with pytest.raises(NodeError, match="answers nothing within 0.4 s, and was not asked for this"):
-        client(graph).call(Trigger, "pause", None)
+        client(graph, 0.4).call(Trigger, "pause", None)
     assert graph.pause.requests == 0
 
 
@@ -93,7 +93,7 @@ def test_a_request_that_was_sent_to_a_node_that_is_gone_may_be_carried_out():
         graph.pause.there = not graph.pause.requests
 
     with pytest.raises(NodeError, match="the request may still be carried out"):
-        client(graph, vanish).call(Trigger, "pause", None)
+        client(graph, 0.4, vanish).call(Trigger, "pause", None)
     assert graph.pause.requests == 1
 
 
@@ -102,7 +102,7 @@ def test_without_the_service_it_says_what_it_sees():
     graph = Graph(Service(), Service())
     graph.pause.there = False
     with pytest.raises(NodeError, match="no service /gr00t_policy/pause .* ROS_DOMAIN_ID 7"):
-        client(graph).call(Trigger, "pause", None)
+        client(graph, 0.4).call(Trigger, "pause", None)
 
 
 def test_a_pause_is_asked_for_at_once_and_again():
@@ -118,16 +118,24 @@ def test_a_refused_resume_is_repeated_at_once_or_not_at_all(
 ):
     """After a gap the node takes it for a new press: it would end a newer stop."""
     now, answers = SimpleNamespace(s=100.0), [STOPPING, STOPPING, DONE]
+    one = SimpleNamespace(sent_s=0.0)
 
     def call(_kind, _service, _request):
+        one.sent_s = now.s
         now.s += answer_s
         return answers.pop(0)
 
     def sleep(pause_s):
         now.s += pause_s
 
+    @contextmanager
+    def connected(_options):
+        now.s += 2.0  # discovery
+        yield one
+
+    one.call = call
     monkeypatch.setattr(operator, "time", SimpleNamespace(monotonic=lambda: now.s, sleep=sleep))
-    monkeypatch.setattr(operator, "_connected", lambda _: nullcontext(SimpleNamespace(call=call)))
+    monkeypatch.setattr(operator, "_connected", connected)
     options = argparse.Namespace(node="/gr00t_policy", timeout=30.0, service="resume")
     assert operator._leave(options) == (0 if requests == 3 else 1)
     assert 3 - len(answers) == requests

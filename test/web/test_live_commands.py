@@ -29,14 +29,15 @@ def asked(monkeypatch):
 
     def press(name, answers, answer_s=0.01):
         commands = LiveCommands.__new__(LiveCommands)
-        commands._policy, given = "/gr00t_policy", []
+        commands._policy, commands._clients, given = "/gr00t_policy", {}, []
+        commands._clients[f"/gr00t_policy/{name}"] = None
 
-        async def ask(service, _request, limit_s=room.ANSWER_S, again_s=room._ONCE):
-            given.append((service, limit_s, again_s))
-            now.s += answer_s
+        async def answer(asked, _limit_s):
+            given.append(asked)
+            asked.sent_s, now.s = now.s, now.s + answer_s
             return answers[len(given) - 1], ""
 
-        commands._ask = ask
+        commands._answer = answer
         return asyncio.run(commands.carry_out(name, None)), given
 
     return press
@@ -55,6 +56,6 @@ def test_a_refused_press_is_repeated_at_once_or_not_at_all(asked, name, answer_s
 def test_a_pause_is_asked_for_again_without_an_answer_and_a_resume_is_not(asked):
     """Twice the same pause is one pause."""
     (done, _), given = asked("pause", [DONE])
-    assert done and given[0][2] == room._STOP_AGAIN_S
+    assert done and given[0]._again_s == room._STOP_AGAIN_S
     _, given = asked("resume", [DONE])
-    assert given[0][2] == float("inf")
+    assert given[0]._again_s == float("inf")
