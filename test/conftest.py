@@ -1,17 +1,16 @@
 """What every test shares; imports nothing of ROS, so that the rooms without ROS run without it."""
 
-import ctypes
 import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from laws import examples
+from scheduling import noted_policy, schedule
 
 # As ./dev sets them, for those who start pytest themselves in an activated .venv.
 os.environ.setdefault("AMENT_PREFIX_PATH", sys.prefix)
@@ -63,22 +62,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def ordinary_scheduling() -> Iterator[None]:
     """Fail the test that leaves real-time scheduling behind: all later ones would inherit it."""
     yield
-    policies = os.sched_getscheduler(0), _noted_policy()
+    policies = os.sched_getscheduler(0), noted_policy()
     if policies != (os.SCHED_OTHER, os.SCHED_OTHER):
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        schedule()
         pytest.fail(f"scheduling policy: got {policies} after the test, expected SCHED_OTHER")
-
-
-def _noted_policy() -> int:
-    """What the C library notes for this thread: middleware sets it in each thread that it starts.
-
-    In one run two threads of DDS at SCHED_FIFO 99 left hardly any processor time to all others.
-    """
-    policy, priority = ctypes.c_int(), ctypes.c_int()
-    noted = ctypes.CDLL(None).pthread_getschedparam
-    noted.argtypes = (ctypes.c_ulong, ctypes.c_void_p, ctypes.c_void_p)
-    noted(threading.get_ident(), ctypes.byref(policy), ctypes.byref(priority))
-    return policy.value
 
 
 REAL_TIME = {"node", "tools", "record", "graph", "examples", "inputs", "layout", "preview"}

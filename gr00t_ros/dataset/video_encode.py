@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -182,30 +183,38 @@ def _ordinary_scheduling() -> Iterator[None]:
 
     Where it may, as root, SVT-AV1 gives SCHED_FIFO 99 to its threads and to the one that calls it,
     which keeps it. A robot's node on the same machine would get no processor.
+
+    The calling thread gets its own back through glibc, which notes what pthread_setschedparam has
+    set. New threads inherit the note, and Fast DDS and libzmq set it in each thread that they
+    start: after os.sched_setscheduler alone they would run at SCHED_FIFO 99 all the same.
     """
-    before = _realtime_threads()
+    if sys.platform != "linux":
+        yield
+        return
+    before, own = _realtime_threads(), _Scheduling()
     try:
         yield
     finally:
-        for thread in _realtime_threads() - before:
-            if thread == threading.get_native_id():
-                _forget_real_time()
-            else:
-                with suppress(ProcessLookupError):  # it has ended
-                    os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
+        own.restore()
+        for thread in _realtime_threads() - before - {threading.get_native_id()}:
+            with suppress(ProcessLookupError):  # it has ended
+                os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
 
 
-def _forget_real_time() -> None:
-    """Give the calling thread ordinary scheduling, in the kernel and in the C library's own note.
+class _Scheduling:
+    """The scheduling of the calling thread, as glibc notes it."""
 
-    glibc keeps what pthread_setschedparam has set, and its note is inherited. Fast DDS and libzmq
-    read it in each thread that they start, and set it: with os.sched_setscheduler alone they would
-    run at SCHED_FIFO 99 all the same.
-    """
-    priority = ctypes.c_int(0)  # struct sched_param has no other member
-    set_scheduling = ctypes.CDLL(None).pthread_setschedparam
-    set_scheduling.argtypes = (ctypes.c_ulong, ctypes.c_int, ctypes.c_void_p)
-    set_scheduling(threading.get_ident(), os.SCHED_OTHER, ctypes.byref(priority))
+    def __init__(self) -> None:
+        library = ctypes.CDLL(None)
+        self._policy, self._priority = ctypes.c_int(), ctypes.c_int()  # all of struct sched_param
+        get, self._set = library.pthread_getschedparam, library.pthread_setschedparam
+        get.argtypes = (ctypes.c_ulong, ctypes.c_void_p, ctypes.c_void_p)
+        self._set.argtypes = (ctypes.c_ulong, ctypes.c_int, ctypes.c_void_p)
+        get(threading.get_ident(), ctypes.byref(self._policy), ctypes.byref(self._priority))
+
+    def restore(self) -> None:
+        """Set it again, in the kernel and in the note."""
+        self._set(threading.get_ident(), self._policy, ctypes.byref(self._priority))
 
 
 def _realtime_threads() -> set[int]:

@@ -40,11 +40,19 @@ class AskedService:
 
     again_s: sent again after this time without an answer, then after twice that time, and so on up
     to 4 s or again_s, because an answer may be lost while discovery goes on. inf: sent once.
+    until_s: not sent for the first time after this, steady time.
     """
 
-    def __init__(self, client: Client, service: str, request: Any, again_s: float) -> None:
+    def __init__(
+        self,
+        client: Client,
+        service: str,
+        request: Any,
+        again_s: float,
+        until_s: float = math.inf,
+    ) -> None:
         """`answer` sends and returns; service: its name for texts."""
-        self.service = service
+        self.service, self._until_s = service, until_s
         self._client, self._request, self._again_s = client, request, again_s
         self._futures: list[Any] = []
         self._due_s = 0.0
@@ -73,6 +81,8 @@ class AskedService:
 
     def _send(self) -> None:
         if not self._client.service_is_ready():
+            return
+        if not self.sent and time.monotonic() > self._until_s:
             return
         if self.sent:
             self._again_s = min(self._again_s * 2.0, max(self._again_s, _AGAIN_MOST_S))
@@ -116,9 +126,13 @@ class IntroducedClient:
             return True
         return not self._introduction.sent and not self._node.count_services(self._harmless)
 
-    def ask(self, request: Any) -> AskedOnce:
-        """A request that is sent once, when the service's node knows the client."""
-        return AskedOnce(self, AskedService(self._client, self.service, request, math.inf))
+    def ask(self, request: Any, until_s: float = math.inf) -> AskedOnce:
+        """A request that is sent once, when the service's node knows the client.
+
+        until_s: not after this, steady time, s.
+        """
+        asked = AskedService(self._client, self.service, request, math.inf, until_s)
+        return AskedOnce(self, asked)
 
     def _introduce(self) -> AskedService:
         from rcl_interfaces.srv import GetParameters
@@ -200,7 +214,8 @@ class AskedTransition:
         """asked: the request, not yet sent; states: before and after the transition.
 
         repeats: send the request again where it was lost. Not for a transition that somebody may
-        have taken back since: the state is as before then, too.
+        have taken back since, as the state is as before then, too. Such a one is not sent at all in
+        a state of which it does not begin: it could arrive in a later one.
         """
         self.why_not = ""
         self._client, self._asked = client, asked
@@ -217,6 +232,8 @@ class AskedTransition:
             if self._before is None:
                 return None
             self._due_s = time.monotonic() + _SILENT_S
+        if not self._repeats and self._before in _PRIMARY - {self._start}:
+            return self._no(self.CHANGED)
         answer = self._asked.answer()
         if answer is None:
             return self._made_without_answer()
@@ -236,7 +253,7 @@ class AskedTransition:
             return None
         if state == self._before:
             if not self._repeats:
-                return self._no(self.LOST if state == self._start else self.CHANGED)
+                return self._no(self.LOST)
             self._asked.again()
             self._repeated = True
         elif state in _PRIMARY:

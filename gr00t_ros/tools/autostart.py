@@ -73,7 +73,9 @@ class Autostart(Node):
         self._executor.add_node(self)
         self._stop = stop
         self._activating = False
-        self._was_active = False  # by its status, since its activation was requested
+        self._was_active = False  # by its status, since this node began; not by a stop of before
+        self._mode = ""  # of the last status
+        self._episode: int | None = None  # before the first request that may still be carried out
 
     def run(self) -> int:
         """Exit status: 0 once the policy node was activated or on `stop`, 1 if it cannot be."""
@@ -107,26 +109,22 @@ class Autostart(Node):
         arm must not move again. An activation begins an episode.
         """
         ready = self._wait(self._ready)
-        episode = 0 if ready is None else ready.episode
-        self._status, self._was_active, self._activating = None, False, True
+        if ready is None or self._was_active or self._has_other_episode():
+            return self._give_up()
+        self._episode, self._status, self._activating = ready.episode, None, True
         asked = self._lifecycle.change("activate", repeats=False)
-        if self._made(asked, "activate") or self._was_active:
+        if self._made(asked, "activate"):
             self.get_logger().info(f"{self._policy} is active")
             return True
-        lost = asked.why_not == asked.LOST
-        if lost:
+        if asked.why_not == asked.LOST:
             self._status = None  # only one that was made after the state was told counts
-        # an inactive node tells its status again and again, one that is not configured does not
-        status = self._wait(lambda: self._status, math.inf if lost else REPEAT_S)
-        if status is not None and status.mode in _ACTIVE:
-            self.get_logger().info(f"{self._policy} is active")
-            return True
-        if self._was_active or (lost and status is not None and status.episode != episode):
-            self.get_logger().warning(
-                f"{self._policy} was active or got an instruction after it was asked to activate: "
-                "it is not asked again; start autostart again"
-            )
-            return True
+        # An inactive node tells its status again and again, one that is not configured does not.
+        limit_s = math.inf if asked.why_not == asked.LOST else REPEAT_S
+        self._wait(lambda: self._status, limit_s)
+        if self._was_active or self._has_other_episode():
+            return self._give_up()
+        if asked.why_not != asked.LOST:
+            self._episode = None  # what was not sent or was refused is not carried out any more
         self._activating = False
         text = {
             asked.REFUSED: "refused to activate",
@@ -136,8 +134,27 @@ class Autostart(Node):
         self.get_logger().warning(f"{self._policy} {text}: {self._reason()}")
         return False
 
+    def _give_up(self) -> bool:
+        """The node was active since autostart began: it does not activate it (again)."""
+        if self._status is not None and self._status.mode in _ACTIVE:
+            self.get_logger().info(f"{self._policy} is active")
+        else:
+            self.get_logger().warning(
+                f"{self._policy} was active or got an instruction since autostart waits for it: it "
+                "is not activated again; start autostart again"
+            )
+        return True
+
+    def _has_other_episode(self) -> bool:
+        """Whether an episode began since the status before the first request that may have come."""
+        if self._status is None or self._episode is None:
+            return False
+        new = self._status.mode == Mode.UNCONFIGURED.value  # its episodes begin anew
+        return not new and self._status.episode != self._episode
+
     def _ready(self) -> PolicyStatus | None:
-        if self._status is not None and self._status.ready:
+        """The status that ends the wait: ready, or of a node that is active already."""
+        if self._status is not None and (self._status.ready or self._was_active):
             return self._status
         return None
 
@@ -154,8 +171,9 @@ class Autostart(Node):
         return str(self._status.reason or self._status.mode)
 
     def _on_status(self, status: PolicyStatus) -> None:
-        self._status = status
-        self._was_active = self._was_active or (self._activating and status.mode in _ACTIVE)
+        goes_on = status.mode == Mode.STOPPING.value and self._mode in ("", status.mode)
+        self._was_active = self._was_active or (status.mode in _ACTIVE and not goes_on)
+        self._status, self._mode = status, status.mode
 
     def _state(self) -> str:
         """The policy node's state; waits without limit for the node and for its answer."""

@@ -190,9 +190,10 @@ def _leave(options: argparse.Namespace) -> int:
         answer = client.call(Trigger, options.service, Trigger.Request())
         while any(part in answer.message for part in STOPPING_TEXTS):
             time.sleep(_AGAIN_S)
-            if time.monotonic() > min(client.sent_s + GAP_S, end_s):
+            until_s = client.sent_s + GAP_S
+            if time.monotonic() > min(until_s, end_s):
                 break
-            answer = client.call(Trigger, options.service, Trigger.Request())
+            answer = client.call(Trigger, options.service, Trigger.Request(), until_s)
     return _answered(options, answer.success, answer.message, ACCEPTED[options.service])
 
 

@@ -83,16 +83,17 @@ class PolicyClient:
         """The ROS_DOMAIN_ID that is in use."""
         return int(self._context.get_domain_id())
 
-    def call(self, kind: Any, service: str, request: Any) -> Any:
+    def call(self, kind: Any, service: str, request: Any, until_s: float = math.inf) -> Any:
         """The answer of the node's service, which is asked once, when the node knows the client.
 
+        until_s: it is not asked after this, steady time, s.
         Raises NodeError if the service does not appear or does not answer within the timeout.
         """
         client = self._clients.get(service)
         if client is None:  # kept: a request that is made again is sent at once
             client = IntroducedClient(self.node, kind, f"{self.name}/{service}")
             self._clients[service] = client
-        return self._answer(client.ask(request))
+        return self._answer(client.ask(request, until_s))
 
     def call_at_once(self, kind: Any, service: str, request: Any) -> Any:
         """As `call`, for a request that may be carried out twice: sent at once, and repeated."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ FIND_S: Final = 1.5
 _POLL_S: Final = 0.01
 _AGAIN_S: Final = 0.1
 _STOP_AGAIN_S: Final = 0.25  # an answer may be lost while discovery goes on; doubled each time
-_ONCE: Final = float("inf")
+_ONCE: Final = math.inf
 _PRESS: Final = Trigger.Request()
 _MOST_TEXT: Final = 600
 _TRIGGERS: Final = ("pause", "resume", "reset", "estop")
@@ -88,10 +89,10 @@ class LiveCommands:
         answer, problem = await self._answer(asked, ANSWER_S)
         while answer is not None and any(part in answer.message for part in STOPPING_TEXTS):
             await asyncio.sleep(_AGAIN_S)
-            left_s = end_s - time.monotonic()
-            if left_s <= 0.0 or time.monotonic() > asked.sent_s + GAP_S:
+            left_s, until_s = end_s - time.monotonic(), asked.sent_s + GAP_S
+            if left_s <= 0.0 or time.monotonic() > until_s:
                 break
-            asked = self._asked(service)
+            asked = self._asked(service, until_s=until_s)
             answer, problem = await self._answer(asked, left_s)
         return _result(answer, problem, ACCEPTED[name])
 
@@ -111,8 +112,14 @@ class LiveCommands:
         """The answer, or None and why there is none."""
         return await self._answer(self._asked(service, request=request), ANSWER_S)
 
-    def _asked(self, service: str, again_s: float = _ONCE, request: Any = _PRESS) -> AskedService:
-        return AskedService(self._clients[service], service, request, again_s)
+    def _asked(
+        self,
+        service: str,
+        again_s: float = _ONCE,
+        request: Any = _PRESS,
+        until_s: float = math.inf,
+    ) -> AskedService:
+        return AskedService(self._clients[service], service, request, again_s, until_s)
 
     async def _answer(self, asked: AskedService, limit_s: float) -> tuple[Any, str]:
         begin_s = time.monotonic()

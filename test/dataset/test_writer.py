@@ -2,19 +2,27 @@
 
 import json
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import av
 import numpy as np
 import pytest
-import zmq
 from made_episode import episode, number_of, picture
 from pyarrow import parquet
 from ramp_robot import HORIZON, RATE_HZ, robot
+from scheduling import noted_policy, schedule
 from watched_disk import watched_disk
 
 from gr00t_ros.dataset.staged import stage
 from gr00t_ros.dataset.stats import relative_statistics, statistics
-from gr00t_ros.dataset.video_encode import encode, frame_times, join, refuse_uneven
+from gr00t_ros.dataset.video_encode import (
+    _ordinary_scheduling,
+    encode,
+    frame_times,
+    join,
+    refuse_uneven,
+)
 from gr00t_ros.dataset.writer import write_dataset
 from gr00t_ros.errors import SettingsError
 from gr00t_ros.robot.rotation import matrix_from_rot6d_rows, rot6d_rows_from_matrix
@@ -226,11 +234,31 @@ def test_encoding_keeps_no_real_time_scheduling(tmp_path, codec):
     encode(tmp_path / "video.mp4", pictures(), 10.0, codec)
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
     assert not seen & {os.SCHED_FIFO, os.SCHED_RR}
-    before = set(os.listdir("/proc/self/task"))
-    with zmq.Context() as context, context.socket(zmq.PAIR):
-        fresh = set(os.listdir("/proc/self/task")) - before
-        policies = {os.sched_getscheduler(int(thread)) for thread in fresh}
-    assert fresh and policies == {os.SCHED_OTHER}, "libzmq's threads inherit what glibc noted"
+    assert noted_policy() == os.SCHED_OTHER, "DDS and libzmq give it to each thread they start"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may set real-time scheduling")
+def test_two_encoders_at_once_keep_no_real_time_scheduling():
+    """One takes back in the kernel what the other's thread got: its note must go all the same."""
+    begun, given, taken = threading.Event(), threading.Event(), threading.Event()
+
+    def first():
+        with _ordinary_scheduling():
+            begun.set()
+            given.wait()
+        taken.set()
+
+    def second():
+        begun.wait()
+        with _ordinary_scheduling():
+            schedule(os.SCHED_FIFO, 1)  # as SVT-AV1 does
+            given.set()
+            taken.wait()
+        return os.sched_getscheduler(0), noted_policy()
+
+    with ThreadPoolExecutor(2) as pool:
+        pool.submit(first)
+        assert pool.submit(second).result() == (os.SCHED_OTHER, os.SCHED_OTHER)
 
 
 def test_pictures_with_an_odd_side_are_encoded_in_h264_and_refused_by_av1(tmp_path):

@@ -128,7 +128,7 @@ class Lifecycle:
 
     def __init__(self, lost_answers=0, lost_requests=0, refuses=False):
         self.state = "unconfigured"
-        self.changes = 0
+        self.changes = self.sent = 0
         self._lost_answers, self._lost_requests = lost_answers, lost_requests
         self._refuses = refuses
 
@@ -144,6 +144,7 @@ class Lifecycle:
 
     def _change(self, request):
         future = Future()
+        self.sent += 1
         if self._lost_requests:
             self._lost_requests -= 1
             return future
@@ -212,3 +213,35 @@ def test_without_a_state_nothing_is_asked_for():
     asked = LifecycleClient(node, "/x").change("configure")
     assert [asked.answer() for _ in range(5)] == [None] * 5
     assert node.changes == 0
+
+
+def test_a_transition_that_is_not_repeated_is_not_sent_in_another_state(patient):
+    """It would arrive later, when somebody has brought the node to where it begins."""
+    node = Lifecycle()
+    node.state = "active"
+    asked = LifecycleClient(node, "/x").change("activate", repeats=False)
+    assert asked.answer() is False and asked.why_not == asked.CHANGED
+    assert node.sent == 0
+
+
+def test_a_transition_that_is_not_repeated_and_got_lost_says_so(patient):
+    """The caller knows more than the state."""
+    node = Lifecycle(lost_requests=9)
+    node.state = "inactive"
+    asked = LifecycleClient(node, "/x").change("activate", repeats=False)
+    answers = [asked.answer() for _ in range(3)]
+    assert answers[-1] is False and asked.why_not == asked.LOST
+    assert node.sent == 1
+
+
+def test_a_request_that_is_too_late_is_not_sent(monkeypatch):
+    """A service that is found again after a second."""
+    clock = SimpleNamespace(now_s=0.0)
+    monkeypatch.setattr(room, "time", SimpleNamespace(monotonic=lambda: clock.now_s))
+    service = Service(ready_after=1, lost=0)
+    asked = AskedService(service, "/x", None, math.inf, until_s=0.8)
+    assert asked.answer() is None
+    clock.now_s = 0.9
+    assert asked.answer() is None and not asked.sent
+    in_time = AskedService(service, "/x", None, math.inf, until_s=1.0)
+    assert in_time.answer() == "answer"

@@ -3,7 +3,6 @@
 import os
 import threading
 import time
-from functools import partial
 from unittest.mock import MagicMock
 
 import pytest
@@ -134,17 +133,20 @@ def test_without_a_policy_node_it_says_at_once_what_to_start(autostart):
 class Graph:
     """The policy node and the executor of an Autostart without ROS."""
 
-    def __init__(self, statuses, states=(), refuses=False):
-        """statuses: told one by one after the first change was asked for; states: of get_state.
+    def __init__(self, statuses, states=(), refuses=False, after="change"):
+        """statuses: told one by one; states: of get_state. The last one of each stays.
 
-        The last state and the last status stay. refuses: changes; else their answers are lost.
+        refuses: changes; else their answers are lost. after: statuses are told after the first
+        change was asked for, or after the first `state` that is asked for after that, or at `once`.
         """
-        self.refuses = refuses
+        self.refuses, self.after = refuses, after
         self.statuses, self.states, self.asked = list(statuses), list(states) or ["inactive"], []
+        self.asked_after = []
         self.one = Autostart.__new__(Autostart)
         self.one._policy, self.one._stop = "gr00t_policy", threading.Event()
         self.one._status, self.one._logged = PolicyStatus(ready=True), ("", 0.0)
         self.one._activating = self.one._was_active = False
+        self.one._mode, self.one._episode = "", None
         self.one._lifecycle = LifecycleClient(self, "/gr00t_policy")
         self.one._executor = self
         self.one.get_logger = MagicMock()
@@ -157,6 +159,7 @@ class Graph:
 
     def call_async(self, request):
         future = Future()
+        self.asked_after = [*self.asked]
         if isinstance(request, GetState.Request):
             label = self.states.pop(0) if len(self.states) > 1 else self.states[0]
             future.set_result(GetState.Response(current_state=State(label=label)))
@@ -172,7 +175,8 @@ class Graph:
     def spin_once(self, timeout_sec):
         """The next status arrives."""
         time.sleep(0.01)
-        if self.asked and self.statuses:
+        tells = {"once": True, "change": self.asked, "state": self.asked_after}[self.after]
+        if tells and self.statuses:
             status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
             self.one._on_status(status)
 
@@ -242,19 +246,36 @@ def test_a_node_that_somebody_else_activates_meanwhile_is_not_activated_again(ha
 
 def test_an_activation_that_was_carried_out_late_counts_as_one(hasty):
     """The state was told before it, the status after it."""
-    graph = Graph([ACTIVE])
-    graph.one._wait = partial(late, graph)
+    graph = Graph([ACTIVE], after="state")
     assert graph.one.run() == 0
     assert graph.asked == ["activate"]
     assert "gr00t_policy is active" in graph.told() and not graph.warnings()
 
 
-def late(graph, status, limit_s=None):
-    """As Autostart._wait; before the request is sent no status arrives."""
-    statuses, graph.statuses = graph.statuses, graph.statuses if graph.asked else []
-    found = Autostart._wait(graph.one, status)
-    graph.statuses = statuses
-    return found
+WAITING = PolicyStatus(mode="waiting")
+STOPPING = PolicyStatus(mode="stopping", episode=1)
+AGAIN = PolicyStatus(mode="ready", ready=True, episode=1)
+
+
+@pytest.mark.parametrize("seen", [[ACTIVE], [ACTIVE, STOPPING], [STOPPING]])
+@pytest.mark.parametrize("refuses", [True, False])
+def test_a_node_that_a_person_activated_and_deactivated_is_left_alone(hasty, seen, refuses):
+    """Before the first attempt, or after one that was refused: the arm would move again."""
+    graph = Graph([WAITING, *seen, AGAIN], refuses=refuses, after="change" if refuses else "once")
+    graph.one._status = READY if refuses else WAITING
+    assert graph.one.run() == 0
+    assert graph.asked == ["activate"] * refuses
+
+
+def test_a_stop_that_goes_on_since_before_is_no_activation(hasty):
+    """Somebody deactivated the node, and starts autostart to have it activated again."""
+    done = PolicyStatus(mode="ready", ready=True, episode=3)
+    graph = Graph([STOPPING] * 3 + [done], after="once")
+    graph.one._status = None
+    graph.refuses = True
+    graph.states = ["inactive"] * 4 + ["unconfigured"]
+    assert graph.one.run() == 1
+    assert graph.asked == ["activate"]
 
 
 def test_a_node_that_says_nothing_after_a_refusal_ends_no_wait_for_ever(hasty, monkeypatch):

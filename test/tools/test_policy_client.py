@@ -120,7 +120,8 @@ def test_a_refused_resume_is_repeated_at_once_or_not_at_all(
     now, answers = SimpleNamespace(s=100.0), [STOPPING, STOPPING, DONE]
     one = SimpleNamespace(sent_s=0.0)
 
-    def call(_kind, _service, _request):
+    def call(_kind, _service, _request, until_s=math.inf):
+        assert now.s <= until_s
         one.sent_s = now.s
         now.s += answer_s
         return answers.pop(0)

@@ -33,6 +33,7 @@ def asked(monkeypatch):
         commands._clients[f"/gr00t_policy/{name}"] = None
 
         async def answer(asked, _limit_s):
+            now.s += 0.0 if given else 1.0  # the first one waits for discovery
             given.append(asked)
             asked.sent_s, now.s = now.s, now.s + answer_s
             return answers[len(given) - 1], ""
