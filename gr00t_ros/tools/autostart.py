@@ -186,13 +186,15 @@ class Autostart(Node):
     def _made(self, asked: AskedTransition, label: str) -> bool:
         """Whether the transition was made; waits without limit until that is known.
 
-        Also ends once the status shows that the node has been activated.
+        False also once the status shows that the node was active: nothing is sent from then on.
         """
         begun_s = time.monotonic()
-        while (made := asked.answer()) is None and not self._was_active:
+        while not self._was_active:
+            if (made := asked.answer()) is not None:
+                return made
             self._log_silence(f"the answer to {label}", begun_s)
             self._spin()
-        return bool(made)
+        return False
 
     def _log_silence(self, awaited: str, begun_s: float) -> None:
         """Log that the node is not there, or that what it owes has been missing for REPEAT_S."""

@@ -267,6 +267,31 @@ def test_a_node_that_a_person_activated_and_deactivated_is_left_alone(hasty, see
     assert graph.asked == ["activate"] * refuses
 
 
+def test_nothing_is_sent_after_a_status_of_an_active_node(hasty):
+    """Somebody activates it while autostart asks for its state; the answer is of before."""
+    graph = Graph([ACTIVE], after="once")
+    answers = []
+
+    def late(request):
+        future = Future()
+        if not isinstance(request, GetState.Request):
+            graph.asked.append(request.transition.label)
+        answers.append(future)
+        if len(answers) < 4:
+            future.set_result(GetState.Response(current_state=State(label="inactive")))
+        return future
+
+    spin_once = graph.spin_once
+
+    def spin(timeout_sec):
+        spin_once(timeout_sec)
+        answers[-1].set_result(GetState.Response(current_state=State(label="inactive")))
+
+    graph.call_async, graph.spin_once = late, spin
+    assert graph.one.run() == 0
+    assert graph.asked == [] and len(answers) == 4
+
+
 def test_a_stop_that_goes_on_since_before_is_no_activation(hasty):
     """Somebody deactivated the node, and starts autostart to have it activated again."""
     done = PolicyStatus(mode="ready", ready=True, episode=3)
