@@ -69,7 +69,7 @@ def test_a_clock_that_arrives_late_pauses(simulated):
         return waiting.popleft() if len(waiting) > 20 else waiting[0]
 
     clock.alter(late)
-    rig.wait_for_reason("arrives 0.0", "before its stamp", "let /clock arrive in time")
+    rig.wait_for_reason("before its stamp", "let /clock arrive in time")
     clock.mend()
     rig.wait_for_motion()
     assert not any(line.startswith("fault") for line in rig.told())
