@@ -171,7 +171,9 @@ class ScriptedEpisode:
         if gate is None or self._index < gate.start or distance > _ARRIVED_RAD:
             return
         self._gate_queries += 1
-        done = gripper > _GRIPPED and stands if gate.closing else gripper < RELEASED
+        # a gripper that a pause has stopped on its way stands, too: not at the first query
+        grips = gripper > _GRIPPED and stands and self._gate_queries > 1
+        done = grips if gate.closing else gripper < RELEASED
         if done or self._gate_queries > _GATE_PATIENCE:
             self._index, self._gate_queries = gate.end, 0
             self._in_hand, self._put_down = gate.closing, not gate.closing
