@@ -1,7 +1,7 @@
 """Node gr00t_autostart: configures the policy node and activates it once its status says ready.
 
-It ends with status 0 after the activation and does nothing more: a policy node that was
-deactivated, or that crashed and was started again, must not begin to move by itself. SIGINT and
+It ends with status 0 after the activation, by whomever, and does nothing more: a policy node that
+was deactivated, or that crashed and was started again, must not begin to move by itself. SIGINT and
 SIGTERM also end it with 0, as every node of this package: launch reports any other status as an
 error. While the policy node is not ready, autostart logs the reason from the node's status.
 """

@@ -29,9 +29,8 @@ if TYPE_CHECKING:
 
 _OWN = "gr00t_operator_"
 _SPIN_S = 0.02
-_AGAIN_S = (
-    0.25  # a request that may be carried out twice is repeated after this time, then twice it
-)
+_AGAIN_S = 0.25
+"""A request that may be carried out twice is repeated after this time, then after twice it."""
 _JOIN_AGAIN_S = 0.4
 _MOST_CLIENTS = 4
 _UNIT = re.compile(r"\[([^\]]+)\]$")

@@ -43,9 +43,9 @@ class FrozenCamera:
             f"{self.limit_frames} expected"
         )
         found = finding("frozen_camera", text)
-        return (
-            replace(found, reason=found.reason + _NOISE_FREE) if self._same == "content" else found
-        )
+        if self._same == "content":
+            return replace(found, reason=found.reason + _NOISE_FREE)
+        return found
 
 
 class BlackCamera:

@@ -161,30 +161,28 @@ def test_no_step_is_faster_than_promised(episode):
     assert np.all(steps < 0.5 * VELOCITY_RAD_S)
 
 
-def test_the_arm_lifts_when_the_gripper_stands_around_the_cube_and_not_before(episode):
-    """It closes slowly: past the mark that says "something is held" it still moves."""
-    joints, gripper, seen, carried_at = HOME_RAD, 0.0, picture(), None
-    for _ in range(60):
+def carried_at(episode, seen, joints, gripper, queries) -> float | None:
+    """The gripper's position when a perfect arm first carries; its gripper closes slowly."""
+    found = None
+    for _ in range(queries):
         episode.advance(joints, gripper, seen)
-        if carried_at is None and episode.phase == "carry":
-            carried_at = gripper
+        if found is None and episode.phase == "carry":
+            found = gripper
         targets, closed = episode.targets(joints, 40, 15.0)
         joints = targets[8]
         gripper += float(np.clip(0.55 * closed[8] - gripper, -0.08, 0.08))
-    assert carried_at == pytest.approx(0.55)
+    return found
+
+
+def test_the_arm_lifts_when_the_gripper_stands_around_the_cube_and_not_before(episode):
+    """It closes slowly: past the mark that says "something is held" it still moves."""
+    assert carried_at(episode, picture(), HOME_RAD, 0.0, 60) == pytest.approx(0.55)
     assert episode.phase == "done"
 
 
 def test_a_gripper_that_a_pause_stopped_on_its_way_closes_before_the_arm_lifts(episode):
     """The policy was reset meanwhile: what stands half closed around the cube holds nothing yet."""
     motion = motions.pick_and_place(HOME_RAD, np.array(CUBE_M), np.array(PLATE_M))
-    joints, gripper = motion.joints[motion.gates[0].start], 0.415
-    seen, carried_at = picture(cube=None, at_tool=joints), None
-    for _ in range(12):
-        episode.advance(joints, gripper, seen)
-        if carried_at is None and episode.phase == "carry":
-            carried_at = gripper
-        targets, closed = episode.targets(joints, 40, 15.0)
-        joints = targets[8]
-        gripper += float(np.clip(0.55 * closed[8] - gripper, -0.08, 0.08))
-    assert carried_at == pytest.approx(0.55)
+    grasp = motion.joints[motion.gates[0].start]
+    seen = picture(cube=None, at_tool=grasp)
+    assert carried_at(episode, seen, grasp, 0.415, 12) == pytest.approx(0.55)
