@@ -93,12 +93,16 @@ class OperatorWatches:
     def _take_e_stop(self, message: Bool) -> None:
         now_ns = time.monotonic_ns()
         with self._lock:
-            if message.data and not self._e_stop.pressed:  # a driver repeats the button's state
+            anew = message.data and not self._e_stop.pressed  # a driver repeats the button's state
+            if anew:
                 self.pressed_s = now_ns / 1e9
             self._e_stop.see(message.data, f"button topic {E_STOP}", now_ns)
             found = self._e_stop.finding(now_ns) if message.data else None
-        if found is not None:
-            self._on_press(found.reason)
+        if found is None:
+            return
+        self._on_press(found.reason)
+        if anew:
+            self._node.get_logger().error(found.reason)
 
     def _take_dead_man(self, message: Bool) -> None:
         with self._lock:

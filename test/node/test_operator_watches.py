@@ -51,10 +51,17 @@ def test_a_button_on_the_name_of_the_service_is_a_reason_to_wait(rig):
 
 
 def test_a_button_that_is_held_is_one_press(monkeypatch):
-    """Its driver repeats the state: a reset that was asked for after the press is no older one."""
+    """Its driver repeats the state: a reset that was asked for after the press is no older one.
+
+    Each press is logged once, also if a fault is latched already.
+    """
     clock = SimpleNamespace(monotonic_ns=lambda: clock.now_ns, now_ns=0)
     monkeypatch.setattr(operator_watches, "time", clock)
-    node = SimpleNamespace(create_subscription=lambda *_, **__: None)
+    logged = []
+    node = SimpleNamespace(
+        create_subscription=lambda *_, **__: None,
+        get_logger=lambda: SimpleNamespace(error=logged.append),
+    )
     watches = OperatorWatches(node, DEFAULTS, lambda reason: None)
     pressed_s = []
     for second, pressed in enumerate((False, True, True, False, True)):
@@ -62,3 +69,4 @@ def test_a_button_that_is_held_is_one_press(monkeypatch):
         watches._take_e_stop(Bool(data=pressed))
         pressed_s.append(watches.pressed_s)
     assert pressed_s == [float("-inf"), 1.0, 1.0, 1.0, 4.0]
+    assert len(logged) == 2 and all("e-stop pressed by button topic ~/e_stop" in x for x in logged)

@@ -216,7 +216,8 @@ def test_plays_the_tail_when_the_policy_node_is_killed_in_mid_motion(bench, proc
     wait_until(lambda: bench.said("waiting for the first window"), "a measured joint state")
     here = str(Path(__file__).parents[1] / "fixtures" / "window_child.py")
     child = processes.start(here, "/windows", *map(str, START), name="policy")
-    wait_until(lambda: bench.received, "the first point")
+    wait_for_discovery(lambda: bench.received and sent, "a window that is played")
+    child.signal(signal.SIGUSR1)
     bench.moving(sent[0])
     child.signal(signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL
