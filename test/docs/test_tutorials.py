@@ -11,12 +11,12 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from closed_loop import NEEDS_MODEL  # noqa: E402
-from node_robot import free_port  # noqa: E402
 from page_commands import DATA, REMOTE, run_as_written  # noqa: E402
 
 from gr00t_ros.record.facts import KEPT, write_facts  # noqa: E402
 from gr00t_ros.record.recording import Recording  # noqa: E402
 from gr00t_ros.robot.files import load_embodiment  # noqa: E402
+from gr00t_ros.supervise.launcher import free_port  # noqa: E402
 
 EMBODIMENT = "franka_droid_n16"
 LIMIT_S = 60.0
@@ -32,7 +32,7 @@ class Terminals:
         program.chmod(0o755)
         path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
         self._where = {"cwd": folder, "env": os.environ | {"PATH": path}}
-        self._ports = {name: str(free_port()) for name in ("5555", "5556")}
+        self._ports = {name: str(free_port("127.0.0.1")) for name in ("5555", "5556")}
         self._servers: list[subprocess.Popen[str]] = []
 
     def run(self, command: str) -> str:

@@ -3,7 +3,6 @@
 import importlib.util
 import os
 import signal
-import socket
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from gr00t_ros.msg import PolicyStatus
 from gr00t_ros.ros.qos import STATUS
 from gr00t_ros.sim.libero.extra import VARIABLE, slow_time
 from gr00t_ros.sim.robots import ROBOTS
+from gr00t_ros.supervise import launcher
 from gr00t_ros.tools.launch import refuse_misspelt
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,9 +40,8 @@ def launched(processes):
 
 @pytest.fixture
 def free_port() -> int:
-    """A TCP port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+    """A TCP port that nobody listens on, also while a launch takes its time to start a server."""
+    return launcher.free_port("127.0.0.1")
 
 
 def parameters(node, of: str, *names: str) -> list[object]:

@@ -106,8 +106,12 @@ def test_it_follows_the_type_that_is_published(ros_node, ros_domain):
         subscription.follow([offer("std_msgs/msg/String")])
         subscription.follow([offer("std_msgs/msg/String"), offer("sensor_msgs/msg/Image")])
         wait_for_discovery(publisher.get_subscription_count, "the subscription of the other type")
-        publisher.publish(_image(4))
-        raw = wait_until(subscription.take, "the frame")
+
+        def frame():  # again: the reader may discover the publisher later than it is discovered
+            publisher.publish(_image(4))
+            return subscription.take()
+
+        raw = wait_until(frame, "the frame")
         assert cdr.image(raw).stamp_ns == 4 * 10**9
         both = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
         subscription.follow([offer(name) for name in both])

@@ -217,7 +217,9 @@ def test_plays_the_tail_when_the_policy_node_is_killed_in_mid_motion(bench, proc
     here = str(Path(__file__).parents[1] / "fixtures" / "window_child.py")
     child = processes.start(here, "/windows", *map(str, START), name="policy")
     wait_for_discovery(lambda: bench.received and sent, "a window that is played")
+    bench.received.clear()  # the streamer may have received windows before the test did: at rest
     child.signal(signal.SIGUSR1)
+    wait_until(lambda: bench.received, "the next point")
     bench.moving(sent[0])
     child.signal(signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL

@@ -69,7 +69,8 @@ def test_a_live_robot_fills_in_topics_names_controllers_and_limits(
     """What two sources agree on is filled in, cameras are offered, the rest is open."""
     send = robot(ros_node)
     file = tmp_path / "mine.yaml"
-    new = ["new", "--dataset", str(dataset), "--topics", "--robot", "r", "--output", str(file)]
+    new = ["new", "--dataset", str(dataset), "--topics", "--robot", "r"]
+    new += ["--seconds", "10", "--output", str(file)]
     child = processes.start("-m", "gr00t_ros.tools.embodiment", *new, name="new")
     wait_until(lambda: send() and child.status is not None, "the tool's end")
     assert child.status == 0, child.tail()
@@ -161,7 +162,7 @@ def test_validate_compares_the_limits_with_the_running_robot(processes, ros_node
     text = yaml.safe_dump(mapping).replace("desk6_joint1", "pan").replace("desk6_joint2", "lift")
     file.write_text(text)
     send = robot(ros_node, lift=1.79)
-    words = ["validate", str(file), "--topics", "--seconds", "6"]
+    words = ["validate", str(file), "--topics", "--seconds", "10"]
     child = processes.start("-m", "gr00t_ros.tools.embodiment", *words, name="validate")
     wait_until(lambda: send() and child.status is not None, "the tool's end")
     assert child.status == 1

@@ -468,24 +468,24 @@ def test_wrong_usage_is_status_2_with_the_verb_in_the_usage():
 def test_a_closed_port_is_known_at_once_wherever_a_server_is_named():
     """Long before the deadline of a minute, which only counts for a host that does not refuse."""
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.bind(("127.0.0.1", 0))  # kept, and nobody listens
         server = f"127.0.0.1:{free.getsockname()[1]}"
-    for words in (
-        ("sidecar", "ping"),
-        ("sidecar", "check", "--embodiment", "franka_droid"),
-        ("embodiment", "validate", "franka_droid"),
-        ("embodiment", "new"),
-    ):
-        asked = subprocess.run(
-            [sys.executable, "-m", "gr00t_ros.tools.gr00t", *words, "--server", server]
-            + ["--timeout-ms", "600000"],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert asked.returncode == 2
-        assert f"{server}: nobody listens on this port" in asked.stderr, words
+        for words in (
+            ("sidecar", "ping"),
+            ("sidecar", "check", "--embodiment", "franka_droid"),
+            ("embodiment", "validate", "franka_droid"),
+            ("embodiment", "new"),
+        ):
+            asked = subprocess.run(
+                [sys.executable, "-m", "gr00t_ros.tools.gr00t", *words, "--server", server]
+                + ["--timeout-ms", "600000"],
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+            assert asked.returncode == 2
+            assert f"{server}: nobody listens on this port" in asked.stderr, words
 
 
 def test_validate_as_json_has_what_the_tables_have(capsys):

@@ -303,8 +303,8 @@ class Terminal:
         """Exit status, stdout and stderr of one command."""
         status = operator.main([*words, "--timeout", "20"])
         out, err = self._capsys.readouterr()
-        if "no answer within" in err or "no service" in err:
-            pytest.fail(f"{DISCOVERY}{err}")
+        if any(text in err for text in ("no answer within", "no service", "no status on")):
+            pytest.fail(f"{DISCOVERY}waited 20 s in vain for {err}")
         return status, out, err
 
     def until_accepted(self, *words):
@@ -377,8 +377,6 @@ def test_status_reports_the_running_node(terminal):
 @NEEDS_ROBOT
 def test_pause_resume_and_reset_are_carried_out_or_refused_in_the_nodes_words(terminal):
     """The node's message comes as it is, with exit status 1."""
-    status, _, err = terminal("resume")
-    assert status == 1 and "only a pause by ~/pause" in err
     status, out, _ = terminal("pause")
     assert status == 0 and "until: gr00t operator resume" in out
     terminal.rig.wait_for_mode("paused_by_operator")
@@ -386,6 +384,8 @@ def test_pause_resume_and_reset_are_carried_out_or_refused_in_the_nodes_words(te
     assert status == 1 and "only a fault can be reset" in err
     terminal.until_accepted("resume")
     terminal.rig.wait_for_motion()
+    status, _, err = terminal("resume")  # last: before a pause it may count as its earlier press
+    assert status == 1 and "only a pause by ~/pause" in err
 
 
 @NEEDS_ROBOT
@@ -448,14 +448,17 @@ def test_an_e_stop_is_confirmed_and_its_cause_refuses_the_reset(terminal):
 @NEEDS_ROBOT
 def test_watch_prints_json_lines_until_ctrl_c_and_ends_quietly_with_head(terminal):
     """Each line is one status; `| head` ends it without a traceback."""
-    command = terminal.start("watch", "--json")
+    command = terminal.start("watch", "--json", "--timeout", "20")
     command.wait_for_line(r"^\{.*\}\n\{.*\}\n")
     assert command.stop() == 0
     found = [json.loads(text) for text in command.text().splitlines()]
     assert found[-1]["stamp_s"] > found[0]["stamp_s"]
-    piped = f"'{sys.executable}' -m gr00t_ros.tools.operator status --watch | head -n 1"
+    watch = f"'{sys.executable}' -m gr00t_ros.tools.operator status --watch --timeout 20"
     result = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {piped}"], capture_output=True, text=True, timeout=60
+        ["bash", "-c", f"set -o pipefail; {watch} | head -n 1"],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert result.returncode == CLOSED_PIPE, result
     assert re.search(r"\d  \w+  episode \d+", result.stdout) and result.stderr == ""
@@ -468,7 +471,10 @@ def test_watch_draws_one_screen_that_fits_the_terminal(terminal):
     ioctl(slave, TIOCSWINSZ, struct.pack("HHHH", 12, 60, 0, 0))
     environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
     command = subprocess.Popen(
-        [*COMMAND, "watch"], stdout=slave, stderr=slave, env={**environment, "TERM": "xterm"}
+        [*COMMAND, "watch", "--timeout", "20"],
+        stdout=slave,
+        stderr=slave,
+        env={**environment, "TERM": "xterm"},
     )
     os.close(slave)
     drawn = b""
@@ -498,7 +504,7 @@ def test_a_node_that_is_not_there_is_named_with_those_that_are(terminal, capsys)
     domain = os.environ["ROS_DOMAIN_ID"]
     sought = f"no service /other/pause within 2 s in ROS_DOMAIN_ID {domain}; seen: "
     assert all(sought in error for error in errors)
-    assert operator.main(["estop", "--node", "/other", "--timeout", "1.5"]) == 2
+    assert operator.main(["estop", "--node", "/other", "--timeout", "5"]) == 2
     err = capsys.readouterr().err
     assert "no answer yet: press the robot's hardware e-stop" in err
     assert "STOP NOT CONFIRMED: press the robot's hardware e-stop!" in err

@@ -14,7 +14,7 @@ import yaml
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
-from ros_fixtures import wait_until  # noqa: E402
+from ros_fixtures import place, wait_until  # noqa: E402
 from stand_in_interfaces import gripper_actions  # noqa: E402, F401
 
 from gr00t_ros.demo.isolation import own_domain  # noqa: E402
@@ -36,9 +36,13 @@ LIMIT_S = 150.0
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The environment of one run, whose processes must all have ended with it."""
+    """The environment of one run, whose processes must all have ended with it.
+
+    It counts as a domain in use: the run has five processes in one of its own.
+    """
     mark = str(tmp_path)
-    yield os.environ | {MARK: mark, "ROS_LOG_DIR": str(tmp_path), "TMPDIR": str(tmp_path)}
+    with place():
+        yield os.environ | {MARK: mark, "ROS_LOG_DIR": str(tmp_path), "TMPDIR": str(tmp_path)}
     left = marked(mark)
     for pid in left:
         os.kill(pid, signal.SIGKILL)
