@@ -23,7 +23,8 @@ ROS = frozenset(
 # Rooms, innermost first: a room imports rooms above it in this list only. Beside each, the
 # packages outside Python's own that it may import.
 ROOMS: dict[str, frozenset[str]] = {
-    "": frozenset(),  # errors, command_line, folder, starting, middleware, witness, text_table
+    # errors, command_line, folder, starting, signals, middleware, witness, text_table
+    "": frozenset(),
     "robot": frozenset({"numpy", "yaml"}),
     "observe": frozenset({"numpy"}),
     "motion": frozenset({"numpy"}),

@@ -27,7 +27,8 @@ from gr00t_ros.bags.message_types import message_class
 from gr00t_ros.bags.verb import add_bag, answer, parser_of
 from gr00t_ros.command_line import DONE, NO
 from gr00t_ros.errors import BagError
-from gr00t_ros.ros.process import initialise, refuse_unknown, stop_on_signals
+from gr00t_ros.ros.process import initialise, refuse_unknown
+from gr00t_ros.signals import stop_on_signals
 
 CLOCK_HZ = 200.0
 """Ticks of /clock a second of steady time or of bag time, whichever gives more ticks. The ages that
@@ -189,9 +190,10 @@ class Publishers:
     def flush(self, limit_s: float) -> bool:
         """Wait until every subscriber has all messages; False if not within `limit_s`."""
         end = time.monotonic() + limit_s
+        clock = [] if self._clock is None else [self._clock]
         return all(
             one.wait_for_all_acked(Duration(seconds=max(end - time.monotonic(), 0.0)))
-            for one in self._publishers.values()
+            for one in (*self._publishers.values(), *clock)
         )
 
 

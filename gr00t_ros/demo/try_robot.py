@@ -51,8 +51,8 @@ from gr00t_ros.ros import qos
 from gr00t_ros.ros.asked import IntroducedClient
 from gr00t_ros.ros.join import join_as_client
 from gr00t_ros.ros.policy_node import POLICY_NODE
-from gr00t_ros.ros.process import StoppedBySignal, stop_on_signals
 from gr00t_ros.serve.wave import WavePolicy
+from gr00t_ros.signals import StoppedBySignal, stop_on_signals
 from gr00t_ros.sim.record import load_record
 from gr00t_ros.sim.stand_in.robot import NAME as ROBOT
 from gr00t_ros.sim.stand_in.start import start_of

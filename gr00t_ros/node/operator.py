@@ -76,7 +76,7 @@ class Operator:
         parts = self._configured()
         if parts is None:
             return NOT_CONFIGURED
-        return str(parts.replay.call(lambda session, now_ns: session.pause(now_ns)))
+        return str(parts.replay.call(lambda session, now_ns: session.pause(now_ns), stops=True))
 
     def _reset(self) -> str:
         if self._configured() is not None or not self.latched:

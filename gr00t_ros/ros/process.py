@@ -12,14 +12,12 @@ from __future__ import annotations
 import difflib
 import gc
 import re
-import signal
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import rclpy
@@ -46,6 +44,7 @@ from gr00t_ros.ros.join import join_as_node
 from gr00t_ros.ros.node_help import NodeHelp, as_parameters, asks_for_help, corrected
 from gr00t_ros.ros.periodic import FRAMES, CrashLog
 from gr00t_ros.ros.transports import avoid_shared_memory
+from gr00t_ros.signals import stop_on_signals
 
 OK, FAILED, MISUSE = 0, 1, 2
 """Exit statuses of a node: ended by a signal; a thread died; wrong arguments, parameters, files."""
@@ -334,22 +333,6 @@ def run_node(
     finally:
         rclpy.try_shutdown()
     return OK
-
-
-class StoppedBySignal(Exception):
-    """The event of `stop_on_signals` was set: for a program to end a wait within many calls."""
-
-
-def stop_on_signals(*more: signal.Signals) -> threading.Event:
-    """Install handlers of SIGINT, SIGTERM and `more`; each sets the event that is returned."""
-    stop = threading.Event()
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM, *more):
-        signal.signal(number, on_signal)
-    return stop
 
 
 def initialise(arguments: Sequence[str] | None, about: NodeHelp | None = None) -> None:

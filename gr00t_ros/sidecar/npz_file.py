@@ -7,6 +7,7 @@ of its part before memory is allocated for it.
 from __future__ import annotations
 
 import io
+import lzma
 import math
 import os
 import stat
@@ -29,7 +30,8 @@ MAX_HEADER: Final = 10_000
 _SUFFIX: Final = ".npy"
 _KINDS: Final = "biufU"
 _BROKEN: Final = (
-    *(OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError),
+    *(OSError, ValueError, EOFError, NotImplementedError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
     *(RuntimeError, SyntaxError, tokenize.TokenError, MemoryError, OverflowError, TypeError),
 )
 

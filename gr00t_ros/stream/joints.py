@@ -63,6 +63,8 @@ class JointPlayer:
         self._started = False
         self._end_ns = 0
         self._last: tuple[int, int] | None = None  # plan time and steady time of the last call
+        self._catches_up_until_ns = 0
+        """Until then, in steady time, /clock may come that was not taken during a late call."""
         self._commanded: Floats | None = None
         self._sent: tuple[Floats, int] | None = None  # the last point that has gone, steady time
         self.waits = False
@@ -86,7 +88,10 @@ class JointPlayer:
                 self._sampler.hold(self._commanded)
                 self._end_ns = now_ns
             return f"asleep for {lost_ns / 1e9:.2f} s: holding the last commanded point"
-        if went_ns >= 0 and went_ns - lost_ns <= _JUMP_NS and lost_ns <= LATE_NS:
+        most_ns = LATE_NS if steady_ns < self._catches_up_until_ns else _JUMP_NS
+        if lost_ns > LATE_NS:
+            self._catches_up_until_ns = steady_ns + _ASLEEP_NS
+        if went_ns >= 0 and went_ns - lost_ns <= most_ns and lost_ns <= LATE_NS:
             return ""
         with self._lock:
             self._sampler.shift(went_ns)

@@ -27,17 +27,16 @@ from gr00t_ros.ros.process import (
     MISUSE,
     OK,
     ROS_REFUSALS,
-    StoppedBySignal,
     checked_name,
     declared,
     initialise,
     refuse_unknown,
     refused,
-    stop_on_signals,
 )
 from gr00t_ros.ros.qos import STATUS
 from gr00t_ros.ros.transports import avoid_shared_memory
 from gr00t_ros.session.mode import Mode
+from gr00t_ros.signals import StoppedBySignal, stop_on_signals
 
 _ACTIVE = frozenset(
     mode.value

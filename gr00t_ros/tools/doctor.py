@@ -49,8 +49,8 @@ from gr00t_ros.ros.join import check_text, join_as_client
 from gr00t_ros.ros.node_help import ACCESS, SERVER_OPTIONS, as_parameters
 from gr00t_ros.ros.parameters import PARAMETERS, Parameters
 from gr00t_ros.ros.policy_node import POLICY_NAME
-from gr00t_ros.ros.process import StoppedBySignal, stop_on_signals
 from gr00t_ros.sidecar.target import Report
+from gr00t_ros.signals import StoppedBySignal, stop_on_signals
 from gr00t_ros.text_table import printable_lines, table
 from gr00t_ros.tools import doctor_checks as rows
 from gr00t_ros.tools.doctor_checks import FAIL, PASS, WARN, DoctorRow

@@ -37,6 +37,7 @@ from gr00t_ros.command_line import (
 )
 from gr00t_ros.errors import Gr00tError, SettingsError
 from gr00t_ros.ros.policy_node import POLICY_NODE, STATUS_SILENT_S
+from gr00t_ros.signals import StopEvent, stop_on_signals
 from gr00t_ros.text_table import printable
 from gr00t_ros.tools.policy_client import (
     PolicyClient,
@@ -117,8 +118,6 @@ def _status(options: argparse.Namespace) -> int:
 
 def _watch(options: argparse.Namespace) -> int:
     """The status until Ctrl-C: one screen on a terminal, else a line for each status."""
-    from gr00t_ros.ros.process import stop_on_signals
-
     terminal = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
     with _connected(options) as client:
         client.follow()
@@ -417,7 +416,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if end.code and (stopping or misspelt):
             print(f"NOTHING WAS STOPPED: {HARDWARE}!", file=sys.stderr)
         raise
-    options.ros_arguments, options.stop = words[split:], threading.Event()
+    options.ros_arguments, options.stop = words[split:], StopEvent()
     before = signal.signal(signal.SIGINT, lambda *_: options.stop.set())
     try:
         return int(options.run(options))

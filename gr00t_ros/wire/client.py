@@ -280,6 +280,12 @@ class PolicyServerClient:
                     raise UnreachableError(found) from None
                 if not self._untried:
                     time.sleep(_RETRY_NS / 1e9)
+            except DeadlineError:
+                was_sent = self._connection is not None and bool(self._connection.sent_ns)
+                self._drop()
+                if found and not was_sent:  # too little time for this attempt, too
+                    raise UnreachableError(found) from None
+                raise
             except BaseException:
                 self._drop()
                 raise

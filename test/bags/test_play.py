@@ -51,7 +51,7 @@ def joints_bag(tmp_path):
 def raw(node, kind, topic):
     """A list of the serialised messages of a topic, none of them lost."""
     messages = []
-    node.create_subscription(kind, topic, messages.append, DEPTH, raw=True)
+    node.create_subscription(kind, topic, messages.append, 10 * DEPTH, raw=True)
     return messages
 
 
@@ -65,7 +65,7 @@ def test_a_robots_bag_in_real_time_becomes_observations_of_its_own_frames(
         messages = list(bag.messages(STREAMS))
         start_ns, end_ns = bag.start_ns, bag.end_ns
     joints = raw(ros_node, JointState, "/joint_states")
-    clock = collect(ros_node, Clock, "/clock", DEPTH)
+    clock = collect(ros_node, Clock, "/clock", 10 * DEPTH)
     ros_node.set_parameters([Parameter("use_sim_time", value=True)])
     inputs = Inputs(ros_node, load_embodiment(EMBODIMENT), SETTINGS)
     try:
@@ -119,7 +119,7 @@ def test_no_wait_starts_at_once_from_an_offset(processes, joints_bag):
 
 def test_loop_starts_again_until_it_is_stopped(processes, ros_node, joints_bag):
     """The clock runs back with the bag; SIGTERM is a normal end."""
-    clock = collect(ros_node, Clock, "/clock", DEPTH)
+    clock = collect(ros_node, Clock, "/clock", 10 * DEPTH)
     options = ("--no-wait", "--loop", "--clock", "--rate", "5")
     player = processes.start(*PLAY, str(joints_bag), *options)
 

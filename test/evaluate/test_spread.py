@@ -194,4 +194,11 @@ def test_workers_end_with_the_evaluation():
     """Also if that was killed: they would wait for its next step for ever."""
     done = subprocess.run([sys.executable, "-c", ORPHAN], capture_output=True, text=True)
     state = Path(f"/proc/{int(done.stdout)}/stat")
-    wait_until(lambda: not state.exists() or " Z " in state.read_text(), "the worker's end")
+
+    def ended():
+        try:
+            return " Z " in state.read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+
+    wait_until(ended, "the worker's end")

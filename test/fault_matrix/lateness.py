@@ -1,16 +1,18 @@
 """When this machine was late, by witnesses that know nothing of the node's own checks.
 
-A bare thread that only sleeps, the simulated robot's joint states on their own topic, and the
-kernel's count of how long the node's threads were ready and got no processor. All times are steady
-time, as those of the statuses.
+A bare thread on each processor that only sleeps, the simulated robot's joint states on their own
+topic, and the kernel's count of how long the node's threads were ready and got no processor. All
+times are steady time, as those of the statuses.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from gr00t_ros.motion.replay_settings import ReplaySettings
@@ -35,21 +37,30 @@ node publishes its status ten times a second."""
 
 
 class Lateness:
-    """When the machine was late; a context manager that runs the bare thread."""
+    """When the machine was late; a context manager that runs the bare threads.
+
+    The host may take one processor alone: one thread could sleep on another one meanwhile.
+    """
 
     def __init__(self) -> None:
         self._spans: list[tuple[int, int]] = []
         self._pid: int | None = None
         self._robot_ns, self._looked_ns = 0, 0
         self._waits: deque[tuple[int, dict[str, int]]] = deque()  # when looked, what was counted
-        self._thread = PeriodicThread("lateness", WAKE_NS, 0, self._look, print)
+        self._threads = {
+            cpu: PeriodicThread(f"lateness_{cpu}", WAKE_NS, 0, partial(self._look, cpu), print)
+            for cpu in os.sched_getaffinity(0)
+        }
+        self._pinned: set[int] = set()
 
     def __enter__(self) -> Lateness:
-        self._thread.start()
+        for thread in self._threads.values():
+            thread.start()
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._thread.stop()
+        for thread in self._threads.values():
+            thread.stop()
 
     def watch(self, pid: int) -> None:
         """Look at the threads of this process from now on, the node's."""
@@ -85,9 +96,14 @@ class Lateness:
         spans = list(self._spans)
         return any(begin <= at_ns and end >= at_ns - BEFORE_NS for begin, end in spans)
 
-    def _look(self) -> None:
+    def _look(self, cpu: int) -> None:
         now_ns = time.monotonic_ns()
-        self.note(self._thread.due_ns, now_ns)
+        self.note(self._threads[cpu].due_ns, now_ns)
+        if cpu not in self._pinned:
+            os.sched_setaffinity(0, {cpu})  # of this thread
+            self._pinned.add(cpu)
+        if cpu != min(self._threads):
+            return
         if now_ns - self._looked_ns >= KERNEL_NS and self._pid is not None:
             self._looked_ns = now_ns
             self.kernel_said(dict(waits_ns(self._pid)), now_ns)

@@ -15,7 +15,7 @@ ENOUGH_CHUNKS = 3
 # Reasons that a slow machine can have: the replay thread or the simulated controllers were late.
 _SLOW = (
     *("replay thread: ", ": nothing new on ", ": each state on "),
-    "controllers: a window that changed the motion",
+    *("controllers: a window that changed the motion", "but nothing came from it lately"),
 )
 _MOVING = frozenset({"replaying", "blending_in"})
 _STOPPED = frozenset({"stopping", "paused"})

@@ -18,6 +18,11 @@ from gr00t_ros.ros.clock import PlanClock
 POLL_S = 0.005
 
 
+def held_file(file: Path) -> Path:
+    """The file that is there once the thread waits because `file` says `hold`."""
+    return file.with_suffix(".held")
+
+
 def plant(file: Path) -> None:
     """Make this process do what `file` says from now on."""
     offset_ns, drain = PlanClock.offset_ns, ReplayThread._drain
@@ -37,6 +42,7 @@ def plant(file: Path) -> None:
 
     def held_drain(thread: ReplayThread, now_ns: int) -> None:
         while said("hold"):
+            held_file(file).touch()
             time.sleep(POLL_S)
         drain(thread, now_ns)
 

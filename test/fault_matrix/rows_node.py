@@ -20,6 +20,7 @@ from fault_matrix.observe import (
     stands_still,
     stops,
 )
+from fault_matrix.policy import held_file
 from fault_matrix.rig import Rig
 from fault_matrix.row import RESTART, Act, Fault, Group
 from fault_matrix.rows_arm import ARM
@@ -80,7 +81,10 @@ def _reset_while_stalled(rig: Rig) -> None:
     """A fault, then a stalled replay thread: the reset is reported as failed, and has failed."""
     assert rig.trigger("/gr00t_policy/estop").success
     rig.wait(lambda: rig.mode == "fault", "mode fault")
+    held = held_file(rig.plant_file)
+    held.unlink(missing_ok=True)
     rig.plant("hold")
+    rig.wait(held.exists, "the replay thread to stall")
     for ask in (rig.reset, lambda: rig.instruct(INSTRUCTION)):
         answer = ask()
         assert not answer.success and "never will be" in answer.message, answer.message

@@ -125,6 +125,8 @@ def _after(rig: Rig, moment: Moment, outcome: Outcome) -> Outcome:
         answer = rig.reset()
         assert not answer.success, "~/reset was accepted while the cause persists"
         refused = answer.message
+    if fault.jumps:
+        rig.wait_for_robot_time(time.monotonic_ns())
     mended_ns, mended_s = rig.robot_ns(), time.monotonic()
     fault.mend(rig)
     freed_ns = rig.robot_ns()

@@ -211,7 +211,8 @@ def test_a_pose_from_kinematics_is_that_of_the_joint_state_with_its_stamp(ros_no
     assert observation.stamp_ns == stamp_ns
     np.testing.assert_allclose(observation.state["hand"][0], hand_at(0.3, 0.4, 0.2), atol=1e-6)
     np.testing.assert_allclose(observation.state["arm"], [[0.3, 0.4, 0.2]], atol=1e-6)
-    hand, arm = robot.report("state.hand"), robot.report("state.arm")
+    reports = {report.name: report for report in robot.reports()}  # of one instant
+    hand, arm = reports["state.hand"], reports["state.arm"]
     assert (hand.topic, hand.received, hand.problem) == ("/joints", 1, "")
     assert hand.age_s == pytest.approx(arm.age_s, abs=0.1) and hand.age_s >= 0.4
     np.testing.assert_allclose(robot.inputs.pose("hand").position_m, hand_at(0.3, 0.4, 0.2)[:3])

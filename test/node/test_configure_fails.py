@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 
 import pytest
-from ros_fixtures import LIMIT_S, call, wait_until
+from ros_fixtures import LIMIT_S, call, wait_for_discovery, wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
@@ -149,5 +149,8 @@ def test_the_operator_corrects_a_setting_and_the_node_activates(rig):
     assert rig.change("configure")
     rig.wait_for_mode("ready")
     wait_until(lambda: rig.change("activate"), "an accepted activation")
-    names = [one.node_name for one in rig.node.get_publishers_info_by_topic(ARM)]
-    assert names == ["gr00t_policy"]
+
+    def names():
+        return [one.node_name for one in rig.node.get_publishers_info_by_topic(ARM)]
+
+    wait_for_discovery(lambda: names() == ["gr00t_policy"], "the policy node alone")

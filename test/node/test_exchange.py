@@ -82,7 +82,9 @@ def test_a_query_of_a_running_node_is_written_as_it_was_sent(rig, counting, tmp_
     token.chmod(0o600)
     chunks = collect(rig.node, ActionChunk, f"{NODE}/action_chunk", qos.CHUNK)
     rig.start_robot()
-    rig.start_policy(shadow="true", api_token_file=str(token))
+    # a pause would check the server, with requests that are no queries
+    patient = {"sidecar_silence_s": 60.0, "sidecar_fault_s": 600.0, "timeout_ms": 60_000}
+    rig.start_policy(shadow="true", api_token_file=str(token), **patient)
     assert rig.change("configure")
     rig.wait_for_mode("ready")
     words = ("--observation", str(tmp_path / "no.npz"), "--wait", "1")

@@ -81,7 +81,7 @@ def test_a_server_too_slow_for_its_horizon_is_refused_with_the_numbers_until_it_
     """1.4 s and a chunk of 2.67 s do not fit; a fast server in its place makes the node ready."""
     rig.start_robot()
     rig.start_server("hold", delay_ms=1400)
-    rig.start_policy()
+    rig.start_policy(timeout_ms=20_000)
     assert rig.change("configure")
     reason = rig.wait_for_reason("a chunk of 40 steps is 2667 ms, too short: needed are").reason
     assert "execute_steps" in reason
@@ -112,7 +112,7 @@ def test_a_lost_server_stops_the_arm_and_a_new_one_lets_it_go_on(rig):
 
     Before that each changed instruction begins an episode, an empty one does not.
     """
-    rig.start_moving()
+    rig.start_moving(sidecar_fault_s=600.0)
     episode = rig.statuses[-1].episode
     answer = rig.instruct("  put the red cube on the blue plate ")
     assert answer.success and answer.episode > episode  # a late machine pauses: one more

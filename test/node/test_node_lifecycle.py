@@ -20,9 +20,9 @@ from gr00t_ros.ros import qos  # noqa: E402
 CYCLES, WARM_UP = 25, 5
 GROWTH = 100
 """Objects a cycle that may stay, of some 60,000; one configuration's cycles are over 500."""
-HORIZON_S = 0.6
+HORIZON_S = 0.7
 """Of a window before its stop tail begins, the parameter horizon_ms."""
-UNHURRIED = {"horizon_ms": 600, "commit_ms": 300, "max_joint_age_s": 0.5, "max_camera_age_s": 1.0}
+UNHURRIED = {"horizon_ms": 700, "commit_ms": 400, "max_joint_age_s": 0.5, "max_camera_age_s": 1.0}
 """Without a window for longer than commit_ms a late machine's node would send no stop: the
 controllers play that of the last window."""
 
@@ -154,8 +154,8 @@ def test_a_server_of_another_embodiment_is_refused_with_all_differences(
     cameras = ("of 'exterior_image_1_left'", "of 'wrist_image_left'")
     status = rig.wait_for_reason("does not fit embodiment", *cameras, *differences)
     assert not status.ready
-    log = rig.policy.text()
-    assert all(difference in log for difference in (*cameras, *differences)), log
+    told = (*cameras, *differences)
+    wait_until(lambda: all(one in rig.policy.text() for one in told), "all of them in the log")
     assert not rig.change("activate")
 
 

@@ -141,7 +141,7 @@ def test_the_server_is_reset_at_each_episode_and_no_reset_goes_on_with_another_o
     Then two servers are swapped behind the node's back: the fault lasts until the right one is
     there again.
     """
-    rig.start_moving()
+    rig.start_moving(sidecar_fault_s=600.0)
     once_each = "a reset for the check and one for each episode that played"
     played = lambda: {s.episode for s in rig.statuses if s.mode == "replaying"}  # noqa: E731
     wait_until(lambda: len(played()) < resets(rig) <= rig.statuses[-1].episode + 1, once_each)

@@ -91,9 +91,9 @@ def test_an_arm_without_tails_of_its_own_moves_and_rests_after_the_nodes_death(
     # a late machine's arm rests for a while
     step = lambda: np.abs(np.array(points[-1].data) - np.array(points[-2].data)).max()  # noqa: E731
     wait_until(lambda: step() > 0.002, "points in motion")
+    killed_at = len(points)
     rig.policy.signal(signal.SIGKILL)
     rig.policy.wait()
-    killed_at = len(points)
     wait_until(lambda: len({tuple(p.data) for p in points[-20:]}) == 1, "points at rest")
     played = np.array([p.data for p in list(points)])
     assert np.abs(played[-1] - played[killed_at - 1]).max() > 0.01, "the tail was played"

@@ -21,7 +21,7 @@ def test_a_press_while_inactive_latches_a_fault(rig):
     assert rig.change("configure")
     rig.wait_for_mode("waiting")
     button = rig.node.create_publisher(Bool, "/gr00t_policy/e_stop", qos.COMMAND)
-    wait_for_discovery(lambda: button.get_subscription_count() > 0, "a listener")
+    wait_for_discovery(lambda: button.get_subscription_count() > 1, "both listeners")
     button.publish(Bool(data=True))
     rig.wait_for_mode("fault_inactive")
     assert "e-stop pressed by button topic ~/e_stop" in rig.reset().message

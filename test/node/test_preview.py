@@ -115,15 +115,17 @@ def test_entries_of_the_other_nodes_have_a_place_in_the_aggregator(name, analyze
 
 
 class FakeInputs:
-    """What a Preview reads, with joints that are measured now."""
+    """What a Preview reads, with joints that are measured now; the arm is read before the hand."""
 
     def __init__(self):
-        self.broken, self.gripper_age_ns = False, 0
+        self.broken, self.gripper_age_ns, self._now_ns = False, 0, 0
 
     def joints(self, names):
         if self.broken:
             raise RuntimeError("a defect of the preview")
-        now_ns = time.time_ns() - (self.gripper_age_ns if len(names) == 1 else 0)
+        if len(names) > 1:
+            self._now_ns = time.time_ns()
+        now_ns = self._now_ns - (self.gripper_age_ns if len(names) == 1 else 0)
         return Sample(now_ns, 0, JointReading(names, np.zeros(len(names)), None))
 
     def observe(self):
@@ -196,7 +198,7 @@ def test_a_slow_gripper_does_not_make_the_arm_look_late(shown):
     """Its joint state is 0.3 s old: each output is compared, and drawn, at its own stamp."""
     shown.inputs.gripper_age_ns = 300_000_000
     stamp_ns = time.time_ns() - 1_000_000_000
-    rows = np.arange(40)[:, None] * 0.1 * np.ones(8)
+    rows = np.arange(400)[:, None] * 0.1 * np.ones(8)
     shown.preview.chunk = ActionChunk(1, 1, stamp_ns, 100_000_000, rows, {})
     joints = collect(shown.node, JointComparison, "/preview_test/preview/joints", qos.PREVIEW)
     driven = collect(shown.node, PathMessage, "/preview_test/preview/driven/arm", qos.PREVIEW)

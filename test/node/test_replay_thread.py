@@ -177,7 +177,10 @@ class Rig:
             return bool(np.abs(session.replay.velocity(now_ns)[:7]).max() > 0.1)
 
         def moves():
-            return self.thread.snapshot.mode is Mode.REPLAYING and self.thread.call(fast)
+            try:
+                return self.thread.snapshot.mode is Mode.REPLAYING and self.thread.call(fast)
+            except StalledError:  # the whole process stood still
+                return False
 
         try:
             wait_until(moves, "motion")
@@ -316,9 +319,9 @@ def test_a_query_is_told_when_it_is_due_and_when_its_time_runs_out(rig):
     """At most one tick before."""
     rig.start()
     rig.windows_go_on()
-    now_ns = time.monotonic_ns()
-    assert rig.asked and all(times.earliest_ns <= now_ns + 40 * MS for times in rig.asked)
-    assert all(times.earliest_ns <= times.latest_ns for times in rig.asked)
+    asked, now_ns = list(rig.asked), time.monotonic_ns()
+    assert asked and all(times.earliest_ns <= now_ns + 40 * MS for times in asked)
+    assert all(times.earliest_ns <= times.latest_ns for times in asked)
 
 
 def test_an_answer_that_waits_is_merged_before_the_next_query(rig):
@@ -540,15 +543,16 @@ def test_what_was_told_to_have_failed_is_never_carried_out(rig):
     assert done == ["estop", "next"]
 
 
-def test_what_has_begun_is_waited_for(rig):
+def test_what_has_begun_is_waited_for(rig, monkeypatch):
     """It takes longer than a call that has not begun may wait."""
+    monkeypatch.setattr("gr00t_ros.node.replay_thread._CALL_TIMEOUT_S", 3.0)
     rig.start()
     with ThreadPoolExecutor() as pool:
         begun = threading.Event()
 
         def slow(session, now_ns):
             begun.set()
-            time.sleep(1.2)
+            time.sleep(3.2)
             return "done"
 
         answer = pool.submit(rig.thread.call, slow)
@@ -599,7 +603,7 @@ def test_others_are_told_of_each_change_of_mode_or_reason_and_of_nothing_else(ri
     for text in ("planted, 3 s", "planted, 4 s"):
         rig.thread.call(lambda session, now_ns, text=text: setattr(session, "reason", text))
         wait_until(lambda text=text: rig.thread.snapshot.reason == text, "the reason")
-    assert told[-1] == (Mode.FAULT, "planted, 3 s"), "only its number has changed since"
+        wait_until(lambda: told[-1] == (Mode.FAULT, "planted, 3 s"), "one event for both")
     assert all(before != after for before, after in itertools.pairwise(told))
     assert len(told) < len(rig.sent)
 

@@ -136,9 +136,11 @@ def test_nothing_goes_on_from_our_own_plan_where_a_controller_that_has_told_is_l
     assert state.held_or(POSITION) is None
 
 
-def test_of_an_age_only_what_both_threads_were_awake_counts():
+def test_of_an_age_only_what_both_threads_were_awake_counts(monkeypatch):
     """The replay thread slept, then the executor: neither heard anything meanwhile."""
     now_ns = time.monotonic_ns()
+    standing = SimpleNamespace(monotonic_ns=lambda: now_ns)
+    monkeypatch.setattr("gr00t_ros.node.robot_state.time", standing)
     replay, executor = Awake(60_000_000), Awake(60_000_000)
     for thread, times_s in ((replay, (-2.0, -1.2, 0.0)), (executor, (-2.0, -0.9, 0.0))):
         for at_s in times_s:

@@ -96,8 +96,14 @@ def test_an_arm_that_does_not_follow_faults_until_it_does(moving):
 
     moving.state.alter(block)
     moving.assert_fault("fr3_joint2: commanded", "more than 0.100 apart", "free the arm")
-    answer = moving.rig.reset()
-    assert not answer.success and "the cause persists: fr3_joint2" in answer.message
+
+    def refused():
+        answer = moving.rig.reset()
+        if answer.success:  # states that came late: the watch began anew
+            moving.assert_fault("fr3_joint2: commanded")
+        return "the cause persists: fr3_joint2" in answer.message
+
+    wait_until(refused, "a reset that is refused for it")
     moving.state.mend()
     moving.assert_reset_into_motion()
 
@@ -126,9 +132,9 @@ def test_a_controller_that_plays_something_else_pauses_and_goes_on_from_there(mo
     moving.rig.wait_for_motion()
     moving.state.alter(astray)
     moving.rig.wait_for_reason("fr3_joint3: the controller plays", "nobody else publishes commands")
-    moving.state.mend()  # a pause that does not last: the next plan starts from what is held
     told = "paused: fr3_joint3: the controller plays"
     wait_until(lambda: told in moving.rig.policy.text(), told)  # a short pause is in no status
+    moving.state.mend()  # a pause that does not last: the next plan starts from what is held
     moving.rig.wait_for_motion()
 
 
@@ -144,7 +150,8 @@ def test_a_controller_that_falls_silent_faults(moving):
 def test_a_second_publisher_that_comes_while_the_arm_moves_faults(moving):
     """By its name and the topic; nothing is compared with what it sends."""
     rival = moving.rig.node.create_publisher(JointTrajectory, ARM, qos.COMMAND)
-    moving.assert_fault(f"another publisher commands {ARM}: test", "stop the other publisher")
+    # its name may not be discovered yet
+    moving.assert_fault(f"another publisher commands {ARM}: ", "stop the other publisher")
     assert "the cause persists" in moving.rig.reset().message
     moving.rig.node.destroy_publisher(rival)
     moving.assert_reset_into_motion()
@@ -208,7 +215,7 @@ def test_a_camera_whose_stamps_are_apart_from_the_joint_states_pauses_at_the_thi
 
     moving.camera.alter(late)
     moving.assert_pause(
-        "exterior_image_1_left: 0.", "apart from the joint state", "in a row; synchronise the clock"
+        "exterior_image_1_left: ", "apart from the joint state", "in a row; synchronise the clock"
     )
     moving.camera.mend()
     moving.rig.wait_for_motion()
@@ -264,11 +271,11 @@ def test_an_error_that_may_pass_pauses_and_goes_on_by_itself(moving):
 
 def test_a_server_that_hangs_pauses_and_goes_on_when_it_answers_again(moving):
     """Stopped for as long as its deadline takes to pass, and longer: only a check finds it back."""
+    failures = moving.rig.statuses[-1].query_failures
     moving.rig.server.signal(signal.SIGSTOP)
     moving.assert_pause(
         f"policy server 127.0.0.1:{moving.rig.port}: no answer for", "start the policy server"
     )
-    failures = moving.rig.statuses[-1].query_failures
     moving.rig.wait_for_status(lambda s: s.query_failures > failures, "the query's deadline")
     moving.rig.server.signal(signal.SIGCONT)
     moving.rig.wait_for_motion()

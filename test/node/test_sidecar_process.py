@@ -68,7 +68,7 @@ def test_a_local_server_killed_in_motion_stops_the_arm_and_motion_goes_on_with_t
 ):
     """Configure, activate, SIGKILL of the server, rest, motion again; gone after cleanup."""
     rig.start_robot()
-    assert start_local(rig, profile(HOLD.replace("hold", SWEEP) + TEST_PATH))
+    assert start_local(rig, profile(HOLD.replace("hold", SWEEP) + TEST_PATH), sidecar_fault_s=600.0)
     status = rig.wait_for_mode("ready")
     host, port = status.server.split(":")
     assert host == "127.0.0.1" and int(port) != rig.port

@@ -23,7 +23,7 @@ def simulated(rig):
     clock = Passage(rig.node, Clock, "/clock")
     rig.start_robot("-p", "publish_clock:=true", *clock.remaps)
     rig.start_server(SWEEP)
-    rig.move(use_sim_time="true")
+    rig.move(use_sim_time="true", stop_timeout_s=10.0)
     return rig, clock
 
 

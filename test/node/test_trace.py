@@ -43,7 +43,7 @@ def test_a_trace_of_a_moving_robot_follows_an_observation_to_its_controller(rig,
     rig.wait_for_motion()
     path = tmp_path / "moving.pftrace"
     wait_until(lambda: len(flows) > 2, "flows on the topic")
-    first = asked(rig, 2, path)
+    first = asked(rig, 5, path)
     short = tmp_path / "short.pftrace"
     wait_until(lambda: f"{path} is under way" in ask(rig, 0, short).message, "a recording")
     for seconds, other, why in (
@@ -69,6 +69,8 @@ def test_a_trace_of_a_moving_robot_follows_an_observation_to_its_controller(rig,
     names = {TOTAL, *(stage.name for stage in (*CAMERA_STAGES, *STAGES))}
     assert names <= {stage.stage for stage in status.latencies}
     halved = asked(rig, 60, tmp_path / "halved.pftrace")
+    under_way = "halved.pftrace is under way"
+    wait_until(lambda: under_way in ask(rig, 0, short).message, "the last recording")
     count = len(flows)
     wait_until(
         lambda: sum(one.outcome == "executed" for one in flows[count:]) > 2,

@@ -56,7 +56,8 @@ def run_proxy():
     running = []
 
     def start(upstream, pictures, endpoints=ALLOWED, **settings):
-        limits = Limits(endpoints=endpoints)
+        limits = Limits(endpoints=endpoints, max_wait_ms=20_000)  # for a late machine
+        settings = {"connect_ms": 20_000} | settings
         proxy = Proxy(
             ProxySettings(upstream, "tcp://127.0.0.1:*", limits, pictures=pictures, **settings)
         )

@@ -18,6 +18,7 @@ from gr00t_ros.errors import RefusedError, RemoteError, SettingsError
 from gr00t_ros.proxy.core import Limits
 from gr00t_ros.proxy.proxy import Proxy, ProxySettings
 from gr00t_ros.serve.front import resident_bytes
+from gr00t_ros.supervise.launcher import free_port
 from gr00t_ros.watch.server import Outlook, advised, outlook_of
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.codec import decode, encode
@@ -32,6 +33,9 @@ TOKEN, BEHIND = Token("s3cret-front"), Token("s3cret-behind")
 GENERATIONS = {"A0": "A0", "A1": "A1", "A2": "A1", "B2": "B2", "B3": "B2"}
 
 
+LATE_MACHINE = {"max_wait_ms": 20_000}
+
+
 @pytest.fixture
 def proxy_of():
     """Run proxies in threads of this process; stopped after the test."""
@@ -39,6 +43,7 @@ def proxy_of():
 
     def start(upstream, **settings):
         limits = {name: settings.pop(name) for name in list(settings) if name in Limits.__slots__}
+        limits, settings = LATE_MACHINE | limits, {"connect_ms": 20_000} | settings
         proxy = Proxy(ProxySettings(upstream, "tcp://127.0.0.1:*", Limits(**limits), **settings))
         thread = threading.Thread(target=proxy.serve_forever)
         running.append((proxy, thread))
@@ -59,7 +64,8 @@ def start_peer():
     running = []
 
     def start(mode, *arguments, port=0):
-        command = [sys.executable, str(PEERS), mode, *arguments, "--port", str(port)]
+        command = [sys.executable, str(PEERS), mode, *arguments, "--port"]
+        command.append(str(port or free_port("127.0.0.1")))
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         running.append(process)
         return process, int(process.stdout.readline().split()[1])
@@ -240,7 +246,7 @@ def test_the_server_s_death_is_told_at_once_and_its_restart_is_found(
 ):
     """Clients stay connected to the proxy all the while."""
     process, port = start_peer("dies", "npy")
-    proxy = proxy_of(f"tcp://127.0.0.1:{port}", connect_ms=300)
+    proxy = proxy_of(f"tcp://127.0.0.1:{port}", connect_ms=2_000)
     client = client_of(proxy.address)
     with pytest.raises(RemoteError, match="went away before its reply"):
         client.ping()
@@ -412,12 +418,12 @@ def test_a_request_that_cannot_be_served_in_time_is_busy_and_not_sent_later(
 ):
     """A stale observation would make a stale motion."""
     policy = Gate(golden_policy)
-    proxy = proxy_of(serve(policy).address, max_wait_ms=100)
+    proxy = proxy_of(serve(policy).address, max_wait_ms=1_000)
     request = encode({"endpoint": "get_action", "data": {"observation": golden_observation}}, "npy")
     first, second = connect(proxy.address), connect(proxy.address)
     first.socket.send(request)
     until(lambda: policy.order)
-    assert error(second.ask(request)) == "busy: waited 100 ms for its turn"
+    assert error(second.ask(request)) == "busy: waited 1000 ms for its turn"
     policy.open.set()
     assert isinstance(decode(first.socket.recv()), list)
     assert decode(first.ask(PING))["status"] == "ok"

@@ -23,6 +23,7 @@ from raw_peer import LIMIT_S, RawPeer
 from gr00t_ros.errors import ClosedError, Gr00tError, SettingsError, UnreachableError
 from gr00t_ros.serve.front import MAX_FRAMES, MAX_READ, Front, Resident
 from gr00t_ros.serve.front import __file__ as front_file
+from gr00t_ros.supervise.launcher import free_port
 from gr00t_ros.watch.server import Outlook, outlook_of
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.client import PolicyServerClient
@@ -361,7 +362,9 @@ def test_whom_a_front_without_memory_cuts_off_knows_that_it_passes():
     In the moment in which the front does not listen yet, it looks as if the server had gone.
     """
     context = zmq.Context()
-    front = Front(context, "tcp://127.0.0.1:*", 1024, max_memory_bytes=-1)  # any is too much
+    front = Front(
+        context, "tcp://127.0.0.1:*", 1024, max_memory_bytes=-(1 << 40)
+    )  # any is too much
     client = PolicyServerClient("127.0.0.1", int(front.address.rpartition(":")[2]))
 
     def cut_off():
@@ -391,8 +394,9 @@ def test_an_address_that_cannot_be_bound_is_a_settings_error(front):
 DESCRIPTORS = 64
 
 
-def golden_server(port=0):
+def golden_server(port=None):
     """A REP server as upstream's in a process of its own; return it and its port."""
+    port = port or free_port("127.0.0.1")
     command = [sys.executable, str(PEERS), "golden", "npy", "--port", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     return process, int(process.stdout.readline().split()[1])

@@ -15,6 +15,7 @@ from gr00t_ros.proxy.core import Limits
 from gr00t_ros.proxy.proxy import Proxy, ProxySettings
 from gr00t_ros.serve.front import Wake
 from gr00t_ros.serve.server import PolicyServer
+from gr00t_ros.supervise.launcher import free_port
 from gr00t_ros.watch.server import Outlook, outlook_of
 from gr00t_ros.wire import address
 from gr00t_ros.wire.codec import decode, encode
@@ -65,7 +66,8 @@ def running(served):
 
 def server_at(policy, host, port=0):
     """A policy server on this address."""
-    return running(PolicyServer(policy, bind=f"tcp://{host}:{port}"))
+    # a port that nobody gets by chance: some tests use it again, or at another address
+    return running(PolicyServer(policy, bind=f"tcp://{host}:{port or free_port(OLD)}"))
 
 
 def port_of(server):
@@ -146,7 +148,7 @@ def test_a_resolver_that_hangs_delays_nobody(resolver, client_before, golden_pol
     with server_at(golden_policy, OLD) as first:
         port = port_of(first)
         client = client_before(port, deadline_ms=200)
-        client.ping()
+        until_answered(client)
     resolver.host = NEW
     resolver.go.clear()
     before = resolver.asked

@@ -85,6 +85,19 @@ def test_a_part_that_is_no_plain_array_is_refused(tmp_path, parts, text):
     assert text in str(failure.value) and "\n" not in str(failure.value)
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_broken_part_is_refused_whatever_packed_it(tmp_path, method):
+    """Each method fails in its own way."""
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w", method) as file:
+        file.writestr("a.npy", part(np.arange(1000.0)))
+    data = path.read_bytes()
+    begin = 30 + len("a.npy")
+    path.write_bytes(data[: begin + 20] + b"\xff" * 60 + data[begin + 80 :])
+    with pytest.raises(SettingsError, match="a.npz: no .npz of plain arrays"):
+        read_npz(path)
+
+
 def test_sizes_are_bounded_before_anything_is_unpacked(tmp_path, monkeypatch):
     """A zip bomb; too many arrays; the same name twice."""
     monkeypatch.setattr(npz_file, "MAX_BYTES", 1_000_000)

@@ -51,7 +51,8 @@ def test_the_tutorials_file_is_begun_filled_in_and_says_what_the_shipped_one_say
 ):
     """Only what the tutorial's table names is open; afterwards the two files are one robot."""
     robot = ("-p", "robot:=desk6", "-p", "synthetic_cameras:=true")
-    processes.start("-m", "gr00t_ros.sim.robot", "--ros-args", *robot, name="robot")
+    running = processes.start("-m", "gr00t_ros.sim.robot", "--ros-args", *robot, name="robot")
+    running.wait_for_line("holding the start pose")
     mine = tmp_path / "my_desk6.yaml"
     sources = ("--dataset", str(dataset), "--topics", "--seconds", "10")
     named = ("--robot", "desk6", "--tag", "new_embodiment", "--output", str(mine))
@@ -111,7 +112,7 @@ def test_the_demo_moves_desk6_inside_its_limits(tmp_path):
     command = [sys.executable, "-m", "gr00t_ros.demo", "--robot", "desk6", "--seed", "2"]
     environment = os.environ | {"ROS_LOG_DIR": str(tmp_path / "ros_log")}
     command += ["--report", str(tmp_path / "report")]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=110)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=170)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "SUCCESS: touch the green cube" in done.stdout
     figures = json.loads((tmp_path / "report" / "figures.json").read_text())

@@ -43,6 +43,7 @@ class Bench:
         for publisher in self.windows.values():
             wait_for_discovery(publisher.get_subscription_count, "a streamer that listens")
         wait_for_discovery(lambda: node.count_publishers("/cmd_vel"), "a streamer that speaks")
+        wait_for_discovery(lambda: self.diagnostics, "a streamer that has discovered this node")
 
     def send(self, name, *rows, step_s=1.0):
         """Send a window of these rows, from now on."""

@@ -162,6 +162,19 @@ def test_a_late_call_goes_on_from_where_it_was(player):
     assert told(player, 1205, 1205)[0] == ""
 
 
+def test_a_simulated_clock_that_comes_after_a_late_call_moves_the_arm_by_no_step(player):
+    """The tick may run before the executor has taken what /clock said meanwhile."""
+    before = [told(player, now_ms, now_ms)[1] for now_ms in range(1010, 1051, 5)][-1]
+    wrong, point = told(player, 1050, 1200)
+    assert "by 0.000 s in 0.150 s: playing on from here" in wrong
+    np.testing.assert_array_equal(point, before)
+    wrong, point = told(player, 1200, 1205)
+    assert "the clock went on by 0.150 s in 0.005 s: playing on from here" in wrong
+    np.testing.assert_array_equal(point, before)
+    assert told(player, 1205, 1210)[0] == ""
+    assert told(player, 1600, 1600)[0] != "" and told(player, 1800, 1605)[0] == "", "not for ever"
+
+
 def test_after_a_sleep_the_point_that_was_left_commanded_is_held(player):
     """The controller has held it all the time: going on would be a step of velocity."""
     before = [told(player, now_ms, now_ms)[1] for now_ms in range(1010, 1051, 5)][-1]

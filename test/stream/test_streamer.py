@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ros_fixtures import collect, wait_for_discovery, wait_until
+from streamer_child import STREAMER
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
@@ -114,9 +115,7 @@ class Bench:
         self.windows = node.create_publisher(JointTrajectory, "/windows", COMMAND)
         self.joints = node.create_publisher(JointState, "/joint_states", 1)
         options = [word for one in (*PARAMETERS, *more) for word in ("-p", one)]
-        self.streamer = processes.start(
-            "-m", "gr00t_ros.stream.joints", "--ros-args", *options, name="streamer"
-        )
+        self.streamer = processes.start(STREAMER, "--ros-args", *options, name="streamer")
 
     def measure(self, position=START):
         """Publish joint states from now on."""
@@ -147,15 +146,25 @@ class Bench:
         """Have a window accepted and its points streamed; returns the window."""
         self.measure()
         wait_until(lambda: self.said("waiting for the first window"), "a measured position")
-        while not self.received:
-            message = swing(time.time_ns())
-            self.send(message)
-            end = time.monotonic() + 0.2
-            while not self.received and time.monotonic() < end:
-                time.sleep(0.01)
+        message = self.played()
         # what streams is one of the windows sent: the last one replaces all
         self.send(message)
         return message
+
+    def played(self, now_ns=time.time_ns):
+        """Send first windows from `now_ns()` on until one is played; returns the last one sent."""
+        sent = []
+
+        def is_played():
+            sent.append(swing(now_ns()))
+            self.send(sent[-1])
+            end = time.monotonic() + 0.2
+            while not self.received and time.monotonic() < end:
+                time.sleep(0.01)
+            return self.received
+
+        wait_until(is_played, "a window that is played")
+        return sent[-1]
 
     def moving(self, message):
         """Wait until the motion itself is under way."""
@@ -355,9 +364,7 @@ def test_joints_that_come_in_several_messages_are_a_measured_position(bench, ros
     bench.tell((bench.joints, a_truth("a")),
                (second if publishers == 2 else bench.joints, a_truth("b")))  # fmt: skip
     wait_until(lambda: bench.said("waiting for the first window"), "a measured position")
-    message = swing(time.time_ns())
-    bench.send(message)
-    wait_until(lambda: bench.received, "the first point")
+    message = bench.played()
     np.testing.assert_allclose(bench.received[0][1], START)
     bench.ended(np.array(message.points[-1].positions))
 
@@ -396,9 +403,8 @@ def test_simulated_time_that_stops_and_jumps_moves_the_arm_by_no_step(ros_node, 
     bench.streamer.wait_for_line("rejected window: begin: got 100.000 s in the future")
     clock.now_ns, clock.runs = 100_000_000_000, True
     wait_until(lambda: bench.said("waiting for the first window"), "the clock to be heard")
-    message = swing(clock.now_ns - 50_000_000)
-    bench.send(message)
-    wait_until(lambda: bench.received, "the first point")
+    message = bench.played(lambda: clock.now_ns - 50_000_000)
+    bench.send(message)  # again, as in `begin`
     bench.moving(message)
 
     clock.runs = False
@@ -418,12 +424,17 @@ def test_simulated_time_that_stops_and_jumps_moves_the_arm_by_no_step(ros_node, 
     # a point may come 0.1 s late, 0.2 s of this clock; a jump would be more than 0.1 rad
     assert np.abs(np.diff(points, axis=0)).max() < 0.08
 
-    stay = swing(clock.now_ns - 50_000_000)
-    stay.points = [stay.points[0], stay.points[-1]]
-    for point in stay.points:
-        point.positions = goal.tolist()
-    bench.send(stay)
-    wait_until(lambda: bench.value("windows accepted") == "2", "a window of the new time")
+    before = int(bench.value("windows accepted"))
+
+    def accepted():
+        stay = swing(clock.now_ns - 50_000_000)
+        stay.points = [stay.points[0], stay.points[-1]]
+        for point in stay.points:
+            point.positions = goal.tolist()
+        bench.send(stay)
+        return int(bench.value("windows accepted")) > before
+
+    wait_until(accepted, "a window of the new time")
 
 
 def test_wrong_parameters_are_named(processes):

@@ -106,10 +106,10 @@ def test_still_loading_is_no_crash_and_shows_the_last_line(supervise):
 
 def test_one_that_runs_and_never_answers_is_not_reachable_and_is_ended(supervise):
     """After ready_timeout_s; it is told apart from a crash."""
-    supervisor = supervise(script(SLEEP, ready_timeout_s=0.3), Restarts(limit=0))
+    supervisor = supervise(script(SLEEP, ready_timeout_s=2.0), Restarts(limit=0))
     pid = until(lambda: supervisor.state().pid, "a pid")
     state = wait_for(supervisor, Phase.FAILED)
-    assert "not reachable: it ran for 0 s (ready_timeout_s) and did not answer at 127" in str(state)
+    assert "not reachable: it ran for 2 s (ready_timeout_s) and did not answer at 127" in str(state)
     assert "crashed" not in str(state)
     assert not alive(pid)
 
@@ -190,7 +190,7 @@ def test_stopping_returns_at_once_and_the_server_ends_in_the_background(supervis
 
 def test_the_next_one_starts_when_the_one_before_is_gone(supervise):
     """Two do not fit one GPU: cleanup and configure follow one another without a pause."""
-    first = supervise(script(FAMILY, "stubborn", stop_timeout_s=0.5))
+    first = supervise(script(FAMILY, "stubborn", stop_timeout_s=2.0))
     line = until(lambda: first.state().last_line, "a family")
     first.stop()
     second = supervise(script(SLEEP), after=first)

@@ -79,7 +79,7 @@ def test_a_program_that_cannot_be_started_is_said_so(command):
 def test_the_end_takes_all_descendants_along():
     """Also one in another session that ignores SIGTERM: its grace is over, then SIGKILL."""
     server = start(*family(), grace_s=0.2)
-    pids = family_of(lines_until(server, lambda lines: lines)[0])
+    pids = family_of(lines_until(server, lambda lines: lines and server.pid)[0])
     assert server.pid == pids[0] and all(map(alive, pids))
     server.end()
     run_to_end(server)
@@ -99,7 +99,7 @@ def test_a_server_that_leaves_children_behind_takes_them_along():
 def test_a_stopped_server_is_ended_too():
     """SIGSTOP holds no process back from its end."""
     server = start(*family(), grace_s=5.0)
-    pids = family_of(lines_until(server, lambda lines: lines)[0])
+    pids = family_of(lines_until(server, lambda lines: lines and server.pid)[0])
     os.kill(pids[0], signal.SIGSTOP)
     server.end()
     run_to_end(server)
@@ -141,7 +141,7 @@ def test_the_owner_s_terminal_does_not_reach_the_server():
 def test_a_killed_watcher_is_noticed_and_its_server_ended():
     """The second belt: the parent-death signal, and the owner for the rest of the group."""
     server = start(*family())
-    pids = family_of(lines_until(server, lambda lines: lines)[0])
+    pids = family_of(lines_until(server, lambda lines: lines and server.pid)[0])
     os.kill(server._process.pid, signal.SIGKILL)
     run_to_end(server)
     assert server.problem == "its watcher was killed"
@@ -172,7 +172,7 @@ def test_the_container_ends_with_the_sigkill_of_its_owner(docker):
 def test_a_killed_docker_run_leaves_no_container(docker):
     """The real one leaves it, and so does the stand-in; the watcher does not."""
     server = WatchedServer(Spec(container("c2"), dict(os.environ), "/", 0.2, "c2"))
-    pid = int(lines_until(server, lambda lines: lines)[0])
+    pid = int(lines_until(server, lambda lines: lines and server.pid)[0])
     os.kill(server.pid, signal.SIGKILL)
     run_to_end(server)
     assert server.exit_code == -signal.SIGKILL
@@ -193,7 +193,7 @@ time.sleep(600)
 """
     command = [*container("c4")[:-1], code]
     server = WatchedServer(Spec(command, dict(os.environ), "/", 10.0, "c4"))
-    lines_until(server, lambda lines: lines)
+    lines_until(server, lambda lines: lines and server.pid)
     os.kill(server.pid, signal.SIGKILL)
     run_to_end(server)
     assert words.read_text() == "bye"
@@ -203,7 +203,7 @@ def test_a_container_that_docker_does_not_stop_is_removed(docker, monkeypatch):
     """A daemon that answers `stop` with an error must not keep the GPU busy."""
     monkeypatch.setenv("DOCKER_STAND_IN_FAILS", "stop")
     server = WatchedServer(Spec(container("c5"), dict(os.environ), "/", 0.2, "c5"))
-    pid = int(lines_until(server, lambda lines: lines)[0])
+    pid = int(lines_until(server, lambda lines: lines and server.pid)[0])
     server.end()
     run_to_end(server)
     until_gone([pid])
@@ -212,7 +212,7 @@ def test_a_container_that_docker_does_not_stop_is_removed(docker, monkeypatch):
 def test_a_killed_watcher_leaves_no_container(docker):
     """Then the owner itself removes it."""
     server = WatchedServer(Spec(container("c3"), dict(os.environ), "/", 0.2, "c3"))
-    pid = int(lines_until(server, lambda lines: lines)[0])
+    pid = int(lines_until(server, lambda lines: lines and server.pid)[0])
     os.kill(server._process.pid, signal.SIGKILL)
     run_to_end(server)
     until_gone([pid])

@@ -43,9 +43,12 @@ def test_the_page_shows_the_node_and_its_buttons_act(rig, processes):
             )
             await asyncio.to_thread(rig.start_moving)
             mode = lambda: hands.last("state").get("mode")  # noqa: E731 - a condition
-            await hands.wait(lambda: mode() == "replaying", "the mode replaying")
+            await hands.wait(
+                lambda: mode() == "replaying" and hands.last("state")["connected"],
+                "the mode replaying",
+            )
             state = hands.last("state")
-            assert state["connected"] and state["severity"] == "ok" and state["streams"]
+            assert state["severity"] == "ok" and state["streams"]
             cameras = hands.last("hello")["cameras"]
             assert cameras and hands.last("hello")["robot"] == rig.statuses[-1].robot
             await hands.wait(
@@ -68,6 +71,8 @@ def test_the_page_shows_the_node_and_its_buttons_act(rig, processes):
         await hands.wait(lambda: hands.last("state")["instruction"] == "lift the cup", "the text")
         while not (answer := await hands.command("resume"))["ok"]:
             assert "the cause persists" in answer["text"], answer  # a late machine's stream
+            told = hands.last("state")
+            await hands.wait(lambda told=told: hands.last("state") is not told, "a newer status")
         await hands.wait(lambda: mode() == "replaying", "the resumed motion")
         answer = await hands.command("estop")
         assert answer["ok"] and f"confirmed by {NODE}" in answer["text"]

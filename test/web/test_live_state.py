@@ -36,21 +36,22 @@ def test_a_status_counts_for_less_than_one_second(live, monkeypatch):
     assert "no status for" in state["reason"] and "hardware e-stop" in state["remedy"]
 
 
-def test_an_unconfigured_node_counts_while_the_graph_has_it(live):
+def test_an_unconfigured_node_counts_while_the_graph_has_it(live, monkeypatch):
     """It publishes its status only when it changes; here nobody publishes it."""
     live._on_status(PolicyStatus(mode="unconfigured"))
     assert not live.state()["connected"]
-    live._publishers = 1
-    assert live.state()["connected"]
+    monkeypatch.setattr(live._node, "count_publishers", lambda topic: 1)
+    wait_until(lambda: live.state()["connected"], "the publisher in the graph")
 
 
-def test_the_recorders_events_become_its_state(live):
+def test_the_recorders_events_become_its_state(live, monkeypatch):
     """Recording with its seconds, then how it ended; none without a recorder."""
     begun = EpisodeEvent(event="start", episode=4, source="policy", text="lift the cup")
     begun.header.stamp.sec = int(time.time()) - 5
     live._on_episode(begun)
     assert live._recording() is None
-    live._can_record = True
+    monkeypatch.setattr(live.commands, "recorder_is_there", lambda: True)
+    wait_until(lambda: live.facts()["can_record"], "a recorder")
     assert live._recording()["state"] == "recording" and live._recording()["seconds"] >= 4.0
     live._on_episode(EpisodeEvent(event="source", episode=4, source="human"))
     assert live._recording()["source"] == "human"

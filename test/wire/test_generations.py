@@ -14,6 +14,7 @@ from laws import QUICK
 from gr00t_ros.errors import DeadlineError, RefusedError, RemoteError, UnreachableError
 from gr00t_ros.observe.modality import compare
 from gr00t_ros.robot.files import load_embodiment
+from gr00t_ros.supervise.launcher import free_port
 from gr00t_ros.wire.access import Token
 from gr00t_ros.wire.client import PolicyServerClient
 from gr00t_ros.wire.link import PolicyLink
@@ -42,13 +43,13 @@ def embodiment():
 def start(start_sidecar, tmp_path):
     """Start the hold policy in one generation; returns the process and the client's token."""
 
-    def _start(generation, flat=False, token="open", port=0):
+    def _start(generation, flat=False, token="open", port=None):
         arguments = [
             "hold",
             "--embodiment",
             "franka_droid",
             "--port",
-            str(port),
+            str(port or free_port("127.0.0.1")),
             "--codec",
             generation,
         ]

@@ -7,7 +7,9 @@ from contextlib import closing
 import pytest
 
 from gr00t_ros.errors import UnreachableError
+from gr00t_ros.proxy.core import Limits
 from gr00t_ros.proxy.proxy import Proxy, ProxySettings
+from gr00t_ros.supervise.launcher import free_port
 from gr00t_ros.wire import address
 from gr00t_ros.wire.client import PolicyServerClient
 
@@ -44,7 +46,9 @@ def proxy_before():
     running = []
 
     def start(upstream):
-        proxy = Proxy(ProxySettings(upstream=upstream, listen="tcp://[::1]:0"))
+        proxy = Proxy(
+            ProxySettings(upstream, "tcp://[::1]:0", Limits(max_wait_ms=20_000), connect_ms=20_000)
+        )
         thread = threading.Thread(target=proxy.serve_forever)
         thread.start()
         running.append((proxy, thread))
@@ -76,7 +80,7 @@ def ping(host, port):
 
 def test_a_server_on_ipv6_answers_there_and_only_there(serve, golden_policy):
     """Its address has the brackets that clients need."""
-    server = serve(golden_policy, bind="tcp://[::1]:0")
+    server = serve(golden_policy, bind=f"tcp://[::1]:{free_port('127.0.0.1')}")
     assert server.address.startswith("tcp://[::1]:")
     assert ping("::1", port_of(server)) == ping("[::1]", port_of(server)) == 1
     with pytest.raises(UnreachableError), closing(_client(server)) as client:
