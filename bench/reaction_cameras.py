@@ -10,10 +10,8 @@ once; 1: they are spread over the frame period. Publishes until SIGINT or SIGTER
 from __future__ import annotations
 
 import random
-import signal
 import struct
 import sys
-import threading
 import time
 from itertools import count
 from pathlib import Path
@@ -24,6 +22,7 @@ from sensor_msgs.msg import Image
 
 from bench.camera_publisher import HEIGHT_PX, IMAGE_BYTES, WIDTH_PX
 from gr00t_ros.ros.periodic import sleep_until
+from gr00t_ros.signals import stop_on_signals
 from gr00t_ros.sim.sensors import SENSOR_OUT
 
 STILL_S = (0.8, 1.2)
@@ -82,10 +81,8 @@ class Camera:
 
 def publish(cameras: int, fps: float, stagger: float, file: Path) -> None:
     """Publish until a signal."""
-    stop = threading.Event()
     rclpy.init(signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
-    for one in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(one, lambda *_: stop.set())
+    stop = stop_on_signals()
     node = rclpy.create_node("bench_reaction_cameras")
     all_cameras = [Camera(node, camera) for camera in range(cameras)]
     stimulus = Stimulus(file)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from types import FrameType
+from typing import Final
+
+_LOOK_S: Final = 0.1
 
 
 class StoppedBySignal(Exception):
@@ -16,13 +20,21 @@ class StopEvent(threading.Event):
 
     That thread may wait for the same event or set it. It then holds the event's lock, and with the
     plain lock of `threading.Event` the handler would wait for that for ever. This one's lock can be
-    taken again by the thread that holds it.
+    taken again by the thread that holds it. A handler that runs just before a wait begins wakes
+    nobody, so no wait is longer than 0.1 s without a look.
     """
 
     def __init__(self) -> None:
         """Not set yet."""
         super().__init__()
         self._cond = threading.Condition(threading.RLock())
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the event is set, at most `timeout` s; returns whether it is set."""
+        end_s = float("inf") if timeout is None else time.monotonic() + timeout
+        while not self.is_set() and (left_s := end_s - time.monotonic()) > 0.0:
+            super().wait(min(_LOOK_S, left_s))
+        return self.is_set()
 
 
 def stop_on_signals(*more: signal.Signals) -> StopEvent:

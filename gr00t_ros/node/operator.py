@@ -87,12 +87,14 @@ class Operator:
     def _estop(self) -> str:
         self._stopped_s = time.monotonic()
         reason = finding("e_stop", "e-stop pressed by service ~/estop").reason
-        self._node.get_logger().error(reason)
         parts = self._configured()
-        if parts is None:
-            self.latched = reason
-        else:
-            parts.replay.call(lambda session, now_ns: session.fault(now_ns, reason), stops=True)
+        try:
+            if parts is None:
+                self.latched = reason
+            else:
+                parts.replay.call(lambda session, now_ns: session.fault(now_ns, reason), stops=True)
+        finally:  # not before: a terminal that is halted lets the logger wait
+            self._node.get_logger().error(reason)
         return ""
 
     def _leave(self, leave: Leave) -> str:

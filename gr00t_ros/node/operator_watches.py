@@ -102,7 +102,7 @@ class OperatorWatches:
             return
         self._on_press(found.reason)
         if anew:
-            self._node.get_logger().error(found.reason)
+            self._node.get_logger().error(found.reason, throttle_duration_sec=1.0)
 
     def _take_dead_man(self, message: Bool) -> None:
         with self._lock:

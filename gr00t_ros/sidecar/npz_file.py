@@ -7,7 +7,6 @@ of its part before memory is allocated for it.
 from __future__ import annotations
 
 import io
-import lzma
 import math
 import os
 import stat
@@ -27,11 +26,16 @@ MAX_BYTES: Final = 512 * 1024 * 1024  # unpacked; eight cameras of 640x480 with 
 MAX_ARRAYS: Final = 1024
 MAX_HEADER: Final = 10_000
 
+try:
+    from lzma import LZMAError
+except ImportError:  # a Python without liblzma, whose zipfile refuses such parts
+    LZMAError = zlib.error  # type: ignore[misc, assignment]
+
 _SUFFIX: Final = ".npy"
 _KINDS: Final = "biufU"
 _BROKEN: Final = (
     *(OSError, ValueError, EOFError, NotImplementedError),
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(zipfile.BadZipFile, zlib.error, LZMAError),
     *(RuntimeError, SyntaxError, tokenize.TokenError, MemoryError, OverflowError, TypeError),
 )
 

@@ -83,14 +83,14 @@ class JointPlayer:
         if last is None or self._commanded is None:
             return ""
         went_ns, lost_ns = now_ns - last[0], steady_ns - last[1]
+        most_ns = LATE_NS if steady_ns < self._catches_up_until_ns else _JUMP_NS
+        if lost_ns > LATE_NS:
+            self._catches_up_until_ns = steady_ns + _ASLEEP_NS
         if lost_ns > _ASLEEP_NS:
             with self._lock:
                 self._sampler.hold(self._commanded)
                 self._end_ns = now_ns
             return f"asleep for {lost_ns / 1e9:.2f} s: holding the last commanded point"
-        most_ns = LATE_NS if steady_ns < self._catches_up_until_ns else _JUMP_NS
-        if lost_ns > LATE_NS:
-            self._catches_up_until_ns = steady_ns + _ASLEEP_NS
         if went_ns >= 0 and went_ns - lost_ns <= most_ns and lost_ns <= LATE_NS:
             return ""
         with self._lock:

@@ -51,6 +51,7 @@ DEFAULT_TIMEOUT_MS: Final = 15_000  # as upstream's client from N1.7 on (wire.md
 DEFAULT_MAX_REPLY_BYTES: Final = 16 * 1024 * 1024
 
 _RETRY_NS: Final = 50_000_000  # between attempts to connect within one call
+_HASTY_NS: Final = 2 * _RETRY_NS  # an attempt with so much time left finds out nothing
 _FRAMES: Final = 4  # known to ZeroMQ: of two templates, before and after a new instruction
 _LISTENS_S: Final = 0.2
 _LEAST_LISTEN_NS: Final = 20_000_000
@@ -264,6 +265,7 @@ class PolicyServerClient:
         """Return the reply's bytes; retry to connect until the deadline."""
         found = ""
         while True:
+            left_ns = deadline_ns - time.monotonic_ns()
             try:
                 connection = self._connected(deadline_ns)
                 reply = connection.exchange(frame, where, deadline_ns)
@@ -281,9 +283,8 @@ class PolicyServerClient:
                 if not self._untried:
                     time.sleep(_RETRY_NS / 1e9)
             except DeadlineError:
-                was_sent = self._connection is not None and bool(self._connection.sent_ns)
                 self._drop()
-                if found and not was_sent:  # too little time for this attempt, too
+                if found and left_ns <= _HASTY_NS:  # too little time for this attempt, too
                     raise UnreachableError(found) from None
                 raise
             except BaseException:

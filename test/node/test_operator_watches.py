@@ -60,7 +60,7 @@ def test_a_button_that_is_held_is_one_press(monkeypatch):
     logged = []
     node = SimpleNamespace(
         create_subscription=lambda *_, **__: None,
-        get_logger=lambda: SimpleNamespace(error=logged.append),
+        get_logger=lambda: SimpleNamespace(error=lambda text, **_: logged.append(text)),
     )
     watches = OperatorWatches(node, DEFAULTS, lambda reason: None)
     pressed_s = []
