@@ -10,7 +10,7 @@ from bag_files import (
     recorded,
     write_bag,
 )
-from ros_fixtures import wait_until
+from ros_fixtures import wait_for_discovery, wait_until
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 rosbags_reader = pytest.importorskip("rosbags.highlevel", reason="rosbags is not installed")
@@ -75,8 +75,12 @@ def test_info_names_messages_that_the_files_lost(processes, tmp_path):
     info.wait_for_line("/joint_states: .* WRONG: metadata.yaml says 6 messages, the files hold 5")
 
 
-def again(recorder):
-    """Wait for the second time that it says so: the first may come before a latched message."""
+def again(recorder, publisher):
+    """Wait until it has discovered the publisher, and says a second time what it waits for.
+
+    The first time may come before a latched message.
+    """
+    wait_for_discovery(publisher.get_subscription_count, "the recorder's subscription")
     line = "waiting for a publisher of /never"
     wait_until(lambda: recorder.text().count(line) > 1, "two such lines")
 
@@ -88,7 +92,7 @@ def test_a_topic_is_recorded_as_it_is_offered(processes, ros_node, tmp_path):
     out = tmp_path / "bag"
     recorder = processes.start(*BAGS, "record", str(out), "--topics", "/text", "/never")
     # until "/never" is published the recorder looks on, but has the other already
-    again(recorder)
+    again(recorder, publisher)
     assert recorder.stop() == 1, "not all that was asked"
     recorder.wait_for_line(r"never published: \['/never'\]")
     with open_bag(out) as bag:
@@ -100,10 +104,11 @@ def test_in_a_virtual_environment_the_definitions_are_found_without_ament_prefix
     processes, ros_node, tmp_path
 ):
     """Nothing sets the variable there."""
-    ros_node.create_publisher(String, "/text", qos.STATUS).publish(String(data="early"))
+    publisher = ros_node.create_publisher(String, "/text", qos.STATUS)
+    publisher.publish(String(data="early"))
     words = (*BAGS, "record", str(tmp_path / "bag"), "--topics", "/text", "/never")
     recorder = processes.start(*words, name="recorder", AMENT_PREFIX_PATH="")
-    again(recorder)
+    again(recorder, publisher)
     recorder.stop()
     assert "recorded 1 messages" in recorder.text()
     assert "is not recorded" not in recorder.text()

@@ -19,6 +19,7 @@ from gr00t_ros.evaluate.spread import EvaluationRun, WorkerTask
 from gr00t_ros.evaluate.workers import ThisProcess
 from gr00t_ros.serve.policies import HoldPolicy
 from gr00t_ros.serve.server import Delay
+from gr00t_ros.supervise.launcher import free_port
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_the_files_of_an_evaluation(run, serve, robot, tmp_path):
 
 def test_without_any_result_the_report_names_every_failure(run, start_sidecar, tmp_path):
     """Nobody listens: the page is there all the same."""
-    gone = start_sidecar("hold", "--embodiment", "desk6", "--port", "0")
+    gone = start_sidecar("hold", "--embodiment", "desk6", "--port", str(free_port("127.0.0.1")))
     gone.end(signal.SIGINT)
     found = run(MadeReference(4, rows=16), gone.port, drawn=1)
     assert found["episodes"] == [] and found["summary"]["components"] == []
@@ -120,7 +121,7 @@ def test_an_error_of_the_server_ends_the_episode_and_not_the_run(serve, robot):
 
 def test_a_server_that_is_gone_is_replaced_by_another(serve, robot, start_sidecar):
     """The first one ends before; every episode is done by the second."""
-    gone = start_sidecar("hold", "--embodiment", "desk6", "--port", "0")
+    gone = start_sidecar("hold", "--embodiment", "desk6", "--port", str(free_port("127.0.0.1")))
     dead = Address("127.0.0.1", gone.port)
     gone.end(signal.SIGINT)
     server = serve(HoldPolicy(robot), delay=Delay(0.0, 0.0))

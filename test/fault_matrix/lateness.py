@@ -27,6 +27,7 @@ LATE_NS = (STARVED_PERIODS - 1) * REFRESH_NS
 """The shortest lateness that a check of the node reacts to: a tick that did not come for so many
 periods was due after one. The other checks allow 100 ms or more for what comes every 20 ms: one of
 the two processes in between, node and robot, was then at least this late at once."""
+MOST_CPUS = 8  # more threads would make this process late
 KERNEL_NS = 20_000_000
 """Time between two looks at the kernel's counts."""
 KERNEL_WITHIN_NS = STARVED_PERIODS * REFRESH_NS + 2 * KERNEL_NS
@@ -49,7 +50,7 @@ class Lateness:
         self._waits: deque[tuple[int, dict[str, int]]] = deque()  # when looked, what was counted
         self._threads = {
             cpu: PeriodicThread(f"lateness_{cpu}", WAKE_NS, 0, partial(self._look, cpu), print)
-            for cpu in os.sched_getaffinity(0)
+            for cpu in sorted(os.sched_getaffinity(0))[:MOST_CPUS]
         }
         self._pinned: set[int] = set()
 

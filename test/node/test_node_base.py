@@ -132,7 +132,7 @@ def test_the_operators_pause_and_an_estop_stand_the_base_still_and_leave_its_hei
         speeds = [speed for _, speed in list(base.heard)[before:]]
         assert min(np.diff(speeds)) < -0.3, f"at once, not by the rate: {speeds}"
         base.rig.wait_for_mode("paused_by_operator", "fault")
-        assert base.heights[-1].data == pytest.approx(0.6)
+        wait_until(lambda: base.heights and base.heights[-1].data == pytest.approx(0.6), "height")
         wait_until(lambda leave=leave: base.rig.ask(leave).success, leave)
 
 

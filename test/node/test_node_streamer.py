@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 from ros_fixtures import collect, wait_until
+from streamer_child import STREAMER
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
@@ -77,7 +78,7 @@ def test_an_arm_without_tails_of_its_own_moves_and_rests_after_the_nodes_death(
     parameters = (f"joints:=[{','.join(names)}]", f"window_topic:={WINDOWS}",
                   f"command_topic:={COMMANDS}", "rate_hz:=50")  # fmt: skip
     options = [word for one in parameters for word in ("-p", one)]
-    processes.start("-m", "gr00t_ros.stream.joints", "--ros-args", *options, name="streamer")
+    processes.start(STREAMER, "--ros-args", *options, name="streamer")
     rig.wait_for_mode("ready")
     wait_until(lambda: states, "where a first window has to begin")
     assert not points, "no point before the first window"
@@ -96,7 +97,7 @@ def test_an_arm_without_tails_of_its_own_moves_and_rests_after_the_nodes_death(
     rig.policy.wait()
     wait_until(lambda: len({tuple(p.data) for p in points[-20:]}) == 1, "points at rest")
     played = np.array([p.data for p in list(points)])
-    assert np.abs(played[-1] - played[killed_at - 1]).max() > 0.01, "the tail was played"
+    assert np.abs(played[-1] - played[killed_at - 1]).max() > 0.03, "the tail was played"
     # the sweep at 0.25 rad/s, a point up to 0.1 s late, and what a window may jump
     assert np.abs(np.diff(played, axis=0)).max() < 0.06
     rig.assert_rest()

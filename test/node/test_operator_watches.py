@@ -53,14 +53,20 @@ def test_a_button_on_the_name_of_the_service_is_a_reason_to_wait(rig):
 def test_a_button_that_is_held_is_one_press(monkeypatch):
     """Its driver repeats the state: a reset that was asked for after the press is no older one.
 
-    Each press is logged once, also if a fault is latched already.
+    A press is logged, also if a fault is latched already; a contact that bounces once a second.
     """
     clock = SimpleNamespace(monotonic_ns=lambda: clock.now_ns, now_ns=0)
     monkeypatch.setattr(operator_watches, "time", clock)
     logged = []
+
+    def log(text, throttle_duration_sec):
+        logged.append(text)
+
     node = SimpleNamespace(
         create_subscription=lambda *_, **__: None,
-        get_logger=lambda: SimpleNamespace(error=lambda text, **_: logged.append(text)),
+        get_logger=lambda: SimpleNamespace(
+            error=lambda text, throttle_duration_sec: logged.append(text)
+        ),
     )
     watches = OperatorWatches(node, DEFAULTS, lambda reason: None)
     pressed_s = []

@@ -210,7 +210,7 @@ def test_a_slow_gripper_does_not_make_the_arm_look_late(shown):
     arm, gripper = joints[-1].predicted[0], joints[-1].predicted[7]
     assert arm - gripper == pytest.approx(0.3, abs=0.02)
     at, stamp = driven[-1].poses[-1].header.stamp, driven[-1].header.stamp
-    assert abs((stamp.sec - at.sec) + 1e-9 * (stamp.nanosec - at.nanosec)) < 0.1
+    assert abs((stamp.sec - at.sec) + 1e-9 * (stamp.nanosec - at.nanosec)) < 0.25
 
 
 def test_a_picture_that_cannot_be_copied_does_not_fail_the_query(shown):

@@ -44,7 +44,7 @@ class Moving:
         passages = (self.state, self.camera, self.pose)
         self.rig.start_robot(*(word for passage in passages for word in passage.remaps))
         self.rig.start_server(SWEEP)
-        self.rig.move(embodiment=POSE_FILE, max_camera_age_s=2.0)
+        self.rig.move(embodiment=POSE_FILE, max_camera_age_s=2.0, sidecar_fault_s=600.0)
 
     def assert_fault(self, *parts):
         """A controlled stop into a latched fault with this reason; the arm rests."""
@@ -150,9 +150,9 @@ def test_a_controller_that_falls_silent_faults(moving):
 def test_a_second_publisher_that_comes_while_the_arm_moves_faults(moving):
     """By its name and the topic; nothing is compared with what it sends."""
     rival = moving.rig.node.create_publisher(JointTrajectory, ARM, qos.COMMAND)
-    # its name may not be discovered yet
     moving.assert_fault(f"another publisher commands {ARM}: ", "stop the other publisher")
-    assert "the cause persists" in moving.rig.reset().message
+    named = f"the cause persists: another publisher commands {ARM}: test"  # discovered later
+    wait_until(lambda: named in moving.rig.reset().message, "its name")
     moving.rig.node.destroy_publisher(rival)
     moving.assert_reset_into_motion()
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gr00t_ros.serve.policies import HoldPolicy
+from gr00t_ros.supervise.launcher import free_port
 from gr00t_ros.wire.access import Token
 
 ROBOT = ("--embodiment", "franka_droid")
@@ -16,8 +17,7 @@ LABELS = {"A0": "N1.5", "A1": "N1.6/N1.7-EA", "A2": "N1.6/N1.7-EA", "B2": "N1.7"
 @pytest.fixture
 def nobody():
     """HOST:PORT where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return f"127.0.0.1:{listener.getsockname()[1]}"
+    return f"127.0.0.1:{free_port('127.0.0.1')}"
 
 
 @pytest.fixture

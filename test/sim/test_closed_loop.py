@@ -48,7 +48,7 @@ def test_a_dead_server_and_a_frozen_camera_stop_the_arm_and_it_goes_on_after_eac
     stack: Stack,
 ) -> None:
     """Stopped inside the limits, with the cause named everywhere; mended, the task is done."""
-    stack.start(seed=1, relay=True)
+    stack.start(seed=1, relay=True, sidecar_fault_s=600.0)
 
     stack.wait_for_motion()
     killed_ns = stack.send("sidecar", signal.SIGKILL)

@@ -14,6 +14,8 @@ import yaml
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 pytest.importorskip("mujoco", reason="the simulator (mujoco) is not installed")
 
+from ros_fixtures import place  # noqa: E402
+
 from gr00t_ros.robot.field import FILL_IN  # noqa: E402
 from gr00t_ros.robot.files import find_embodiment, load_embodiment  # noqa: E402
 from gr00t_ros.sim.cameras import Cameras  # noqa: E402
@@ -112,7 +114,8 @@ def test_the_demo_moves_desk6_inside_its_limits(tmp_path):
     command = [sys.executable, "-m", "gr00t_ros.demo", "--robot", "desk6", "--seed", "2"]
     environment = os.environ | {"ROS_LOG_DIR": str(tmp_path / "ros_log")}
     command += ["--report", str(tmp_path / "report")]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=170)
+    with place():
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=170)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "SUCCESS: touch the green cube" in done.stdout
     figures = json.loads((tmp_path / "report" / "figures.json").read_text())

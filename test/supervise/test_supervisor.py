@@ -123,7 +123,7 @@ while True:
     connection = listener.accept()[0]
     connection.close()
 """
-    supervisor = supervise(script(code, "{port}", ready_timeout_s=0.5), Restarts(limit=0))
+    supervisor = supervise(script(code, "{port}", ready_timeout_s=2.0), Restarts(limit=0))
     assert "not reachable" in str(wait_for(supervisor, Phase.FAILED))
 
 

@@ -72,7 +72,7 @@ def test_a_live_robot_fills_in_topics_names_controllers_and_limits(
     new = ["new", "--dataset", str(dataset), "--topics", "--robot", "r"]
     new += ["--seconds", "10", "--output", str(file)]
     child = processes.start("-m", "gr00t_ros.tools.embodiment", *new, name="new")
-    wait_until(lambda: send() and child.status is not None, "the tool's end")
+    wait_until(lambda: send() and child.status is not None, "the tool's end", 60.0)
     assert child.status == 0, child.tail()
     text = file.read_text()
     begun = yaml.safe_load(text)
@@ -164,7 +164,7 @@ def test_validate_compares_the_limits_with_the_running_robot(processes, ros_node
     send = robot(ros_node, lift=1.79)
     words = ["validate", str(file), "--topics", "--seconds", "10"]
     child = processes.start("-m", "gr00t_ros.tools.embodiment", *words, name="validate")
-    wait_until(lambda: send() and child.status is not None, "the tool's end")
+    wait_until(lambda: send() and child.status is not None, "the tool's end", 60.0)
     assert child.status == 1
     said = child.tail()
     assert "limits.pan.position: [-2.8, 2.8] in" in said

@@ -13,7 +13,15 @@ from termios import TIOCSWINSZ
 from types import SimpleNamespace
 
 import pytest
-from ros_fixtures import DISCOVERY, own_domain, spinning_node, started, wait_for_success, wait_until
+from ros_fixtures import (
+    DISCOVERY,
+    own_domain,
+    spinning_node,
+    started,
+    wait_for_discovery,
+    wait_for_success,
+    wait_until,
+)
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
@@ -432,7 +440,7 @@ def test_an_e_stop_is_confirmed_and_its_cause_refuses_the_reset(terminal):
     assert "pressed by service ~/estop" in terminal.rig.wait_for_mode("fault").reason
     terminal.rig.assert_rest()
     button = terminal.rig.node.create_publisher(Bool, "/gr00t_policy/e_stop", 1)
-    wait_until(lambda: button.get_subscription_count() > 0, "the node's subscription")
+    wait_for_discovery(lambda: button.get_subscription_count() > 1, "both listeners")
     button.publish(Bool(data=True))
     named = "button topic ~/e_stop"
     # a reset that was asked for before the press would be refused for that

@@ -302,7 +302,7 @@ def test_a_lost_connection_is_told_within_a_second(served, open_page):
     server = served()
     page = open_page(server.address(), clock=True)
     _text(page, "#mode-label", "Moving by the policy")
-    page.clock.pause_at(page.evaluate("Date.now() / 1000 + 2"))
+    page.clock.pause_at(page.evaluate("Date.now() / 1000 + 1.5"))
     server.source.become("holding")
     _text(
         page, "#mode-label", "Waits for the policy"

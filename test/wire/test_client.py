@@ -9,6 +9,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -217,7 +218,7 @@ def test_a_peer_that_hangs_up_at_once_is_unreachable(start_peer, client_of):
     """A forwarder accepts although no server is behind it."""
     _, port = start_peer("hang-up")
     with pytest.raises(UnreachableError):
-        client_of(port, SHORT_MS).ping()
+        client_of(port, CONNECTED_MS).ping()
 
 
 def test_a_peer_that_speaks_another_protocol_is_a_wire_error(start_peer, client_of):
@@ -445,6 +446,25 @@ def test_a_second_answer_is_listened_for_once_on_each_connection(twice, client_o
     with pytest.raises(RefusedError, match="a second time, expected one answer to each"):
         other.listen_once()
     other.ping()  # on a new connection
+
+
+@pytest.mark.parametrize(("slowest_ms", "listens_ms"), [(1, 20), (200, 200), (5000, 300)])
+def test_it_listens_as_long_as_the_slowest_answer_took(
+    start_peer, client_of, monkeypatch, slowest_ms, listens_ms
+):
+    """A copy that was taken for the last answer made that fast; never long for a good server."""
+    _, port = start_peer("golden", "npy")
+    client = client_of(port)
+    client.ping()
+    connection, waits_ms = client._connection, []
+    polled = SimpleNamespace(poll=waits_ms.append)
+    monkeypatch.setattr(connection, "_socket", polled)
+    monkeypatch.setattr(connection, "_slowest_ns", slowest_ms * 1_000_000)
+    monkeypatch.setattr(connection, "_refuse_unasked", lambda *_: None)
+    connection.listen_once("here")
+    connection.listen_once("here")
+    monkeypatch.undo()
+    assert waits_ms == [listens_ms]
 
 
 def test_a_server_that_restarts_between_calls_is_found_again(start_peer, client_of):

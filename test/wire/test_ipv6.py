@@ -96,7 +96,7 @@ def test_every_interface_means_both_families(serve, golden_policy):
 @pytest.mark.parametrize(("bind", "connections"), [("[::1]", 1), ("127.0.0.1", 2)])
 def test_a_name_is_tried_in_both_families(serve, golden_policy, both, bind, connections):
     """The second address within the first call, not after it."""
-    server = serve(golden_policy, bind=f"tcp://{bind}:0")
+    server = serve(golden_policy, bind=f"tcp://{bind}:{free_port('127.0.0.1')}")
     assert ping(BOTH, port_of(server)) == connections
 
 
@@ -105,7 +105,7 @@ def test_a_proxy_on_ipv6_finds_the_server_behind_a_name(
     serve, golden_policy, proxy_before, both, bind
 ):
     """From either family to either family."""
-    server = serve(golden_policy, bind=f"tcp://{bind}:0")
+    server = serve(golden_policy, bind=f"tcp://{bind}:{free_port('127.0.0.1')}")
     proxy = proxy_before(f"tcp://{BOTH}:{port_of(server)}")
     assert ping("::1", port_of(proxy)) == 1
 
