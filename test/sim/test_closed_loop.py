@@ -48,7 +48,8 @@ def test_a_dead_server_and_a_frozen_camera_stop_the_arm_and_it_goes_on_after_eac
     stack: Stack,
 ) -> None:
     """Stopped inside the limits, with the cause named everywhere; mended, the task is done."""
-    stack.start(seed=1, relay=True, sidecar_fault_s=600.0)
+    # half as fast: a slow machine's node would pause too often to finish the task
+    stack.start(seed=1, relay=True, real_time_factor=0.5, sidecar_fault_s=600.0)
 
     stack.wait_for_motion()
     killed_ns = stack.send("sidecar", signal.SIGKILL)
@@ -58,12 +59,11 @@ def test_a_dead_server_and_a_frozen_camera_stop_the_arm_and_it_goes_on_after_eac
     reason = stack.statuses[-1].reason
     stack.said_everywhere(reason)
     assert_moving_at(stack, killed_ns)
-    mended_ns = time.monotonic_ns()
+    rows = len(stack.record().position)
     stack.start_sidecar()
 
     stack.wait_for_motion()
-    record = stack.record()
-    assert arm_speed(record)[rows_from(record, mended_ns) :].max() > 0.01
+    assert arm_speed(stack.record())[rows:].max() > 0.01
     stack.inject("/camera/exterior/image_raw", "freeze")
     # a late machine may pause for another reason first
     frozen = "exterior_image_1_left"
