@@ -76,7 +76,10 @@ class Operator:
         parts = self._configured()
         if parts is None:
             return NOT_CONFIGURED
-        return str(parts.replay.call(lambda session, now_ns: session.pause(now_ns), stops=True))
+        try:
+            return str(parts.replay.call(lambda session, now_ns: session.pause(now_ns), stops=True))
+        except StalledError as error:  # an e-stop is latched in any case, a pause is not
+            raise StalledError(f"{error}, if there is motion then", begun=error.begun) from error
 
     def _reset(self) -> str:
         if self._configured() is not None or not self.latched:

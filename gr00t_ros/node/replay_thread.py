@@ -48,7 +48,6 @@ LEAD_NS = 3_000_000
 _APART_NS = 5_000_000
 
 _NEVER = "this was not carried out, and never will be"
-_LATE_STOP = "this stop is carried out once it does, if there is motion then"
 _MAYBE = "this was begun, and may still be carried out"
 
 
@@ -186,7 +185,7 @@ class ReplayThread:
             done, _ = wait([future], _CALL_TIMEOUT_S)
         if not done:
             future.add_done_callback(self._tell)  # its caller will not know
-            what = _LATE_STOP if stops else _MAYBE
+            what = "this stop is carried out once it does" if stops else _MAYBE
             raise StalledError(f"the replay thread does not answer: {what}", begun=True)
         return future.result()
 

@@ -23,7 +23,9 @@ GROUPS: tuple[Group, ...] = (
 
 
 _LATE_MACHINE: dict[str, object] = {
-    **{"joint_fault_age_s": 3.0, "camera_fault_age_s": 6.0, "sidecar_fault_s": 600.0},
+    "joint_fault_age_s": 3.0,
+    "camera_fault_age_s": 6.0,
+    "sidecar_fault_s": 600.0,
 }
 """Longer than what pauses, as by default: a busy machine's silence must not be a fault."""
 

@@ -94,6 +94,18 @@ def test_a_service_answers_whatever_its_action_raises():
     assert "hardware e-stop" in why_not(lambda: fails(StalledError("it stands", begun=False)))
 
 
+def test_a_late_pause_is_told_to_come_if_there_is_motion_and_a_late_e_stop_to_come(monkeypatch):
+    """Without motion a pause is refused, and then nobody waits for the answer."""
+    stand, late = Stand(monkeypatch), "this stop is carried out once it does"
+
+    def stalls(action, stops=False):
+        raise StalledError(late, begun=True)
+
+    monkeypatch.setattr(stand, "_stop", stalls)
+    assert stand.ask("pause").startswith(f"{late}, if there is motion then; press")
+    assert stand.ask("estop").startswith(f"{late}; press")
+
+
 class Stand:
     """The services of a node whose arm stops for `stops_s`; each leave is accepted after that."""
 
