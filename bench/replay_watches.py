@@ -24,8 +24,8 @@ from sensor_msgs.msg import Image, JointState
 from bench.paired import percentile
 from bench.replay_tick import STEP_NS, STEPS
 from gr00t_ros.graph.controllers import ControllerManager, OtherPublishers
+from gr00t_ros.inputs.controller_state import STATE_TYPES
 from gr00t_ros.inputs.inputs import Inputs
-from gr00t_ros.inputs.readings import STATE_TYPES
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.replay import Replay
 from gr00t_ros.motion.replay_settings import ReplaySettings

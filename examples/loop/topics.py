@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Collection
 from typing import Any
 
-from rclpy.serialization import serialize_message
+from rclpy.serialization import deserialize_message, serialize_message
 
 from gr00t_ros.bags.message_types import type_name
 from gr00t_ros.record.episode_bag import WritableBag, channel_of
@@ -23,15 +23,21 @@ class Topic:
     def __init__(self, graph: Graph, name: str, kind: type, profile: Any) -> None:
         self.topic_name = name
         self.subscribers: list[Callable[[Any], None]] = []
-        self._graph = graph
+        self._graph, self._kind = graph, kind
         kept = name in graph.recorded
         self._channel = channel_of(name, type_name(kind), profile) if kept else None
 
     def publish(self, message: Any) -> None:
-        """Write the message with the present bag time, then hand it to the subscribers."""
+        """Write the message with the present bag time, then hand it to the subscribers.
+
+        It may be serialised already, as for rclpy's publishers.
+        """
+        serialised = isinstance(message, bytes)
         if self._channel is not None:
-            data = serialize_message(message)
+            data = message if serialised else serialize_message(message)
             self._graph.bag.write(self._channel, self._graph.now_ns, data)
+        if serialised and self.subscribers:
+            message = deserialize_message(message, self._kind)
         for receive in self.subscribers:
             receive(message)
 

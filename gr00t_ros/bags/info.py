@@ -12,7 +12,8 @@ from gr00t_ros.bags.message_types import type_name
 from gr00t_ros.bags.verb import add_bag, answer, parser_of
 from gr00t_ros.command_line import DONE, JSON_HELP, NO
 from gr00t_ros.graph.limits import DESCRIPTION
-from gr00t_ros.inputs.readings import READS, STATE_TYPES, kind
+from gr00t_ros.inputs.controller_state import STATE_TYPES
+from gr00t_ros.inputs.readings import READS, kind
 from gr00t_ros.robot.described import unknown_chains
 from gr00t_ros.robot.embodiment import Embodiment
 from gr00t_ros.robot.files import load_embodiment

@@ -21,8 +21,8 @@ from trajectory_msgs.msg import JointTrajectory
 from gr00t_ros.bags.bag import Bag, BagMessage
 from gr00t_ros.bags.message_types import message_class, read_message, type_name
 from gr00t_ros.errors import BagError, ObservationError, RotationError
-from gr00t_ros.inputs.cdr import TrajectoryReader
-from gr00t_ros.inputs.readings import STATE_TYPE_NAMES, ControllerReading, controller_state
+from gr00t_ros.inputs.controller_state import STATE_TYPE_NAMES, ControllerReading, controller_state
+from gr00t_ros.inputs.trajectory import TrajectoryReader
 from gr00t_ros.motion.sampler import JtcSampler, Trajectory
 from gr00t_ros.observe.buffer import CONTROLLER_MAX_AGE_NS
 from gr00t_ros.observe.readings import JointReading, select

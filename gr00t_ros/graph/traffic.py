@@ -28,8 +28,9 @@ from gr00t_ros.graph.limits import joint_ranges, not_compared
 from gr00t_ros.inputs.cdr import CompressedView
 from gr00t_ros.inputs.compressed import size as compressed_size
 from gr00t_ros.inputs.contact import MESSAGES
+from gr00t_ros.inputs.controller_state import STATE_TYPES
 from gr00t_ros.inputs.images import Frame
-from gr00t_ros.inputs.readings import READS, STATE_TYPES, Read, kind
+from gr00t_ros.inputs.readings import READS, Read, kind
 from gr00t_ros.observe.joint_states import JointStates
 from gr00t_ros.observe.readings import JointReading
 from gr00t_ros.robot.embodiment import Embodiment

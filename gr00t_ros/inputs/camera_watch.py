@@ -5,6 +5,7 @@ It compares images outside the lock of Inputs, under its own lock.
 
 from __future__ import annotations
 
+import ctypes
 import threading
 
 import numpy as np
@@ -16,11 +17,8 @@ from gr00t_ros.ros.parameters import OFF_BELOW_FRAMES, Parameters
 from gr00t_ros.watch.finding import Finding
 from gr00t_ros.watch.inputs import BlackCamera, FrozenCamera
 
-_PIECE = 1 << 18
-"""Bytes compared in one step."""
-
-_FIRST_PIECE = 1 << 12
-"""Bytes compared first: because of camera noise, different images usually differ already here."""
+_memcmp = ctypes.CDLL(None).memcmp
+_memcmp.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 
 
 class CameraWatch:
@@ -53,19 +51,11 @@ class CameraWatch:
 
 
 def _equal(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
-    """Whether two messages have the same (N,) bytes; eight at once take a quarter of the time."""
-    if one.size != other.size or not np.array_equal(one[:_FIRST_PIECE], other[:_FIRST_PIECE]):
-        return False
-    begin = _FIRST_PIECE - one.ctypes.data % 8  # aligned: numpy compares such words fastest
-    words = max(one.size - begin, 0) // 8
-    end = begin + words * 8
-    return np.array_equal(one[end:], other[end:]) and all(
-        np.array_equal(
-            one[at : min(at + _PIECE, end)].view(np.uint64),
-            other[at : min(at + _PIECE, end)].view(np.uint64),
-        )
-        for at in range(begin, end, _PIECE)
-    )
+    """Whether two messages have the same (N,) bytes, which lie without gaps.
+
+    Where pictures are equal, memcmp takes a third of numpy's time: it makes no array of the result.
+    """
+    return one.size == other.size and not _memcmp(one.ctypes.data, other.ctypes.data, one.size)
 
 
 def _level(frame: Frame) -> float | None:

@@ -21,13 +21,16 @@ from sensor_msgs.msg import CompressedImage, Image, Imu, JointState
 
 from gr00t_ros.errors import ObservationError
 
-_PLAIN_LITTLE_ENDIAN = b"\x00\x01"  # DDSI-RTPS 10.2, CDR_LE; the two option bytes that follow
-_BODY = 4  # are padding counts; alignment is relative to this offset
-_AFTER_STAMP = _BODY + 8
+PLAIN_LITTLE_ENDIAN = b"\x00\x01"
+"""The first bytes of a message in DDSI-RTPS 10.2's CDR_LE; the next two count padding."""
+BODY = 4
+"""Where the message's fields begin; their alignment is relative to this offset."""
+AFTER_STAMP = BODY + 8
+STAMP = struct.Struct("<iI")
+"""Seconds and nanoseconds of a header."""
+F64 = np.dtype("<f8")
+SECOND_NS = 1_000_000_000
 _U32 = struct.Struct("<I")
-_STAMP = struct.Struct("<iI")
-_F64 = np.dtype("<f8")
-_SECOND_NS = 1_000_000_000
 
 _View = TypeVar("_View")
 
@@ -84,28 +87,14 @@ class ImuView:
     orientation_variance: float
 
 
-@dataclass(frozen=True, slots=True)
-class TrajectoryView:
-    """A trajectory_msgs/JointTrajectory of N points, J joints: times (N,) ns, other arrays (N, J).
-
-    velocities, accelerations: None where no point has them.
-    """
-
-    stamp_ns: int
-    names: tuple[str, ...]
-    times_ns: NDArray[np.int64]
-    positions: NDArray[np.float64]
-    velocities: NDArray[np.float64] | None
-    accelerations: NDArray[np.float64] | None
-
-
-class _Reader:
+class Reader:
     """A cursor over CDR bytes that checks every length against the end of the message."""
 
     __slots__ = ("_at", "_what", "raw")
 
     def __init__(self, raw: bytes, what: str) -> None:
-        self.raw, self._what, self._at = raw, what, _BODY
+        """Begin at the message's first field; errors begin with `what`."""
+        self.raw, self._what, self._at = raw, what, BODY
 
     @property
     def at(self) -> int:
@@ -115,11 +104,11 @@ class _Reader:
     @property
     def next_word(self) -> int:
         """Offset of the next field if it is a word of four bytes."""
-        return self._at + (_BODY - self._at) % 4
+        return self._at + (BODY - self._at) % 4
 
     def take(self, count: int, field: str, align: int = 1) -> int:
         """Offset of the next `count` bytes of `field`; ObservationError if they do not exist."""
-        at = self._at + (_BODY - self._at) % align
+        at = self._at + (BODY - self._at) % align
         if at + count > len(self.raw):
             raise ObservationError(
                 f"{self._what}: {field} needs {count} bytes at byte {at}, "
@@ -129,14 +118,17 @@ class _Reader:
         return at
 
     def u32(self, field: str) -> int:
+        """The next number of four bytes."""
         number: int = _U32.unpack_from(self.raw, self.take(4, field, 4))[0]
         return number
 
     def stamp_ns(self) -> int:
-        seconds, nanoseconds = _STAMP.unpack_from(self.raw, self.take(8, "header.stamp", 4))
-        return _nanoseconds(seconds, nanoseconds, self._what)
+        """A header's stamp in ns."""
+        seconds, nanoseconds = STAMP.unpack_from(self.raw, self.take(8, "header.stamp", 4))
+        return stamp_ns_of(seconds, nanoseconds, self._what)
 
     def string(self, field: str) -> str:
+        """The next text."""
         length = self.u32(field)
         at = self.take(length, field)
         try:
@@ -146,16 +138,19 @@ class _Reader:
             raise ObservationError(f"{self._what}: {field} is not UTF-8: {error}") from None
 
     def strings(self, field: str) -> tuple[str, ...]:
+        """The next sequence of texts."""
         count = self.u32(field)
         return tuple([self.string(field) for _ in range(count)])
 
     def octets(self, field: str) -> NDArray[np.uint8]:
+        """A view of the next sequence of bytes, (N,)."""
         count = self.u32(field)
         return np.frombuffer(self.raw, np.uint8, count, self.take(count, field))
 
     def doubles(self, field: str) -> NDArray[np.float64]:
+        """A view of the next sequence of doubles, (N,)."""
         at, count = self.doubles_at(field)
-        return np.frombuffer(self.raw, _F64, count, at) if count else np.empty(0)
+        return np.frombuffer(self.raw, F64, count, at) if count else np.empty(0)
 
     def doubles_at(self, field: str) -> tuple[int, int]:
         """Offset and count of a sequence of doubles; ObservationError if it is truncated."""
@@ -195,10 +190,10 @@ class _JointLayout:
         at, count = self.position
         end = at + 8 * count
         return (
-            raw[_AFTER_STAMP:at] == self.head
+            raw[AFTER_STAMP:at] == self.head
             and raw[end : end + len(self.between)] == self.between
             and len(raw) >= self.velocity[0] + 8 * self.velocity[1]
-            and raw[:2] == _PLAIN_LITTLE_ENDIAN
+            and raw[:2] == PLAIN_LITTLE_ENDIAN
         )
 
 
@@ -216,125 +211,13 @@ class JointStateMessage:
             view = joint_state(raw)
             self._layout = _joint_layout(raw)
             return view
-        seconds, nanoseconds = _STAMP.unpack_from(raw, _BODY)
-        stamp_ns = _nanoseconds(seconds, nanoseconds, "sensor message JointState")
+        seconds, nanoseconds = STAMP.unpack_from(raw, BODY)
+        stamp_ns = stamp_ns_of(seconds, nanoseconds, "sensor message JointState")
         position, velocity = (
-            np.frombuffer(raw, _F64, count, at) if count else np.empty(0)
+            np.frombuffer(raw, F64, count, at) if count else np.empty(0)
             for at, count in (layout.position, layout.velocity)
         )
         return JointStateView(stamp_ns, layout.names, position, velocity)
-
-
-@dataclass(frozen=True, slots=True)
-class _TrajectoryLayout:
-    """Where the words of a JointTrajectory lie whose points all have the same fields.
-
-    texts: offset and bytes of each text; the bytes between them align numbers, and have any value.
-    counts: indices of the words that count values, and what they are. times: of the seconds of each
-    point. doubles: for positions, velocities and accelerations (N, J, 2), None without the field.
-    """
-
-    size: int
-    names: tuple[str, ...]
-    texts: tuple[tuple[int, bytes], ...]
-    counts: tuple[NDArray[np.int64], NDArray[np.uint32]]
-    times: NDArray[np.int64]
-    doubles: tuple[NDArray[np.int64] | None, ...]
-
-    def fits(self, raw: bytes, words: NDArray[np.uint32]) -> bool:
-        """Whether `raw` differs from the message of this layout only in its stamp and numbers."""
-        where, expected = self.counts
-        return (
-            len(raw) == self.size
-            and all(raw.startswith(text, at) for at, text in self.texts)
-            and bool((words[where] == expected).all())
-        )
-
-
-class TrajectoryReader:
-    """Reads the JointTrajectories of one topic; a layout that repeats is parsed only once."""
-
-    def __init__(self) -> None:
-        """Start without a known layout."""
-        self._layout: _TrajectoryLayout | None = None
-
-    def __call__(self, raw: bytes) -> TrajectoryView | None:
-        """Read a message; None if its points differ in their fields, or have an effort.
-
-        ObservationError if the bytes are not a JointTrajectory in plain little-endian CDR.
-        """
-        if raw[:2] != _PLAIN_LITTLE_ENDIAN:
-            return None
-        words = np.frombuffer(raw, "<u4", (len(raw) - _BODY) // 4, _BODY)
-        if self._layout is None or not self._layout.fits(raw, words):
-            self._layout = _trajectory_layout(raw)
-        layout = self._layout
-        if layout is None:
-            return None
-        times = words[layout.times[:, None] + np.arange(2)].astype(np.int64)
-        fields = [
-            None if at is None else words[at].view(_F64)[..., 0].copy() for at in layout.doubles
-        ]
-        assert fields[0] is not None
-        seconds, nanoseconds = _STAMP.unpack_from(raw, _BODY)
-        return TrajectoryView(
-            _nanoseconds(seconds, nanoseconds, "message JointTrajectory"),
-            layout.names,
-            times[:, 0].astype(np.int32) * _SECOND_NS + times[:, 1],
-            fields[0],
-            fields[1],
-            fields[2],
-        )
-
-
-def _trajectory_layout(raw: bytes) -> _TrajectoryLayout | None:
-    """The layout of a JointTrajectory; None if its points differ in their fields."""
-    reader = _Reader(raw, "message JointTrajectory")
-    reader.stamp_ns()
-    frame_at = reader.at
-    reader.string("header.frame_id")
-    texts = [(frame_at, raw[frame_at : reader.at])]
-    counts = [(reader.next_word, reader.u32("joint_names"))]
-    names = []
-    for _ in range(counts[0][1]):
-        name_at = reader.next_word
-        names.append(reader.string("joint_names"))
-        texts.append((name_at, raw[name_at : reader.at]))
-    counts.append((reader.next_word, reader.u32("points")))
-    offsets: tuple[list[int], ...] = ([], [], [])
-    times, widths = [], set()
-    for _ in range(counts[1][1]):
-        found = []
-        for field in ("positions", "velocities", "accelerations", "effort"):
-            word = reader.next_word
-            at, count = reader.doubles_at(field)
-            counts.append((word, count))
-            found.append((at, count))
-        for place, (at, _count) in zip(offsets, found, strict=False):
-            place.append(at)
-        widths.add(tuple(count for _, count in found))
-        times.append(reader.take(8, "time_from_start", 4))
-    if len(widths) != 1:
-        return None
-    *own, effort = widths.pop()
-    if effort or own[0] != len(names) or any(count not in (0, len(names)) for count in own):
-        return None
-    doubles = tuple(
-        (np.array(places)[:, None, None] - _BODY) // 4
-        + np.arange(2 * count).reshape(count, 2)[None]
-        if count
-        else None
-        for places, count in zip(offsets, own, strict=True)
-    )
-    where, expected = np.array(counts, np.int64).T
-    return _TrajectoryLayout(
-        len(raw),
-        tuple(names),
-        tuple(texts),
-        ((where - _BODY) // 4, expected.astype(np.uint32)),
-        (np.array(times) - _BODY) // 4,
-        doubles,
-    )
 
 
 def pose_stamped(raw: bytes) -> PoseView:
@@ -348,12 +231,12 @@ def imu(raw: bytes) -> ImuView:
 
 
 def _read(
-    raw: bytes, kind: Any, plain: Callable[[_Reader], _View], of: Callable[[Any], _View]
+    raw: bytes, kind: Any, plain: Callable[[Reader], _View], of: Callable[[Any], _View]
 ) -> _View:
     """Read plain little-endian bytes with `plain`; others as a `kind` message with `of`."""
     what = f"sensor message {kind.__name__}"
-    if raw[:2] == _PLAIN_LITTLE_ENDIAN:
-        return plain(_Reader(raw, what))
+    if raw[:2] == PLAIN_LITTLE_ENDIAN:
+        return plain(Reader(raw, what))
     try:
         message = deserialize_message(raw, kind)
     except Exception as error:  # rclpy raises RCLError, RuntimeError or MemoryError
@@ -364,20 +247,21 @@ def _read(
     return of(message)
 
 
-def _nanoseconds(seconds: int, nanoseconds: int, what: str) -> int:
-    if nanoseconds >= _SECOND_NS:
+def stamp_ns_of(seconds: int, nanoseconds: int, what: str) -> int:
+    """A header's stamp in ns; ObservationError, which begins with `what`, if it is none."""
+    if nanoseconds >= SECOND_NS:
         raise ObservationError(
-            f"{what}: header.stamp has {nanoseconds} nanoseconds, expected below {_SECOND_NS}"
+            f"{what}: header.stamp has {nanoseconds} nanoseconds, expected below {SECOND_NS}"
         )
-    return seconds * _SECOND_NS + nanoseconds
+    return seconds * SECOND_NS + nanoseconds
 
 
 def _header_of(message: Any) -> int:
     stamp = message.header.stamp
-    return _nanoseconds(stamp.sec, stamp.nanosec, type(message).__name__)
+    return stamp_ns_of(stamp.sec, stamp.nanosec, type(message).__name__)
 
 
-def _image(reader: _Reader) -> ImageView:
+def _image(reader: Reader) -> ImageView:
     stamp_ns = reader.stamp_ns()
     reader.string("header.frame_id")
     height, width = reader.u32("height"), reader.u32("width")
@@ -400,7 +284,7 @@ def _image_of(message: Image) -> ImageView:
     )
 
 
-def _compressed_image(reader: _Reader) -> CompressedView:
+def _compressed_image(reader: Reader) -> CompressedView:
     stamp_ns = reader.stamp_ns()
     reader.string("header.frame_id")
     return CompressedView(stamp_ns, reader.string("format"), reader.octets("data"))
@@ -411,7 +295,7 @@ def _compressed_image_of(message: CompressedImage) -> CompressedView:
     return CompressedView(_header_of(message), message.format, data)
 
 
-def _joint_state(reader: _Reader) -> JointStateView:
+def _joint_state(reader: Reader) -> JointStateView:
     stamp_ns = reader.stamp_ns()
     reader.string("header.frame_id")
     names = reader.strings("name")
@@ -420,16 +304,16 @@ def _joint_state(reader: _Reader) -> JointStateView:
 
 def _joint_layout(raw: bytes) -> _JointLayout | None:
     """The layout of a JointState that `_joint_state` has read; None for another encapsulation."""
-    if raw[:2] != _PLAIN_LITTLE_ENDIAN:
+    if raw[:2] != PLAIN_LITTLE_ENDIAN:
         return None
-    reader = _Reader(raw, "")
+    reader = Reader(raw, "")
     reader.stamp_ns()
     reader.string("header.frame_id")
     names = reader.strings("name")
     position = reader.doubles_at("position")
     end = reader.at
     velocity = reader.doubles_at("velocity")
-    head, between = raw[_AFTER_STAMP : position[0]], raw[end : velocity[0]]
+    head, between = raw[AFTER_STAMP : position[0]], raw[end : velocity[0]]
     return _JointLayout(names, head, between, position, velocity)
 
 
@@ -438,10 +322,10 @@ def _joint_state_of(message: JointState) -> JointStateView:
     return JointStateView(_header_of(message), tuple(message.name), position, velocity)
 
 
-def _pose_stamped(reader: _Reader) -> PoseView:
+def _pose_stamped(reader: Reader) -> PoseView:
     stamp_ns = reader.stamp_ns()
     frame_id = reader.string("header.frame_id")
-    numbers = np.frombuffer(reader.raw, _F64, 7, reader.take(56, "pose", 8))
+    numbers = np.frombuffer(reader.raw, F64, 7, reader.take(56, "pose", 8))
     return PoseView(stamp_ns, frame_id, numbers[:3], numbers[3:])
 
 
@@ -455,10 +339,10 @@ def _pose_stamped_of(message: PoseStamped) -> PoseView:
     )
 
 
-def _imu(reader: _Reader) -> ImuView:
+def _imu(reader: Reader) -> ImuView:
     stamp_ns = reader.stamp_ns()
     frame_id = reader.string("header.frame_id")
-    numbers = np.frombuffer(reader.raw, _F64, 13, reader.take(104, "orientation", 8))
+    numbers = np.frombuffer(reader.raw, F64, 13, reader.take(104, "orientation", 8))
     return ImuView(stamp_ns, frame_id, numbers[:4], float(numbers[4]))
 
 

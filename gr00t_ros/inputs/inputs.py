@@ -20,14 +20,12 @@ from rclpy.node import Node
 
 from gr00t_ros.errors import EmbodimentError, ObservationError
 from gr00t_ros.inputs.camera_watch import CameraWatch
+from gr00t_ros.inputs.controller_state import STATE_TYPES, ControllerStateReader
 from gr00t_ros.inputs.readings import (
     READS,
-    STATE_TYPES,
-    ControllerReading,
     PictureReader,
     Transforms,
     TransformSubscription,
-    controller_state,
     kind,
     read_transform,
 )
@@ -396,19 +394,17 @@ def _span_ns(streams: Iterable[Stream], step_ns: int, settings: ObservationSetti
 
 
 def _controller(node: Node, output: Output) -> Source:
-    """The source of a controller's state: newest state only, in any of STATE_TYPES."""
+    """The source of a controller's state, in any of STATE_TYPES.
+
+    Only the newest of the states that wait is read.
+    """
     clock, simulated = node.get_clock(), bool(node.get_parameter(USE_SIM_TIME).value)
     topic, profiles = output.state_topic, (qos.JOINTS,)
     subscription = PulledSubscription(node, STATE_TYPES, topic, profiles=profiles)
     history, publishers = History(0, RING_BYTES), JointPublishers(CONTROLLER_MAX_AGE_NS)
-
-    def read(serialised: bytes) -> tuple[int, ControllerReading]:
-        """Only the newest of up to 64 states is read, because that costs most."""
-        return controller_state(subscription.parse(serialised))
-
     return Source(
         subscription,
-        read,
+        ControllerStateReader(subscription.parse),
         history,
         PULL_PERIOD_NS,
         publishers=publishers,

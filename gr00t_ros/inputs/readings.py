@@ -1,17 +1,13 @@
-"""Serialised messages -> stamps and readings: joint states, poses, Imu, controller states, tf2.
+"""Serialised messages -> stamps and readings: pictures, joint states, poses, Imu, tf2.
 
-Controller states are read from control_msgs if it is installed, and from this package's own
-ControllerState, which has the same fields. The executor calls tf2's listener; all other topics are
-pulled.
+The executor calls tf2's listener; all other topics are pulled.
 """
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,11 +20,9 @@ from sensor_msgs.msg import CompressedImage, Image, Imu, JointState
 
 from gr00t_ros.errors import EmbodimentError, ObservationError
 from gr00t_ros.inputs import cdr, images
-from gr00t_ros.msg import ControllerState
 from gr00t_ros.observe.joint_states import REBASE_NS
 from gr00t_ros.observe.readings import ImuReading, JointReading, PoseReading
 from gr00t_ros.robot.streams import Stream, VideoStream
-from gr00t_ros.ros.pulled import graph_name
 
 Read = Callable[[Any], tuple[int, object]]
 """A message from the subscription -> its stamp in ns, and the value that the buffer keeps."""
@@ -134,53 +128,6 @@ READS: Mapping[str, tuple[type, Read]] = {
     "imu": (Imu, _imu),
 }
 """kind of stream -> message type to subscribe to, and the function that reads its messages."""
-
-
-CONTROL_MSGS_STATE = "control_msgs/msg/JointTrajectoryControllerState"
-OWN_STATE = "gr00t_ros/msg/ControllerState"
-
-STATE_TYPES: tuple[Any, ...] = (ControllerState,)
-with contextlib.suppress(ImportError):  # in no package index: only real ROS installs have it
-    from control_msgs.msg import JointTrajectoryControllerState
-
-    STATE_TYPES = (JointTrajectoryControllerState, ControllerState)
-
-STATE_TYPE_NAMES = tuple(graph_name(kind) for kind in STATE_TYPES)
-"""The types of a controller's state that can be read, as named in the ROS graph."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ControllerReading:
-    """`reference`: what the controller holds or plays; `feedback`: what it measures.
-
-    `speed_scaling` is 1.0 for controllers that are too old to report one.
-    """
-
-    reference: JointReading
-    feedback: JointReading
-    speed_scaling: float
-
-
-def controller_state(message: Any) -> tuple[int, ControllerReading]:
-    """Stamp (ns) and reading of a message of one of STATE_TYPES.
-
-    Raises ObservationError if a point has another number of positions than there are joints.
-    """
-    reading = ControllerReading(
-        reference=_reading(message.joint_names, message.reference, "reference"),
-        feedback=_reading(message.joint_names, message.feedback, "feedback"),
-        speed_scaling=float(getattr(message, "speed_scaling_factor", 1.0)),
-    )
-    return _nanoseconds(message.header.stamp), reading
-
-
-def _reading(names: list[str], point: Any, field: str) -> JointReading:
-    position, velocity = np.array(point.positions), np.array(point.velocities)
-    if len(position) != len(names):
-        raise ObservationError(
-            f"controller state: {field} has {len(position)} positions for {len(names)} joints"
-        )
-    return JointReading(tuple(names), position, velocity if len(velocity) == len(names) else None)
 
 
 TF_TYPES = ("tf2_msgs/msg/TFMessage",)

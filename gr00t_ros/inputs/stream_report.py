@@ -9,7 +9,7 @@ from rclpy.node import Node
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from gr00t_ros.errors import ObservationError
-from gr00t_ros.inputs.readings import CONTROL_MSGS_STATE, OWN_STATE, ControllerReading
+from gr00t_ros.inputs.controller_state import CONTROL_MSGS_STATE, OWN_STATE, ControllerReading
 from gr00t_ros.inputs.source import JointSource, Source, SourceSubscription
 from gr00t_ros.observe.buffer import CONTROLLER_MAX_AGE_NS, Age, Sample
 from gr00t_ros.observe.observation import ObservationSettings, content

@@ -171,6 +171,7 @@ class Shaper:
         """
         self._knot_s = knot_s
         self._feedback, self._preview = _gains(OMEGA_RAD_S, knot_s)
+        self._next = np.arange(1, self.preview_knots + 1)
         self._foreseen = np.ones(1, dtype=bool) if foreseen is None else foreseen
         self.keep_within(within)
 
@@ -199,8 +200,8 @@ class Shaper:
         the last preview_knots rows are only the preview of the row before them.
         """
         count = len(reference) - self.preview_knots
-        ahead = np.lib.stride_tricks.sliding_window_view(reference, self.preview_knots + 1, axis=0)
-        lead = self._foreseen * ((ahead[:, :, 1:] - ahead[:, :, :1]) @ self._preview)
+        ahead = np.arange(count)[:, None] + self._next
+        lead = self._foreseen * (self._preview @ (reference[ahead] - reference[:count, None]))
         rows = np.empty((count, 3, len(state.position)))
         rows[0] = state
         for k in range(count - 1):

@@ -8,8 +8,7 @@ For an output whose message was not sent, the controller plays the stop ramp of 
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -18,9 +17,10 @@ from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
 from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
-from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+from trajectory_msgs.msg import JointTrajectory
 
 from gr00t_ros.errors import SendError
+from gr00t_ros.inputs.trajectory import TrajectoryWriter
 from gr00t_ros.motion.commands import CommandWindow
 from gr00t_ros.motion.plan import Window
 from gr00t_ros.motion.pose.course import PoseWindow
@@ -32,9 +32,6 @@ from gr00t_ros.robot.rotation import Pose, quaternion_from_matrix
 from gr00t_ros.ros import qos
 from gr00t_ros.ros.windows import POSE_NAMES, command_stamp, window_topic
 
-_NS = 1_000_000_000
-
-
 OutputT = TypeVar("OutputT", Output, CommandOutput)
 
 InTime = Callable[[int | None], bool]
@@ -45,11 +42,11 @@ equals the one before it. None: it has nothing in common with the one before it.
 
 @dataclass(frozen=True, slots=True)
 class _Message:
-    """The message for one output, and until when (plan time) it equals the one before it."""
+    """The serialised message for one output, and until when (plan time) it equals the former."""
 
     name: str
     same_until_ns: int | None
-    content: JointTrajectory
+    content: bytes
 
 
 def _always(_same_until_ns: int | None) -> bool:
@@ -78,8 +75,8 @@ class Outputs:
         }
         with_names: tuple[Output | CommandOutput, ...]
         with_names = (*embodiment.outputs, *embodiment.commands)
-        self._trajectories = {output.name: WindowMessage(output.names) for output in with_names} | {
-            output.name: WindowMessage(POSE_NAMES) for output in embodiment.poses
+        self._writers = {output.name: TrajectoryWriter(output.names) for output in with_names} | {
+            output.name: TrajectoryWriter(POSE_NAMES) for output in embodiment.poses
         }
         self._counts = len(embodiment.joint_names), len(embodiment.command_limits.names)
         self._node = node
@@ -139,9 +136,9 @@ class Outputs:
                 _Message(
                     o.name,
                     window.same_until_ns,
-                    self._trajectories[o.name].fill(
+                    self._writers[o.name](
                         stamp,
-                        window.times_ns.tolist(),
+                        window.times_ns,
                         window.positions[:, cols],
                         window.velocities[:, cols],
                         window.accelerations[:, cols],
@@ -152,18 +149,17 @@ class Outputs:
         if commands is not None:
             at_ns = commands.stamp_ns if window is None else window.stamp_ns
             stamp = command_stamp(at_ns + offset_ns)
-            times_ns = (commands.times_ns + (commands.stamp_ns - at_ns)).tolist()
+            times_ns = commands.times_ns + (commands.stamp_ns - at_ns)
             messages += [
-                _Message(o.name, None, self._trajectories[o.name].fill(stamp, times_ns, values))
+                _Message(o.name, None, self._writers[o.name](stamp, times_ns, values))
                 for o, cols in self._commands
                 if not np.isnan(values := commands.values[:, cols]).any()
             ]
         for name, of_pose in poses.items():
             at_ns = of_pose.stamp_ns if window is None else window.stamp_ns
-            begin_ns, knot_ns = of_pose.stamp_ns - at_ns, of_pose.knot_ns
-            times = (begin_ns + k * knot_ns for k in range(len(of_pose.poses)))
+            times_ns = of_pose.stamp_ns - at_ns + of_pose.knot_ns * np.arange(len(of_pose.poses))
             stamp = command_stamp(at_ns + offset_ns)
-            content = pose_message(self._trajectories[name], of_pose, stamp, times)
+            content = pose_message(self._writers[name], of_pose, stamp, times_ns)
             messages.append(_Message(name, of_pose.same_until_ns, content))
         return messages
 
@@ -225,61 +221,15 @@ def _with_columns(
     return ((output, [order[name] for name in output.names]) for output in outputs)
 
 
-class WindowMessage:
-    """The message of one output, filled anew for each window.
-
-    It is free again when `publish` has serialised it. Making the points of a window takes three
-    times as long as filling them.
-    """
-
-    def __init__(self, names: Sequence[str]) -> None:
-        """names: of the joints or values, n."""
-        self._message = JointTrajectory(joint_names=list(names))
-        self._points: list[JointTrajectoryPoint] = []
-
-    def fill(
-        self,
-        stamp: Time,
-        times_ns: Iterable[int],
-        positions: NDArray[np.float64],
-        velocities: NDArray[np.float64] | None = None,
-        accelerations: NDArray[np.float64] | None = None,
-    ) -> JointTrajectory:
-        """The message with the points of (N, n) matrices at these times from the stamp."""
-        while len(self._points) < len(positions):
-            self._points.append(JointTrajectoryPoint())
-        points = self._points[: len(positions)]
-        for point, time_ns, row in zip(points, times_ns, _rows(positions), strict=True):
-            point.positions = row
-            span = point.time_from_start
-            span.sec, span.nanosec = divmod(int(time_ns), _NS)
-        if velocities is not None and accelerations is not None:
-            rows = zip(points, _rows(velocities), _rows(accelerations), strict=True)
-            for point, velocity, acceleration in rows:
-                point.velocities, point.accelerations = velocity, acceleration
-        self._message.header.stamp = stamp
-        self._message.points = points
-        return self._message
-
-
-def _rows(matrix: NDArray[np.float64]) -> Iterator[array[float]]:
-    """The rows of a matrix as ROS messages take them without a check of each number."""
-    matrix = np.asarray(matrix, dtype=np.float64)
-    data, size = matrix.tobytes(), matrix.shape[1] * matrix.itemsize
-    return (array("d", data[begin : begin + size]) for begin in range(0, len(data), size))
-
-
 def pose_message(
-    message: WindowMessage, window: PoseWindow, stamp: Time, times_ns: Iterable[int]
-) -> JointTrajectory:
+    write: TrajectoryWriter, window: PoseWindow, stamp: Time, times_ns: NDArray[np.int64]
+) -> bytes:
     """The message of a window of poses: x, y, z and quaternions x, y, z, w at these times.
 
     The velocities of its first point are the window's origin: a streamer that missed the first
     windows of a motion begins there, and not where the motion is by now.
     """
-    filled = message.fill(stamp, times_ns, _pose_rows(window.poses))
-    filled.points[0].velocities = next(_rows(_pose_rows([window.origin])))
-    return filled
+    return write(stamp, times_ns, _pose_rows(window.poses), _pose_rows([window.origin]))
 
 
 def _pose_rows(poses: Sequence[Pose]) -> NDArray[np.float64]:

@@ -22,8 +22,8 @@ from gr00t_ros.graph.controllers import (
 )
 from gr00t_ros.graph.heartbeat import Heartbeats, heart_topics
 from gr00t_ros.graph.limits import DescribedLimits
+from gr00t_ros.inputs.controller_state import STATE_TYPE_NAMES
 from gr00t_ros.inputs.inputs import Inputs
-from gr00t_ros.inputs.readings import STATE_TYPE_NAMES
 from gr00t_ros.inputs.stream_report import other_type
 from gr00t_ros.motion.replay_settings import Coverage
 from gr00t_ros.node.outputs import action_servers, command_readers, command_topics

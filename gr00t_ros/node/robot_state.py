@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gr00t_ros.errors import ObservationError
+from gr00t_ros.inputs.controller_state import ControllerReading
 from gr00t_ros.inputs.inputs import Inputs
-from gr00t_ros.inputs.readings import ControllerReading
 from gr00t_ros.inputs.stream_report import StreamReport
 from gr00t_ros.motion.clocks import Awake, awake_ns
 from gr00t_ros.observe.buffer import CONTROLLER_MAX_AGE_NS, Age, Sample

@@ -19,7 +19,7 @@ from gr00t_ros.graph.collision import Collision
 from gr00t_ros.graph.contact import Contacts
 from gr00t_ros.graph.controllers import ControllerManager, ControllerParameters, OtherPublishers
 from gr00t_ros.graph.heartbeat import Heartbeats
-from gr00t_ros.inputs.readings import ControllerReading
+from gr00t_ros.inputs.controller_state import ControllerReading
 from gr00t_ros.motion.replay import Replay
 from gr00t_ros.node.operator_watches import OperatorWatches
 from gr00t_ros.node.queries import Queries

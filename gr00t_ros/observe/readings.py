@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import isfinite
 
 import numpy as np
@@ -32,6 +33,9 @@ Beyond it the scale or the joint is wrong; a clip would hide that, so such value
 """
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+_ORDERS = 128
+"""Pairs of asked and read names whose order is kept; a robot has some ten, which repeat."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,14 +79,20 @@ def select(names: Sequence[str], reading: JointReading) -> NDArray[np.float64]:
     Raises ObservationError naming joints that are missing, twice in the reading, or not finite.
     """
     refuse_uneven(reading)
-    index = {name: i for i, name in enumerate(reading.names)}
-    _refuse("missing", [n for n in names if n not in index], reading)
-    if len(index) != len(reading.names):
-        _refuse("twice", [n for n in names if list(reading.names).count(n) > 1], reading)
-    position = np.array([reading.position[index[n]] for n in names], dtype=np.float64)
-    if not np.isfinite(position).all():
+    position = reading.position[_order(tuple(names), tuple(reading.names))]
+    if not all(map(isfinite, position.tolist())):  # for so few numbers faster than numpy
         _refuse("not finite", [n for n, q in zip(names, position, strict=True) if not isfinite(q)])
     return position
+
+
+@lru_cache(maxsize=_ORDERS)
+def _order(names: tuple[str, ...], read: tuple[str, ...]) -> NDArray[np.intp]:
+    """(N,) indices of `names` in the names that were `read`; raises as `select` does."""
+    index = {name: i for i, name in enumerate(read)}
+    _refuse("missing", [n for n in names if n not in index], read)
+    if len(index) != len(read):
+        _refuse("twice", [n for n in names if read.count(n) > 1], read)
+    return np.array([index[n] for n in names], dtype=np.intp)
 
 
 def merge(readings: Sequence[object]) -> JointReading:
@@ -243,7 +253,7 @@ def _where(stream: StateStream, what: str, frame_id: str) -> str:
     return where
 
 
-def _refuse(what: str, names: list[str], reading: JointReading | None = None) -> None:
+def _refuse(what: str, names: list[str], read: Sequence[str] | None = None) -> None:
     if names:
-        listed = "" if reading is None else f"; the message has: {', '.join(reading.names)}"
+        listed = "" if read is None else f"; the message has: {', '.join(read)}"
         raise ObservationError(f"joints {what}: {', '.join(names)}{listed}")

@@ -1,12 +1,23 @@
 """A controller state is read into the reference and the feedback of its joints, by name."""
 
+import struct
 import types
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from laws import examples
+from rclpy.serialization import deserialize_message, serialize_message
 from trajectory_msgs.msg import JointTrajectoryPoint
 
 from gr00t_ros.errors import ObservationError
-from gr00t_ros.inputs.readings import STATE_TYPES, controller_state
+from gr00t_ros.inputs.cdr import BODY, Reader
+from gr00t_ros.inputs.controller_state import (
+    STATE_TYPES,
+    ControllerStateReader,
+    controller_state,
+)
 from gr00t_ros.msg import ControllerState
 
 
@@ -50,3 +61,142 @@ def test_another_number_of_positions_than_joints_is_refused(field):
     """A held position that cannot be told by joint is none."""
     with pytest.raises(ObservationError, match=f"{field} has 1 positions for 2 joints"):
         controller_state(_state(**{field: (1.0,)}))
+
+
+def random_state(seed, joints, having, frame=""):
+    """A state of random numbers; `having`: which fields of points are there."""
+    rng = np.random.default_rng(seed)
+    message = ControllerState(joint_names=[f"joint_{'x' * i}" for i in range(joints)])
+    message.header.stamp.sec, message.header.stamp.nanosec = rng.integers(0, 10**9, 2).tolist()
+    message.header.frame_id, message.speed_scaling_factor = frame, rng.normal()
+    for name, bits in zip(("reference", "feedback", "error", "output"), having, strict=True):
+        fields = {"positions": True, "velocities": bits & 1, "accelerations": bits & 2}
+        fields["effort"] = bits & 4
+        point = {
+            f: rng.normal(size=joints).tolist() if there else [] for f, there in fields.items()
+        }
+        setattr(message, name, JointTrajectoryPoint(**point))
+    return message
+
+
+def as_numbers(found):
+    """All of a reading, to compare."""
+    stamp_ns, reading = found
+    of_joints = [
+        (
+            tuple(one.names),
+            one.position.tolist(),
+            None if one.velocity is None else list(one.velocity),
+        )
+        for one in (reading.reference, reading.feedback)
+    ]
+    return stamp_ns, of_joints, reading.speed_scaling
+
+
+@given(
+    st.lists(
+        st.tuples(
+            *(st.integers(0, 2**31), st.integers(1, 4)),
+            st.tuples(*[st.integers(0, 7)] * 4),
+            st.sampled_from(["", "base", "w"]),
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+@settings(max_examples=examples(30), deadline=None)
+def test_any_succession_of_states_is_read_as_rclpy_reads_it(made):
+    """One reader for all: numbers of known layouts from the bytes, the rest by rclpy."""
+    parsed = []
+
+    def parse(raw):
+        parsed.append(raw)
+        return deserialize_message(raw, ControllerState)
+
+    read = ControllerStateReader(parse)
+    for seed, *shape in made:
+        for again in (seed, seed + 1):  # the second one has the first one's layout
+            message, before = random_state(again, *shape), len(parsed)
+            assert as_numbers(read(serialize_message(message))) == as_numbers(
+                controller_state(message)
+            )
+        assert len(parsed) == before, "the second one was not parsed"
+
+
+def test_as_many_bytes_of_other_joints_or_fields_are_not_confused():
+    """Names of the same length; positions of the feedback instead of its velocities."""
+    read = ControllerStateReader(lambda raw: deserialize_message(raw, ControllerState))
+    first = random_state(1, 3, (1, 0, 0, 0))
+    assert as_numbers(read(serialize_message(first))) == as_numbers(controller_state(first))
+    second = random_state(2, 3, (0, 1, 0, 0))
+    assert len(serialize_message(second)) == len(serialize_message(first))
+    assert as_numbers(read(serialize_message(second))) == as_numbers(controller_state(second))
+    second.joint_names = [name.replace("joint", "other") for name in second.joint_names]
+    assert as_numbers(read(serialize_message(second))) == as_numbers(controller_state(second))
+
+
+def as_control_msgs_has_it(message, transforms=0):
+    """The state's bytes and fields in control_msgs 5: joints of several degrees before the end."""
+    raw = serialize_message(message)
+    reader = Reader(raw, "state")
+    reader.stamp_ns()
+    reader.string("frame_id")
+    reader.strings("joint_names")
+    for _ in range(4):
+        for _ in range(4):
+            reader.doubles_at("point")
+        reader.take(8, "time_from_start", 4)
+    joint, numbers = struct.pack("<IIIiI", 0, 0, 0, 1, 2), bytearray(raw[: reader.at])
+    numbers += struct.pack("<I", 0) + struct.pack("<IIIiI", transforms, 0, 0, 1, 2) + 3 * joint
+    numbers += bytes((BODY - len(numbers)) % 8) + struct.pack("<d", message.speed_scaling_factor)
+    fields = dict(ControllerState.get_fields_and_field_types())
+    scaling = fields.pop("speed_scaling_factor")
+    fields["multi_dof_joint_names"] = "sequence<string>"
+    for field in ("reference", "feedback", "error", "output"):
+        fields[f"multi_dof_{field}"] = "trajectory_msgs/MultiDOFJointTrajectoryPoint"
+    return bytes(numbers), fields | {"speed_scaling_factor": scaling}
+
+
+@pytest.mark.parametrize("transforms", [0, 1])
+def test_the_type_of_control_msgs_is_read_by_its_own_fields(transforms):
+    """Also its speed scaling, which lies behind fields that our own type does not have."""
+    parsed = []
+
+    def parse(raw):
+        parsed.append(raw)
+        known = {field: getattr(message, field) for field in message.get_fields_and_field_types()}
+        return types.SimpleNamespace(get_fields_and_field_types=lambda: fields, **known)
+
+    read = ControllerStateReader(parse)
+    for seed in (1, 2):
+        message = random_state(seed, 3, (1, 1, 0, 0))
+        raw, fields = as_control_msgs_has_it(message, transforms)
+        assert as_numbers(read(raw)) == as_numbers(controller_state(message))
+    assert len(parsed) == (2 if transforms else 1), "with values of such joints it is parsed"
+
+
+class Longer(ControllerState):
+    """Stands for a message type with a field of a type that is not known here."""
+
+    @classmethod
+    def get_fields_and_field_types(cls):
+        """Of a later control_msgs."""
+        known = ControllerState.get_fields_and_field_types()
+        return {"header": known["header"], "reason": "string", **known}
+
+
+def test_a_type_with_an_unknown_field_is_always_parsed():
+    """Where its numbers lie is not known."""
+    message, parsed = random_state(1, 3, (1, 1, 1, 1)), []
+
+    def parse(raw):
+        parsed.append(raw)
+        found = Longer()
+        for field in ControllerState.get_fields_and_field_types():
+            setattr(found, field, getattr(message, field))
+        return found
+
+    read = ControllerStateReader(parse)
+    raw = serialize_message(message)
+    assert as_numbers(read(raw)) == as_numbers(read(raw)) == as_numbers(controller_state(message))
+    assert len(parsed) == 2

@@ -12,7 +12,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectoryPoint
 
-from gr00t_ros.inputs.readings import CONTROL_MSGS_STATE, OWN_STATE, STATE_TYPE_NAMES
+from gr00t_ros.inputs.controller_state import CONTROL_MSGS_STATE, OWN_STATE, STATE_TYPE_NAMES
 from gr00t_ros.inputs.stream_report import other_type
 from gr00t_ros.msg import ControllerState
 from gr00t_ros.observe.observation import Observation

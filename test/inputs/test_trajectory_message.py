@@ -1,4 +1,4 @@
-"""JointTrajectories are read from their bytes as rclpy reads them, or not at all."""
+"""JointTrajectories are read from their bytes as rclpy reads them, and written as it writes."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from rclpy.serialization import deserialize_message, serialize_message  # noqa: 
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint  # noqa: E402
 
 from gr00t_ros.errors import ObservationError  # noqa: E402
-from gr00t_ros.inputs.cdr import TrajectoryReader  # noqa: E402
+from gr00t_ros.inputs.trajectory import TrajectoryReader, TrajectoryWriter  # noqa: E402
 from gr00t_ros.ros.windows import parse_trajectory, to_duration, to_time  # noqa: E402
 
 
@@ -96,3 +96,75 @@ def test_a_message_that_ends_too_early_is_an_error(end):
     read(raw)
     with pytest.raises(ObservationError):
         read(raw[:end])
+
+
+@given(
+    st.lists(
+        st.tuples(
+            *(st.integers(0, 2**31), st.integers(1, 4), st.integers(1, 5)),
+            *(st.integers(0, 5), st.integers(0, 5)),
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+@settings(max_examples=examples(30), deadline=None)
+def test_any_succession_of_messages_is_written_as_rclpy_writes_it(made):
+    """Longer and shorter ones in turn, also where some points alone have velocities."""
+    writers = {joints: TrajectoryWriter(message(0, joints).joint_names) for joints in range(1, 5)}
+    for seed, joints, points, *having in made:
+        for again in (seed, seed + 1):
+            expected = message(again, joints, points)
+            for number, point in enumerate(expected.points):
+                if number >= having[0]:
+                    point.velocities = []
+                if number >= having[1]:
+                    point.accelerations = []
+            raw = writers[joints](expected.header.stamp, *arrays(expected))
+            assert deserialize_message(raw, JointTrajectory) == expected
+
+
+def arrays(message):
+    """Times (N,) ns, positions (N, J), and velocities and accelerations of the points with them."""
+    spans = [point.time_from_start for point in message.points]
+    fields = (
+        np.array([row for point in message.points if len(row := getattr(point, field))])
+        for field in ("positions", "velocities", "accelerations")
+    )
+    return (
+        np.array([span.sec * 10**9 + span.nanosec for span in spans]),
+        *(field if len(field) else None for field in fields),
+    )
+
+
+def test_a_message_has_nothing_of_the_one_before_it():
+    """A shorter window after a longer one; values that are no numbers stay what they are."""
+    write, long = TrajectoryWriter(("a", "b")), np.arange(10.0).reshape(5, 2) + 0.1
+    times_ns = 20_000_000 * np.arange(5)
+    for sign, count in ((1.0, 5), (-1.0, 2), (3.0, 5), (-2.0, 2)):
+        values = np.asfortranarray(sign * long[:count])
+        values[-1, -1] = [np.nan, np.inf, -0.0, 5e-324][int(sign)]
+        raw = write(to_time(7), times_ns[:count], values, values + 1.0, values + 2.0)
+        for each in (raw, write(to_time(7), times_ns[:count], values, values + 1.0, values + 2.0)):
+            got = deserialize_message(each, JointTrajectory)
+            assert got.joint_names == ["a", "b"] and len(got.points) == count
+            rows = np.array([point.positions for point in got.points])
+            assert rows.tobytes() == np.ascontiguousarray(values).tobytes()
+
+
+def test_a_time_before_the_stamp_is_written_as_rclpy_has_it():
+    """A Duration has nanoseconds from 0 on: -0.5 s is -1 s and 500,000,000 ns."""
+    write, rows = TrajectoryWriter(("a",)), np.zeros((2, 1))
+    for _ in range(2):
+        raw = write(to_time(5), np.array([-500_000_000, 0]), rows)
+        first = deserialize_message(raw, JointTrajectory).points[0].time_from_start
+        assert (first.sec, first.nanosec) == (-1, 500_000_000)
+
+
+def test_where_the_middleware_serialises_otherwise_rclpy_writes_each_message(monkeypatch):
+    """No layout is assumed of bytes that are not plain little-endian CDR."""
+    monkeypatch.setattr("gr00t_ros.inputs.trajectory.PLAIN_LITTLE_ENDIAN", b"other")
+    write, expected = TrajectoryWriter(message(0).joint_names), [message(1), message(2)]
+    for one in expected:
+        raw = write(one.header.stamp, *arrays(one))
+        assert deserialize_message(raw, JointTrajectory) == one

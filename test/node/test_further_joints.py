@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
-from gr00t_ros.inputs.readings import ControllerReading
+from gr00t_ros.inputs.controller_state import ControllerReading
 from gr00t_ros.node.watches import RunningWatches
 from gr00t_ros.observe.buffer import Sample
 from gr00t_ros.observe.readings import JointReading

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
-from gr00t_ros.inputs.readings import ControllerReading
+from gr00t_ros.inputs.controller_state import ControllerReading
 from gr00t_ros.motion.chunk import ActionChunk
 from gr00t_ros.motion.clocks import Awake
 from gr00t_ros.motion.replay import Replay

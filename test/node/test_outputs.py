@@ -16,7 +16,6 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.serialization import deserialize_message, serialize_message
 from ros_fixtures import wait_until
 from std_msgs.msg import String
-from trajectory_msgs.msg import JointTrajectory
 
 from gr00t_ros.errors import StampError
 from gr00t_ros.graph.controllers import OtherPublishers
@@ -24,7 +23,6 @@ from gr00t_ros.graph.heartbeat import heart_topics
 from gr00t_ros.motion.plan import Window
 from gr00t_ros.node.outputs import (
     Outputs,
-    WindowMessage,
     action_servers,
     command_readers,
     command_topics,
@@ -232,22 +230,3 @@ def test_what_is_late_is_kept_back_and_told():
     left = Outputs(node, robot).publish(window, 0, in_time=in_time)
     assert asked == [7, 7] and sent == ["/fr3_arm_controller/joint_trajectory"]
     assert left.joints.tolist() == [True] * 7 + [False]
-
-
-def test_a_message_is_filled_anew_and_only_with_its_own_window():
-    """A shorter window after a longer one has no point of it; a value stays exact."""
-    made = WindowMessage(("a", "b"))
-    long = np.arange(10.0).reshape(5, 2) + 0.1
-    first = made.fill(Time(sec=1), range(0, 100, 20), long, long + 1.0, long + 2.0)
-    assert [point.positions.tolist() for point in first.points] == long.tolist()
-    short = -long[:2]
-    times_ns = (0, 1_500_000_000)
-    second = made.fill(Time(sec=2), times_ns, short, short + 1.0, short + 2.0)
-    assert second.header.stamp.sec == 2 and second.joint_names == ["a", "b"]
-    spans = [(p.time_from_start.sec, p.time_from_start.nanosec) for p in second.points]
-    assert spans == [(0, 0), (1, 500_000_000)]
-    for point, row in zip(second.points, short, strict=True):
-        assert point.positions.tolist() == row.tolist()
-        assert point.velocities.tolist() == (row + 1.0).tolist()
-        assert point.accelerations.tolist() == (row + 2.0).tolist()
-    assert deserialize_message(serialize_message(second), JointTrajectory) == second

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 from gr00t_ros.errors import ObservationError
-from gr00t_ros.inputs.readings import ControllerReading
+from gr00t_ros.inputs.controller_state import ControllerReading
 from gr00t_ros.inputs.stream_report import StreamReport
 from gr00t_ros.motion.clocks import Awake
 from gr00t_ros.node.robot_state import RobotState

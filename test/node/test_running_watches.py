@@ -21,7 +21,7 @@ from sensor_msgs.msg import Image  # noqa: E402
 from std_msgs.msg import Bool  # noqa: E402
 from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 
-from gr00t_ros.inputs.readings import STATE_TYPES  # noqa: E402
+from gr00t_ros.inputs.controller_state import STATE_TYPES  # noqa: E402
 from gr00t_ros.ros import qos  # noqa: E402
 from gr00t_ros.sim.franka.kinematics import HOME_RAD  # noqa: E402
 

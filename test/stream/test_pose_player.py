@@ -13,9 +13,13 @@ from scipy.spatial.transform import Rotation
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
+from rclpy.serialization import deserialize_message
+from trajectory_msgs.msg import JointTrajectory
+
+from gr00t_ros.inputs.trajectory import TrajectoryWriter
 from gr00t_ros.motion.pose.course import PoseChunk, PoseCourse, PoseWindow
 from gr00t_ros.motion.pose.windows import Poses
-from gr00t_ros.node.outputs import WindowMessage, pose_message
+from gr00t_ros.node.outputs import pose_message
 from gr00t_ros.robot.limits import PoseLimits
 from gr00t_ros.robot.rotation import Pose
 from gr00t_ros.ros.windows import POSE_NAMES, to_time
@@ -41,9 +45,9 @@ def rising(count=20, z=0.3, step=0.004, turn=0.0):
 def message(poses, stamp_ns=1000 * MS, origin=None):
     """The window as the node sends it; its plan began at its first pose unless told otherwise."""
     window = PoseWindow(stamp_ns, KNOT, poses, poses[0] if origin is None else origin)
-    times_ns = [k * KNOT for k in range(len(poses))]
     stamp = to_time(stamp_ns + OFFSET_NS)
-    return pose_message(WindowMessage(POSE_NAMES), window, stamp, times_ns)
+    raw = pose_message(TrajectoryWriter(POSE_NAMES), window, stamp, KNOT * np.arange(len(poses)))
+    return deserialize_message(raw, JointTrajectory)
 
 
 def playing(poses=None, stamp_ns=1000 * MS):

@@ -35,7 +35,7 @@ from visualization_msgs.msg import MarkerArray  # noqa: E402
 
 from gr00t_ros.errors import EmbodimentError  # noqa: E402
 from gr00t_ros.graph.traffic import TopicTraffic  # noqa: E402
-from gr00t_ros.inputs.readings import ControllerReading  # noqa: E402
+from gr00t_ros.inputs.controller_state import ControllerReading  # noqa: E402
 from gr00t_ros.inputs.stream_report import StreamReport  # noqa: E402
 from gr00t_ros.observe.buffer import Sample  # noqa: E402
 from gr00t_ros.observe.readings import JointReading  # noqa: E402
