@@ -16,6 +16,7 @@ import time
 from itertools import count
 from pathlib import Path
 
+import numpy as np
 import rclpy
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
@@ -27,7 +28,8 @@ from gr00t_ros.sim.sensors import SENSOR_OUT
 
 STILL_S = (0.8, 1.2)
 """Time between two changes: the motion that follows the first one has then all but ended."""
-_NUMBER, _GREY = struct.Struct("<H"), 90
+_NUMBER, _GREYS = struct.Struct("<H"), (86, 95)
+_SHIFTS = 4096  # of one field of noise: a picture's is the field from a byte on
 
 
 def topic(camera: int) -> str:
@@ -60,23 +62,27 @@ class Stimulus:
 
 
 class Camera:
-    """Publishes one camera's pictures as bytes with a new stamp and number."""
+    """Publishes one camera's pictures as bytes with a new stamp, number and noise."""
 
     def __init__(self, node: rclpy.node.Node, camera: int) -> None:
         image = Image(height=HEIGHT_PX, width=WIDTH_PX, encoding="rgb8", step=3 * WIDTH_PX)
         image.header.frame_id = f"camera{camera}"
-        image.data.frombytes(bytes([_GREY]) * IMAGE_BYTES)
+        image.data.frombytes(bytes(IMAGE_BYTES))
         # Bytes with a new stamp, as bench/camera_publisher: rclpy would need 1 ms each.
-        self._serialised = bytearray(serialize_message(image))
-        self._first = len(self._serialised) - IMAGE_BYTES
+        serialised = serialize_message(image)
+        self._first = len(serialised) - IMAGE_BYTES
+        self._head = bytearray(serialised[: self._first + _NUMBER.size])
+        noise = np.random.default_rng(camera).integers(*_GREYS, IMAGE_BYTES + _SHIFTS, np.uint8)
+        self._noise = memoryview(noise.tobytes())
         self._publisher = node.create_publisher(Image, topic(camera), SENSOR_OUT)
 
     def publish(self, stamp_ns: int, number: int, frame: int) -> None:
-        """Publish a picture; its last bytes change with each frame, as a camera's noise does."""
-        struct.pack_into("<iI", self._serialised, 4, *divmod(stamp_ns, 10**9))
-        _NUMBER.pack_into(self._serialised, self._first, number)
-        struct.pack_into("<Q", self._serialised, len(self._serialised) - 8, frame)
-        self._publisher.publish(bytes(self._serialised))
+        """Publish a picture; every frame has other noise everywhere, as a camera's."""
+        struct.pack_into("<iI", self._head, 4, *divmod(stamp_ns, 10**9))
+        _NUMBER.pack_into(self._head, self._first, number)
+        shift = frame % _SHIFTS
+        noise = self._noise[shift : shift + IMAGE_BYTES - _NUMBER.size]
+        self._publisher.publish(b"".join((self._head, noise)))
 
 
 def publish(cameras: int, fps: float, stagger: float, file: Path) -> None:
