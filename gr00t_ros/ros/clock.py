@@ -42,8 +42,8 @@ class PlanClock:
         self._ros = node.get_clock()
         self._lock = threading.Lock()
         self._offset = ClockOffset()
-        self._offset.update(*min((self._reading() for _ in range(_FIRST_TRIES)), key=_width_ns))
         self.simulated: bool = bool(node.get_parameter(USE_SIM_TIME).value)
+        self._offset.update(*min((self._reading() for _ in range(_FIRST_TRIES)), key=_width_ns))
         # rclpy calls the callback that was added last first: ours runs before rclpy's own, which
         # would accept the change.
         node.add_on_set_parameters_callback(self._refuse)
@@ -64,8 +64,8 @@ class PlanClock:
         return SetParametersResult(successful=True)
 
     def ros_now_ns(self) -> int:
-        """ROS time now."""
-        return int(self._ros.now().nanoseconds)
+        """ROS time now; where it is not simulated it is the system's, and rclpy is slow to ask."""
+        return int(self._ros.now().nanoseconds) if self.simulated else time.time_ns()
 
     def now_ns(self) -> int:
         """Plan time now."""
