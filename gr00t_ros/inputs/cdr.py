@@ -25,7 +25,7 @@ PLAIN_LITTLE_ENDIAN = b"\x00\x01"
 """The first bytes of a message in DDSI-RTPS 10.2's CDR_LE; the next two count padding."""
 BODY = 4
 """Where the message's fields begin; their alignment is relative to this offset."""
-AFTER_STAMP = BODY + 8
+_AFTER_STAMP = BODY + 8
 STAMP = struct.Struct("<iI")
 """Seconds and nanoseconds of a header."""
 F64 = np.dtype("<f8")
@@ -190,7 +190,7 @@ class _JointLayout:
         at, count = self.position
         end = at + 8 * count
         return (
-            raw[AFTER_STAMP:at] == self.head
+            raw[_AFTER_STAMP:at] == self.head
             and raw[end : end + len(self.between)] == self.between
             and len(raw) >= self.velocity[0] + 8 * self.velocity[1]
             and raw[:2] == PLAIN_LITTLE_ENDIAN
@@ -313,7 +313,7 @@ def _joint_layout(raw: bytes) -> _JointLayout | None:
     position = reader.doubles_at("position")
     end = reader.at
     velocity = reader.doubles_at("velocity")
-    head, between = raw[AFTER_STAMP : position[0]], raw[end : velocity[0]]
+    head, between = raw[_AFTER_STAMP : position[0]], raw[end : velocity[0]]
     return _JointLayout(names, head, between, position, velocity)
 
 

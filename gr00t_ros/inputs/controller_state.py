@@ -1,15 +1,15 @@
 """A controller's state -> what it plays and what it measures.
 
 Read from control_msgs if it is installed, and from this package's own ControllerState, which has
-the same fields.
+the fields of it that are needed.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +75,15 @@ def _reading(names: list[str], point: Any, field: str) -> JointReading:
     return JointReading(tuple(names), position, velocity if len(velocity) == len(names) else None)
 
 
+class StateSubscription(Protocol):
+    """What PulledSubscription has for its readers."""
+
+    message_type: type[Any]  # of the serialised message, one of STATE_TYPES
+
+    def parse(self, serialised: bytes) -> Any:
+        """The message of the bytes; raises ObservationError if they are none."""
+
+
 class ControllerStateReader:
     """Reads the serialised states of one controller.
 
@@ -82,19 +91,37 @@ class ControllerStateReader:
     reading the numbers.
     """
 
-    def __init__(self, parse: Callable[[bytes], Any]) -> None:
-        """`parse` makes a message of one of STATE_TYPES of the bytes."""
-        self._parse = parse
+    def __init__(self, subscription: StateSubscription) -> None:
+        """Read what `subscription` takes, in its present type."""
+        self._subscription = subscription
+        self._kind: type[Any] | None = None
         self._layout: _Layout | None = None
 
     def __call__(self, raw: bytes) -> tuple[int, ControllerReading]:
         """Stamp (ns) and reading; raises ObservationError as `parse` and `controller_state` do."""
-        if self._layout is not None and self._layout.fits(raw):
+        kind = self._subscription.message_type
+        if self._layout is not None and kind is self._kind and self._layout.fits(raw):
             return self._layout.read(raw)
-        message = self._parse(raw)
+        message = self._subscription.parse(raw)
         found = controller_state(message)
-        self._layout = _layout(raw, message.get_fields_and_field_types())
+        self._kind, self._layout = kind, None
+        with contextlib.suppress(ObservationError):  # rclpy is laxer about texts
+            layout = _layout(raw, message.get_fields_and_field_types())
+            if layout is not None and _numbers(layout.read(raw)) == _numbers(found):
+                self._layout = layout
         return found
+
+
+def _numbers(found: tuple[int, ControllerReading]) -> object:
+    """All that a reading has, to compare it bit by bit."""
+    stamp_ns, reading = found
+    arrays = [(one.position, one.velocity) for one in (reading.reference, reading.feedback)]
+    return (
+        stamp_ns,
+        reading.reference.names,
+        [None if field is None else field.tobytes() for pair in arrays for field in pair],
+        np.float64(reading.speed_scaling).tobytes(),
+    )
 
 
 _Place = tuple[int, int]  # offset in bytes, number of doubles
@@ -104,7 +131,8 @@ _Place = tuple[int, int]  # offset in bytes, number of doubles
 class _Layout:
     """Where the numbers of a controller's state lie.
 
-    same: offsets and bytes that must be equal for that: the names, and each number of values.
+    same: offsets and bytes of the texts and of each number of values; a message of this layout has
+    the same ones there. The bytes between them align numbers, and have any value.
     reference, feedback: of their positions and velocities. speed_scaling: None without the field.
     size: least number of bytes; some writers append more.
     """
@@ -169,8 +197,13 @@ def _layout(raw: bytes, fields: Mapping[str, str]) -> _Layout | None:
             reader.string("frame_id")
             same.append((begin, raw[begin : reader.at]))
         elif kind == _NAMES:
-            names[field] = reader.strings(field)
+            count = reader.u32(field)
             same.append((begin, raw[begin : reader.at]))
+            names[field] = ()
+            for _ in range(count):
+                begin = reader.next_word
+                names[field] += (reader.string(field),)
+                same.append((begin, raw[begin : reader.at]))
         elif kind == _POINT:
             places = []
             for _ in ("positions", "velocities", "accelerations", "effort"):

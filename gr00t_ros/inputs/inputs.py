@@ -404,7 +404,7 @@ def _controller(node: Node, output: Output) -> Source:
     history, publishers = History(0, RING_BYTES), JointPublishers(CONTROLLER_MAX_AGE_NS)
     return Source(
         subscription,
-        ControllerStateReader(subscription.parse),
+        ControllerStateReader(subscription),
         history,
         PULL_PERIOD_NS,
         publishers=publishers,

@@ -51,13 +51,14 @@ class TrajectoryView:
 class _Layout:
     """Where the words of a JointTrajectory lie, N points of J joints.
 
-    texts: offset and bytes of each text; the bytes between them align numbers, and have any value.
-    counts: indices of the words that count values, and what they are. times: (N, 2) of the seconds
-    and nanoseconds of each point. doubles: for positions, velocities and accelerations (V, J, 2),
-    of the first V points, which have the field; all points have positions.
+    end: offset behind the last field; some writers append bytes of any value. texts: offset and
+    bytes of each text; the bytes between them align numbers, and have any value. counts: indices of
+    the words that count values, and what they are. times: (N, 2) of the seconds and nanoseconds of
+    each point. doubles: for positions, velocities and accelerations (V, J, 2), of the first V
+    points, which have the field; all points have positions.
     """
 
-    size: int
+    end: int
     names: tuple[str, ...]
     texts: tuple[tuple[int, bytes], ...]
     counts: tuple[NDArray[np.int64], NDArray[np.uint32]]
@@ -68,10 +69,20 @@ class _Layout:
         """Whether `raw` differs from the message of this layout only in its stamp and numbers."""
         where, expected = self.counts
         return (
-            len(raw) == self.size
+            len(raw) >= self.end
             and all(raw.startswith(text, at) for at, text in self.texts)
             and bool((words[where] == expected).all())
         )
+
+    def blank(self, encapsulation: bytes) -> bytes:
+        """A message of this layout in which the stamp, all numbers and all padding are 0."""
+        raw = bytearray(self.end)
+        raw[:BODY] = encapsulation
+        for at, text in self.texts:
+            raw[at : at + len(text)] = text
+        where, expected = self.counts
+        _words(raw)[where] = expected
+        return bytes(raw)
 
     @property
     def even(self) -> bool:
@@ -117,14 +128,14 @@ class TrajectoryReader:
 class TrajectoryWriter:
     """Writes the JointTrajectories of one topic, as bytes that a publisher sends as they are.
 
-    rclpy writes the first message of each number of points; later ones are its bytes with other
-    numbers. A middleware that does not serialise to plain little-endian CDR writes every message.
+    The layout of each number of points is found in a message that rclpy serialises. That message
+    itself is not sent: behind its fields and between them it has bytes of this process's memory.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
         """names: of the J joints or values."""
         self._names = list(names)
-        self._known: dict[tuple[int, ...], tuple[bytes, _Layout | None]] = {}
+        self._known: dict[tuple[int, ...], tuple[bytes, _Layout] | None] = {}
 
     def __call__(
         self,
@@ -133,29 +144,41 @@ class TrajectoryWriter:
         positions: Floats,
         velocities: Floats | None = None,
         accelerations: Floats | None = None,
-    ) -> bytes:
+    ) -> bytes | JointTrajectory:
         """The message with N points at `times_ns`, (N,) from the stamp, and (N, J) positions.
 
-        velocities, accelerations: (V, J) of the first V points; None: of no point.
+        velocities, accelerations: (V, J) of the first V points; None: of no point. Not serialised
+        where the middleware does not write plain little-endian CDR. Raises ValueError for arrays of
+        other shapes.
         """
         fields = tuple(
             np.empty((0, len(self._names))) if field is None else np.ascontiguousarray(field, F64)
             for field in (positions, velocities, accelerations)
         )
         shape = tuple(len(field) for field in fields)
-        first, layout = self._known.get(shape, (b"", None))
-        if layout is None:
-            raw: bytes = serialize_message(self._message(stamp, times_ns, fields))
-            if not first:
-                self._known[shape] = raw, _layout(raw) if _is_plain(raw) else None
-            return raw
-        written = bytearray(first)
-        words = np.frombuffer(written, _WORD, (len(first) - BODY) // 4, BODY)
-        STAMP.pack_into(written, BODY, stamp.sec, stamp.nanosec)
+        if max(shape) != len(positions) or len(times_ns) != len(positions):
+            raise ValueError(f"trajectory: got {len(times_ns)} times and {shape} rows")
+        if shape not in self._known:
+            self._known[shape] = self._lay_out(shape)
+        known = self._known[shape]
+        if known is None:
+            return self._message(stamp, times_ns, fields)
+        blank, layout = known
+        raw = bytearray(blank)
+        words = _words(raw)
+        STAMP.pack_into(raw, BODY, stamp.sec, stamp.nanosec)
         words[layout.times] = np.stack(np.divmod(times_ns, SECOND_NS), axis=-1)
         for at, field in zip(layout.doubles, fields, strict=True):
             words[at] = field.view(_WORD).reshape(at.shape)
-        return bytes(written)
+        return bytes(raw)
+
+    def _lay_out(self, shape: tuple[int, ...]) -> tuple[bytes, _Layout] | None:
+        """A blank message with so many points with each field, and its layout; None if unknown."""
+        zeros = [np.zeros((rows, len(self._names))) for rows in shape]
+        times_ns = np.zeros(shape[0], dtype=np.int64)
+        raw: bytes = serialize_message(self._message(Time(), times_ns, zeros))
+        layout = _layout(raw) if _is_plain(raw) else None
+        return None if layout is None else (layout.blank(raw[:BODY]), layout)
 
     def _message(
         self, stamp: Time, times_ns: NDArray[np.int64], fields: Sequence[Floats]
@@ -175,12 +198,12 @@ class TrajectoryWriter:
 
 
 def _is_plain(raw: bytes) -> bool:
-    """Whether it is plain little-endian CDR."""
-    return raw.startswith(PLAIN_LITTLE_ENDIAN)
+    """Whether it begins as plain little-endian CDR."""
+    return len(raw) >= BODY and raw.startswith(PLAIN_LITTLE_ENDIAN)
 
 
-def _words(raw: bytes) -> NDArray[np.uint32]:
-    """(N,) words of a message's body."""
+def _words(raw: bytes | bytearray) -> NDArray[np.uint32]:
+    """(N,) words of a message's body, a view of it."""
     return np.frombuffer(raw, _WORD, (len(raw) - BODY) // 4, BODY)
 
 
@@ -219,7 +242,7 @@ def _layout(raw: bytes) -> _Layout | None:
     where, expected = np.array(counts, np.int64).T
     seconds = (np.array(times)[:, None] - BODY) // 4
     return _Layout(
-        len(raw),
+        reader.at,
         tuple(names),
         tuple(texts),
         ((where - BODY) // 4, expected.astype(np.uint32)),

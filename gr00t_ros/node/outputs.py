@@ -42,11 +42,11 @@ equals the one before it. None: it has nothing in common with the one before it.
 
 @dataclass(frozen=True, slots=True)
 class _Message:
-    """The serialised message for one output, and until when (plan time) it equals the former."""
+    """The message for one output, and until when (plan time) it equals the one before it."""
 
     name: str
     same_until_ns: int | None
-    content: bytes
+    content: bytes | JointTrajectory
 
 
 def _always(_same_until_ns: int | None) -> bool:
@@ -131,6 +131,7 @@ class Outputs:
         messages: list[_Message] = []
         if window is not None:
             assert window.velocities is not None and window.accelerations is not None
+            assert len(window.positions) == len(window.velocities) == len(window.accelerations)
             stamp = command_stamp(window.stamp_ns + offset_ns)
             messages += [
                 _Message(
@@ -223,7 +224,7 @@ def _with_columns(
 
 def pose_message(
     write: TrajectoryWriter, window: PoseWindow, stamp: Time, times_ns: NDArray[np.int64]
-) -> bytes:
+) -> bytes | JointTrajectory:
     """The message of a window of poses: x, y, z and quaternions x, y, z, w at these times.
 
     The velocities of its first point are the window's origin: a streamer that missed the first

@@ -68,7 +68,8 @@ class PulledSubscription:
         """When the middleware received it, by this machine's clock, ns."""
         self._next: Subscription | None = None
         self.depth: int = profiles[0].depth
-        self._type = types[0]
+        self.message_type = types[0]
+        """The type of the messages that `take` returns."""
         try:
             publishers = node.get_publishers_info_by_topic(node.resolve_topic_name(topic))
         except InvalidHandle:
@@ -89,9 +90,9 @@ class PulledSubscription:
         """
         published = {info.topic_type for info in publishers}
         profile, wanted = self._wanted(publishers, self._profile), self._wanted_type(published)
-        if wanted is not self._type:
+        if wanted is not self.message_type:
             self.destroy()
-            self._type, self._profile, self._next = wanted, profile, None
+            self.message_type, self._profile, self._next = wanted, profile, None
             self._subscription = self._subscribe(self.topic)
         elif profile is not self._profile:
             self._profile = profile
@@ -125,7 +126,7 @@ class PulledSubscription:
         Raises ObservationError if they are no message of the type that is subscribed to.
         """
         try:
-            return deserialize_message(serialised, self._type)
+            return deserialize_message(serialised, self.message_type)
         except _rclpy.RMWError as error:
             raise ObservationError(f"{self.topic}: cannot read a message: {error}") from None
 
@@ -156,15 +157,17 @@ class PulledSubscription:
 
     def _take_from(self, subscription: Subscription) -> tuple[Any, Any] | None:
         with subscription.handle:
-            taken: tuple[Any, Any] | None = subscription.handle.take_message(self._type, self._raw)
+            taken: tuple[Any, Any] | None = subscription.handle.take_message(
+                self.message_type, self._raw
+            )
         return taken
 
     def _wanted_type(self, published: Collection[str]) -> Any:
         """The present type if it is published, else the first of `types` that is published."""
-        if graph_name(self._type) in published:
-            return self._type
+        if graph_name(self.message_type) in published:
+            return self.message_type
         others = (other for other in self._types if graph_name(other) in published)
-        return next(others, self._type)
+        return next(others, self.message_type)
 
     def _wanted(self, publishers: Sequence[TopicEndpointInfo], present: QoSProfile) -> QoSProfile:
         """The profile for these publishers; the present one if there are none."""
@@ -174,7 +177,7 @@ class PulledSubscription:
 
     def _subscribe(self, topic: str) -> Subscription:
         return self._node.create_subscription(
-            self._type, topic, _unused, self._profile, callback_group=_Never(), raw=self._raw
+            self.message_type, topic, _unused, self._profile, callback_group=_Never(), raw=self._raw
         )
 
 

@@ -93,6 +93,20 @@ def as_numbers(found):
     return stamp_ns, of_joints, reading.speed_scaling
 
 
+class Subscription:
+    """What PulledSubscription has for its readers; `parsed` are the bytes that rclpy read."""
+
+    message_type = ControllerState
+
+    def __init__(self, read=lambda raw: deserialize_message(raw, ControllerState)):
+        self.parsed, self._read = [], read
+
+    def parse(self, raw):
+        """Note it."""
+        self.parsed.append(raw)
+        return self._read(raw)
+
+
 @given(
     st.lists(
         st.tuples(
@@ -107,13 +121,8 @@ def as_numbers(found):
 @settings(max_examples=examples(30), deadline=None)
 def test_any_succession_of_states_is_read_as_rclpy_reads_it(made):
     """One reader for all: numbers of known layouts from the bytes, the rest by rclpy."""
-    parsed = []
-
-    def parse(raw):
-        parsed.append(raw)
-        return deserialize_message(raw, ControllerState)
-
-    read = ControllerStateReader(parse)
+    topic = Subscription()
+    read, parsed = ControllerStateReader(topic), topic.parsed
     for seed, *shape in made:
         for again in (seed, seed + 1):  # the second one has the first one's layout
             message, before = random_state(again, *shape), len(parsed)
@@ -125,7 +134,7 @@ def test_any_succession_of_states_is_read_as_rclpy_reads_it(made):
 
 def test_as_many_bytes_of_other_joints_or_fields_are_not_confused():
     """Names of the same length; positions of the feedback instead of its velocities."""
-    read = ControllerStateReader(lambda raw: deserialize_message(raw, ControllerState))
+    read = ControllerStateReader(Subscription())
     first = random_state(1, 3, (1, 0, 0, 0))
     assert as_numbers(read(serialize_message(first))) == as_numbers(controller_state(first))
     second = random_state(2, 3, (0, 1, 0, 0))
@@ -157,22 +166,70 @@ def as_control_msgs_has_it(message, transforms=0):
     return bytes(numbers), fields | {"speed_scaling_factor": scaling}
 
 
+def of_control_msgs(message, fields):
+    """The message with those fields."""
+    known = {field: getattr(message, field) for field in message.get_fields_and_field_types()}
+    return types.SimpleNamespace(get_fields_and_field_types=lambda: fields, **known)
+
+
 @pytest.mark.parametrize("transforms", [0, 1])
 def test_the_type_of_control_msgs_is_read_by_its_own_fields(transforms):
     """Also its speed scaling, which lies behind fields that our own type does not have."""
-    parsed = []
-
-    def parse(raw):
-        parsed.append(raw)
-        known = {field: getattr(message, field) for field in message.get_fields_and_field_types()}
-        return types.SimpleNamespace(get_fields_and_field_types=lambda: fields, **known)
-
-    read = ControllerStateReader(parse)
+    topic = Subscription(lambda _raw: of_control_msgs(message, fields))
+    read = ControllerStateReader(topic)
     for seed in (1, 2):
         message = random_state(seed, 3, (1, 1, 0, 0))
         raw, fields = as_control_msgs_has_it(message, transforms)
         assert as_numbers(read(raw)) == as_numbers(controller_state(message))
-    assert len(parsed) == (2 if transforms else 1), "with values of such joints it is parsed"
+    assert len(topic.parsed) == (2 if transforms else 1), "with values of such joints it is parsed"
+
+
+def test_after_a_change_of_the_type_a_layout_of_the_former_one_is_not_used():
+    """The shorter type fits a longer message, whose speed scaling lies elsewhere."""
+    message, topic = random_state(1, 3, (1, 1, 0, 0)), Subscription()
+    read = ControllerStateReader(topic)
+    read(serialize_message(message))
+    raw, fields = as_control_msgs_has_it(message)
+    topic.message_type, topic.parse = object, lambda _raw: of_control_msgs(message, fields)
+    assert as_numbers(read(raw)) == as_numbers(read(raw)) == as_numbers(controller_state(message))
+
+
+def test_the_bytes_between_the_fields_have_any_value():
+    """They align numbers: a middleware may leave there what was in its buffer."""
+    message, topic = random_state(1, 3, (1, 1, 1, 1)), Subscription()
+    read, raw = ControllerStateReader(topic), bytearray(serialize_message(message))
+    first = 4 + 8 + 4 + 1  # behind the frame's NUL
+    for value in range(3):
+        raw[first : first + 3] = bytes([value] * 3)
+        assert as_numbers(read(bytes(raw))) == as_numbers(controller_state(message))
+    assert len(topic.parsed) == 1
+
+
+def test_what_rclpy_reads_otherwise_is_always_left_to_it():
+    """A name without its NUL, which another writer may leave out, and a frame that is no UTF-8."""
+    message = random_state(1, 2, (1, 1, 1, 1), frame="base")
+    raw = serialize_message(message)
+    for odd in (raw.replace(b"base", b"b\xffse"), raw.replace(b"joint_x\0", b"joint_xx")):
+        topic = Subscription(lambda raw: deserialize_message(raw, ControllerState))
+        read = ControllerStateReader(topic)
+        expected = as_numbers(controller_state(deserialize_message(odd, ControllerState)))
+        assert as_numbers(read(odd)) == as_numbers(read(odd)) == expected
+        assert len(topic.parsed) == 2
+
+
+@pytest.mark.parametrize("odd", ["shorter", "big endian"])
+def test_what_is_no_message_of_the_known_layout_goes_to_rclpy(odd):
+    """Its numbers are not read behind the end, nor in the wrong order of bytes."""
+    topic = Subscription()
+    read, raw = ControllerStateReader(topic), serialize_message(random_state(1, 3, (1, 1, 1, 1)))
+    read(raw)
+
+    def refuse(_raw):
+        raise ObservationError("not readable")
+
+    topic.parse = refuse
+    with pytest.raises(ObservationError, match="not readable"):
+        read(raw[:-60] if odd == "shorter" else bytes([0, 0]) + raw[2:])
 
 
 class Longer(ControllerState):
@@ -187,16 +244,15 @@ class Longer(ControllerState):
 
 def test_a_type_with_an_unknown_field_is_always_parsed():
     """Where its numbers lie is not known."""
-    message, parsed = random_state(1, 3, (1, 1, 1, 1)), []
+    message = random_state(1, 3, (1, 1, 1, 1))
 
-    def parse(raw):
-        parsed.append(raw)
+    def parse(_raw):
         found = Longer()
         for field in ControllerState.get_fields_and_field_types():
             setattr(found, field, getattr(message, field))
         return found
 
-    read = ControllerStateReader(parse)
-    raw = serialize_message(message)
+    topic, raw = Subscription(parse), serialize_message(message)
+    read = ControllerStateReader(topic)
     assert as_numbers(read(raw)) == as_numbers(read(raw)) == as_numbers(controller_state(message))
-    assert len(parsed) == 2
+    assert len(topic.parsed) == 2

@@ -121,7 +121,7 @@ def test_any_succession_of_messages_is_written_as_rclpy_writes_it(made):
                 if number >= having[1]:
                     point.accelerations = []
             raw = writers[joints](expected.header.stamp, *arrays(expected))
-            assert deserialize_message(raw, JointTrajectory) == expected
+            assert read_by_rclpy(raw) == expected
 
 
 def arrays(message):
@@ -140,31 +140,61 @@ def arrays(message):
 def test_a_message_has_nothing_of_the_one_before_it():
     """A shorter window after a longer one; values that are no numbers stay what they are."""
     write, long = TrajectoryWriter(("a", "b")), np.arange(10.0).reshape(5, 2) + 0.1
-    times_ns = 20_000_000 * np.arange(5)
-    for sign, count in ((1.0, 5), (-1.0, 2), (3.0, 5), (-2.0, 2)):
-        values = np.asfortranarray(sign * long[:count])
-        values[-1, -1] = [np.nan, np.inf, -0.0, 5e-324][int(sign)]
-        raw = write(to_time(7), times_ns[:count], values, values + 1.0, values + 2.0)
-        for each in (raw, write(to_time(7), times_ns[:count], values, values + 1.0, values + 2.0)):
-            got = deserialize_message(each, JointTrajectory)
-            assert got.joint_names == ["a", "b"] and len(got.points) == count
-            rows = np.array([point.positions for point in got.points])
-            assert rows.tobytes() == np.ascontiguousarray(values).tobytes()
+    times_ns, odd = 20_000_000 * np.arange(5), (np.nan, np.inf, -0.0, 5e-324, 1.0, 2.0)
+    for number, count in enumerate((5, 2, 5, 2, 4, 4)):
+        values = np.asfortranarray((number - 2.5) * long[:count])
+        values[-1, -1] = odd[number]
+        fields = {"positions": values, "velocities": values + 1.0, "accelerations": values + 2.0}
+        got = read_by_rclpy(write(to_time(7), times_ns[:count], *fields.values()))
+        assert got.joint_names == ["a", "b"] and len(got.points) == count
+        for field, expected in fields.items():
+            rows = np.array([getattr(point, field) for point in got.points])
+            assert rows.tobytes() == np.ascontiguousarray(expected).tobytes()
+
+
+def read_by_rclpy(raw):
+    """The message of serialised bytes."""
+    assert isinstance(raw, bytes)
+    return deserialize_message(raw, JointTrajectory)
+
+
+def test_nothing_of_this_process_is_sent_beside_the_message():
+    """Rclpy serialises into a larger buffer of any content; between texts and numbers are gaps."""
+    gaps = ((17, 20), (30, 32), (39, 40), (48, 52))  # frame, "a", "bc", number of positions
+    for _ in range(20):  # a buffer may happen to be empty
+        serialize_message(message(3, points=9))  # leaves something in freed memory
+        raw = TrajectoryWriter(("a", "bc"))(to_time(5), np.array([0, 1]), np.full((2, 2), -1.0))
+        assert len(raw) == 128, "the second point's time ends there"
+        assert not any(any(raw[begin:end]) for begin, end in gaps)
+
+
+def test_arrays_of_other_shapes_are_refused():
+    """Not broadcast, and no point is left out."""
+    write, rows = TrajectoryWriter(("a", "b")), np.zeros((3, 2))
+    for times, fields in ((1, (rows,)), (3, (rows, np.zeros((4, 2)))), (2, (rows, rows, rows))):
+        for _ in range(2):
+            with pytest.raises(ValueError, match=f"got {times} times"):
+                write(to_time(5), np.zeros(times, np.int64), *fields)
 
 
 def test_a_time_before_the_stamp_is_written_as_rclpy_has_it():
     """A Duration has nanoseconds from 0 on: -0.5 s is -1 s and 500,000,000 ns."""
     write, rows = TrajectoryWriter(("a",)), np.zeros((2, 1))
     for _ in range(2):
-        raw = write(to_time(5), np.array([-500_000_000, 0]), rows)
-        first = deserialize_message(raw, JointTrajectory).points[0].time_from_start
+        got = read_by_rclpy(write(to_time(5), np.array([-500_000_000, 0]), rows))
+        first = got.points[0].time_from_start
         assert (first.sec, first.nanosec) == (-1, 500_000_000)
 
 
-def test_where_the_middleware_serialises_otherwise_rclpy_writes_each_message(monkeypatch):
+def test_where_the_middleware_serialises_otherwise_rclpy_writes_the_message(monkeypatch):
     """No layout is assumed of bytes that are not plain little-endian CDR."""
     monkeypatch.setattr("gr00t_ros.inputs.trajectory.PLAIN_LITTLE_ENDIAN", b"other")
     write, expected = TrajectoryWriter(message(0).joint_names), [message(1), message(2)]
     for one in expected:
-        raw = write(one.header.stamp, *arrays(one))
-        assert deserialize_message(raw, JointTrajectory) == one
+        assert write(one.header.stamp, *arrays(one)) == one, "the message, not its bytes"
+
+
+@pytest.mark.parametrize("length", range(4))
+def test_less_than_an_encapsulation_is_left_to_rclpy(length):
+    """It has no fields to look at."""
+    assert TrajectoryReader()(bytes([0, 1, 0])[:length]) is None
