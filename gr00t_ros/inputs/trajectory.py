@@ -28,6 +28,9 @@ from gr00t_ros.inputs.cdr import (
 
 _FIELDS = "positions", "velocities", "accelerations", "effort"
 _WORD = np.dtype("<u4")
+_EACH = -1
+_POINTS = 64  # that a writer lays out at once; windows of the defaults have up to 31
+_MOST_NS = 2**31 * SECOND_NS
 
 Floats = NDArray[np.float64]
 
@@ -84,6 +87,15 @@ class _Layout:
         _words(raw)[where] = expected
         return bytes(raw)
 
+    def end_of(self, count: int) -> int:
+        """Offset behind that many points: a point ends with its time."""
+        return BODY + _WORD.itemsize * (int(self.times[count - 1, 1]) + 1)
+
+    @property
+    def points(self) -> int:
+        """Index of the word that counts the points, which follows that of the names."""
+        return int(self.counts[0][1])
+
     @property
     def even(self) -> bool:
         """Whether all points have the same fields."""
@@ -128,8 +140,9 @@ class TrajectoryReader:
 class TrajectoryWriter:
     """Writes the JointTrajectories of one topic, as bytes that a publisher sends as they are.
 
-    The layout of each number of points is found in a message that rclpy serialises. That message
-    itself is not sent: behind its fields and between them it has bytes of this process's memory.
+    The layout is found once, in a message that rclpy serialises: one of fewer points is the
+    beginning of one of more points. That message itself is not sent: behind its fields and between
+    them it has bytes of this process's memory.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -148,34 +161,52 @@ class TrajectoryWriter:
         """The message with N points at `times_ns`, (N,) from the stamp, and (N, J) positions.
 
         velocities, accelerations: (V, J) of the first V points; None: of no point. Not serialised
-        where the middleware does not write plain little-endian CDR. Raises ValueError for arrays of
-        other shapes.
+        where the middleware does not write plain little-endian CDR. Raises ValueError for no point,
+        arrays of other shapes and times that a Duration does not hold. The first message with a
+        field takes milliseconds.
         """
         fields = tuple(
             np.empty((0, len(self._names))) if field is None else np.ascontiguousarray(field, F64)
             for field in (positions, velocities, accelerations)
         )
-        shape = tuple(len(field) for field in fields)
-        if max(shape) != len(positions) or len(times_ns) != len(positions):
-            raise ValueError(f"trajectory: got {len(times_ns)} times and {shape} rows")
-        if shape not in self._known:
-            self._known[shape] = self._lay_out(shape)
-        known = self._known[shape]
+        count = len(positions)
+        self._check(times_ns, fields)
+        having = tuple(_EACH if len(field) == count else len(field) for field in fields)
+        known = self._known.get(having)
+        if having not in self._known or (known is not None and len(known[1].times) < count):
+            known = self._known[having] = self._lay_out(having, count)
         if known is None:
             return self._message(stamp, times_ns, fields)
         blank, layout = known
-        raw = bytearray(blank)
+        raw = bytearray(blank[: layout.end_of(count)])
         words = _words(raw)
         STAMP.pack_into(raw, BODY, stamp.sec, stamp.nanosec)
-        words[layout.times] = np.stack(np.divmod(times_ns, SECOND_NS), axis=-1)
+        words[layout.points] = count
+        words[layout.times[:count]] = np.stack(np.divmod(times_ns, SECOND_NS), axis=-1)
         for at, field in zip(layout.doubles, fields, strict=True):
-            words[at] = field.view(_WORD).reshape(at.shape)
+            words[at[: len(field)]] = field.view(_WORD).reshape(*field.shape, 2)
         return bytes(raw)
 
-    def _lay_out(self, shape: tuple[int, ...]) -> tuple[bytes, _Layout] | None:
-        """A blank message with so many points with each field, and its layout; None if unknown."""
-        zeros = [np.zeros((rows, len(self._names))) for rows in shape]
-        times_ns = np.zeros(shape[0], dtype=np.int64)
+    def _check(self, times_ns: NDArray[np.int64], fields: Sequence[Floats]) -> None:
+        shapes = [field.shape for field in fields]
+        count = shapes[0][0]
+        wide = all(shape[1:] == (len(self._names),) and shape[0] <= count for shape in shapes)
+        if not wide or not count or times_ns.shape != (count,):
+            raise ValueError(
+                f"trajectory of {', '.join(self._names)}: got {times_ns.shape} times and rows of "
+                f"{shapes}"
+            )
+        if not -_MOST_NS <= times_ns.min() <= times_ns.max() < _MOST_NS:
+            raise ValueError(f"trajectory: got times {times_ns} ns, expected int32 seconds")
+
+    def _lay_out(self, having: tuple[int, ...], count: int) -> tuple[bytes, _Layout] | None:
+        """A blank message of at least `count` points, and its layout; None if it is not plain.
+
+        having: how many of the first points have each field, or _EACH.
+        """
+        most = max(_POINTS, 2 * count)
+        zeros = [np.zeros((most if n == _EACH else n, len(self._names))) for n in having]
+        times_ns = np.zeros(most, dtype=np.int64)
         raw: bytes = serialize_message(self._message(Time(), times_ns, zeros))
         layout = _layout(raw) if _is_plain(raw) else None
         return None if layout is None else (layout.blank(raw[:BODY]), layout)

@@ -73,10 +73,10 @@ class Outputs:
             )
             for output in every
         }
-        with_names: tuple[Output | CommandOutput, ...]
-        with_names = (*embodiment.outputs, *embodiment.commands)
-        self._writers = {output.name: TrajectoryWriter(output.names) for output in with_names} | {
-            output.name: TrajectoryWriter(POSE_NAMES) for output in embodiment.poses
+        self._writers = {
+            **{one.name: _writer(one.names, 2, 2) for one in embodiment.outputs},
+            **{one.name: _writer(one.names, 0, 0) for one in embodiment.commands},
+            **{one.name: _writer(POSE_NAMES, 1, 0) for one in embodiment.poses},
         }
         self._counts = len(embodiment.joint_names), len(embodiment.command_limits.names)
         self._node = node
@@ -220,6 +220,16 @@ def _with_columns(
     """Each output with the columns of its names."""
     order = {name: column for column, name in enumerate(names)}
     return ((output, [order[name] for name in output.names]) for output in outputs)
+
+
+def _writer(names: Sequence[str], velocities: int, accelerations: int) -> TrajectoryWriter:
+    """A writer that knows the layout of its messages already: no tick has to find it.
+
+    velocities, accelerations: how many of two points have them.
+    """
+    write, rows = TrajectoryWriter(names), np.zeros((2, len(names)))
+    write(Time(), np.zeros(2, np.int64), rows, rows[:velocities], rows[:accelerations])
+    return write
 
 
 def pose_message(

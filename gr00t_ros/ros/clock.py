@@ -23,7 +23,7 @@ USE_SIM_TIME = "use_sim_time"
 # A reading that took at most this long was not interrupted; a longer one is repeated _TRIES times.
 _QUICK_NS = 20_000
 _TRIES = 4
-# Later readings are compared with the first one, so that is the narrowest of this many (0.2 ms).
+# Later readings are compared with the first one, so that is the narrowest of this many (0.06 ms).
 _FIRST_TRIES = 100
 # Longest time between the two readings of a pair: the thread may be preempted between them.
 _ONE_INSTANT_NS = 10_000_000

@@ -158,23 +158,67 @@ def read_by_rclpy(raw):
     return deserialize_message(raw, JointTrajectory)
 
 
-def test_nothing_of_this_process_is_sent_beside_the_message():
+def test_nothing_of_this_process_is_sent_beside_the_message(monkeypatch):
     """Rclpy serialises into a larger buffer of any content; between texts and numbers are gaps."""
     gaps = ((17, 20), (30, 32), (39, 40), (48, 52))  # frame, "a", "bc", number of positions
-    for _ in range(20):  # a buffer may happen to be empty
-        serialize_message(message(3, points=9))  # leaves something in freed memory
-        raw = TrajectoryWriter(("a", "bc"))(to_time(5), np.array([0, 1]), np.full((2, 2), -1.0))
+
+    def dirty(message):
+        raw = bytearray(serialize_message(message))
+        for begin, end in gaps:
+            raw[begin:end] = bytes([0xAA] * (end - begin))
+        return bytes(raw)
+
+    monkeypatch.setattr("gr00t_ros.inputs.trajectory.serialize_message", dirty)
+    write = TrajectoryWriter(("a", "bc"))
+    for _ in range(2):
+        raw = write(to_time(5), np.array([0, 1]), np.full((2, 2), -1.0))
         assert len(raw) == 128, "the second point's time ends there"
         assert not any(any(raw[begin:end]) for begin, end in gaps)
 
 
-def test_arrays_of_other_shapes_are_refused():
-    """Not broadcast, and no point is left out."""
-    write, rows = TrajectoryWriter(("a", "b")), np.zeros((3, 2))
-    for times, fields in ((1, (rows,)), (3, (rows, np.zeros((4, 2)))), (2, (rows, rows, rows))):
-        for _ in range(2):
-            with pytest.raises(ValueError, match=f"got {times} times"):
-                write(to_time(5), np.zeros(times, np.int64), *fields)
+@pytest.mark.parametrize(
+    ("times", "fields"),
+    [
+        (1, [(3, 2)]),
+        (3, [(3, 2), (4, 2)]),
+        (2, [(3, 2), (3, 2), (3, 2)]),
+        (3, [(3, 3)]),
+        (2, [(2, 1, 2)]),
+        (0, [(0, 2)]),
+    ],
+)
+def test_arrays_of_other_shapes_are_refused(times, fields, monkeypatch):
+    """Not broadcast, and no point is left out; also where rclpy writes the message."""
+    rows = [np.zeros(shape) for shape in fields]
+    for plain in (b"\0\1", b"other"):
+        monkeypatch.setattr("gr00t_ros.inputs.trajectory.PLAIN_LITTLE_ENDIAN", plain)
+        with pytest.raises(ValueError, match=f"got \\({times},\\) times"):
+            TrajectoryWriter(("a", "b"))(to_time(5), np.zeros(times, np.int64), *rows)
+
+
+@pytest.mark.parametrize("time_ns", [2**31 * 10**9, -(2**31) * 10**9 - 1])
+def test_a_time_that_a_message_does_not_hold_is_refused(time_ns):
+    """It would be another time in int32 seconds."""
+    with pytest.raises(ValueError, match="expected int32 seconds"):
+        TrajectoryWriter(("a",))(to_time(5), np.array([0, time_ns]), np.zeros((2, 1)))
+
+
+def test_a_layout_serves_all_numbers_of_points(monkeypatch):
+    """Finding one takes longer than a tick may be late; more points than it has get another one."""
+    laid_out, rows = [], np.arange(400.0).reshape(200, 2)
+
+    def counted(message):
+        laid_out.append(len(message.points))
+        return serialize_message(message)
+
+    monkeypatch.setattr("gr00t_ros.inputs.trajectory.serialize_message", counted)
+    write = TrajectoryWriter(("a", "b"))
+    for count in (2, 31, 1, 64, 2, 65, 130, 131, 200):
+        times_ns = 20_000_000 * np.arange(count)
+        got = read_by_rclpy(write(to_time(5), times_ns, rows[:count], rows[:count], rows[:count]))
+        assert [list(p.positions) for p in got.points] == rows[:count].tolist()
+        assert [list(p.accelerations) for p in got.points] == rows[:count].tolist()
+    assert laid_out == [64, 130, 262]
 
 
 def test_a_time_before_the_stamp_is_written_as_rclpy_has_it():

@@ -230,3 +230,16 @@ def test_what_is_late_is_kept_back_and_told():
     left = Outputs(node, robot).publish(window, 0, in_time=in_time)
     assert asked == [7, 7] and sent == ["/fr3_arm_controller/joint_trajectory"]
     assert left.joints.tolist() == [True] * 7 + [False]
+
+
+def test_no_tick_has_to_find_the_layout_of_its_message(monkeypatch):
+    """That takes milliseconds, and the first window would be late by them."""
+    robot, sent = load_embodiment("franka_droid"), []
+    publisher = SimpleNamespace(topic_name="/arm", publish=sent.append)
+    outputs = Outputs(SimpleNamespace(create_lifecycle_publisher=lambda *_: publisher), robot)
+    monkeypatch.setattr("gr00t_ros.inputs.trajectory.serialize_message", None)
+    for count in (1, 31):
+        rows = np.zeros((count, len(robot.joint_names)))
+        window = Window(1_000, 20_000_000 * np.arange(count), rows, rows, rows)
+        assert outputs.publish(window, 0).joints.all()
+    assert len(sent) == 4
