@@ -225,8 +225,10 @@ def test_whole_body_goals_are_sent_only_where_the_robots_clock_is_this_hosts(ros
     count = len(bench.sent)
     bench.play(lambda: len(bench.sent) > count, start=GOAL, goal=START)
     np.testing.assert_allclose(goals()[count]["target_upper_body_pose"], GOAL, atol=1e-3)
-    at_start = lambda: np.allclose(goals()[-1]["target_upper_body_pose"], START)  # noqa: E731
-    wait_until(at_start, "the goal where the arms are measured")
+    wait_until(
+        lambda: np.allclose(goals()[-1]["target_upper_body_pose"], START, rtol=0, atol=1e-7),
+        "the goal where the arms are measured",
+    )
     ahead_s[0] = -60.0
     wait_until(lambda: _silent(bench.sent), "no goal by a clock that went away again")
     count = len(bench.sent)

@@ -31,7 +31,7 @@ def test_a_status_counts_for_less_than_one_second(live, monkeypatch):
     live._on_status(PolicyStatus(mode="replaying", reason="all is well", streams=streams))
     assert live.state()["connected"] and live.state()["reason"] == "all is well"
     assert live.cameras == ("wrist",)
-    monkeypatch.setattr("gr00t_ros.web.live.time.monotonic", lambda: now_s + 0.9)
+    monkeypatch.setattr("gr00t_ros.web.live.time.monotonic", lambda: now_s + 0.95)
     state = live.state()
     assert not state["connected"] and state["severity"] == "error"
     assert "no status for" in state["reason"] and "hardware e-stop" in state["remedy"]
