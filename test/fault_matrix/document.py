@@ -29,11 +29,10 @@ thresholds: [watchdogs.md](watchdogs.md). What all this is not: [safety.md](safe
 - **way back**: what it took, and how long after the mending the arm moved again.
 
 The endurance of `./dev soak` injects these faults at random for an hour. It last passed on
-2026-11-30 (commit a0bc13b6, two cores beside other work, 1459 faults): every one as expected, and
-memory, threads and files of node and server did not grow. A later run (92715c25, beside a whole
-`./dev test`) ended after 518 faults with one broken limit of motion. Its cause is not known; it may
-be the simulated robot itself, which took a window late on the overloaded machine. Since then 35
-minutes alone (96b49145): 1015 faults, every one as expected.
+2026-12-01 (commit de641d10, two cores, 1719 faults): every one as expected, and memory, threads and
+files of node and server did not grow. An earlier run (92715c25, beside a whole `./dev test`) ended
+after 518 faults with one broken limit of motion. Its cause is not known; it may be the simulated
+robot itself, which took a window late on the overloaded machine.
 """
 COLUMNS = (
     *("fault", "injected", "expected", "seen", "told", "rest"),
