@@ -1,5 +1,6 @@
 """The commands of ./dev: sets up .venv, then runs the command in it."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from install import (
     install_training,
 )
 from packages import write_lock
+from parts import ONCE_MORE, compiled, run_all
 from prefix import DISTRO, PREFIX, PYTHON, ROOT, run_environment
 from progress import SetupError
 
@@ -73,51 +75,6 @@ def lint() -> int:
     return 0
 
 
-ONCE_MORE = ("--reruns=1", "--only-rerun=discovery: waited .*in vain for")
-"""On a busy machine DDS may lose discovery or an answer: such a test is run once more, and the
-summary lists it.
-
-All other failures count at once: a wrong mode, reason, motion or limit is never tried again.
-"""
-ONLY_COMPUTE = {
-    "test/bags": "bag contact_thresholds schedule trace",
-    "test/stream": "command_player low_cmd measured player player_recorded pose_player wbc_goal",
-    "test/sim": "controller_recorded follower judge judge_commands physics record robots "
-    "sensor_noise urdf vision",
-    "test/sim/libero": "commands deltas motion pick policy sight",
-    "test/demo": "next_steps watcher",
-}
-"""Files of these folders without a robot that moves in real time: test_NAME.py."""
-ALONE = (
-    *(
-        str(file.relative_to(ROOT))
-        for folder, names in ONLY_COMPUTE.items()
-        for file in sorted((ROOT / folder).glob("test_*.py"))
-        if file.stem.removeprefix("test_") not in names.split()
-    ),
-    *("test/sim/g1/test_faults.py", "test/web/test_page.py", "test/test_bench_alone.py"),
-)
-"""Simulated robots, bags and streamers run in real time, and a browser needs all processors.
-
-The policies that see, in test/sim/franka and test/sim/g1, only compute.
-"""
-SIDE_BY_SIDE = (
-    *("-n=4", "--dist=loadfile", "--no-loadscope-reorder"),
-    *(f"--ignore={path}" for path in ALONE),
-)
-"""The other tests mostly wait for other processes: four files at a time keep two cores busy."""
-TWO_AT_A_TIME = (
-    *(
-        f"test/stream/test_{name}.py"
-        for name in "streamer points command_streamer gripper_sender".split()
-    ),
-    *(f"test/bags/test_{name}.py" for name in "play record replayed_observations".split()),
-)
-"""Each of these tests is one process without physics: a streamer waits for most of its time until
-it has proven where the joints are, and a bag is played as fast as it was recorded.
-"""
-IN_PAIRS = ("-n=2", "--dist=load", *TWO_AT_A_TIME)
-ONE_BY_ONE = tuple(path for path in ALONE if path not in TWO_AT_A_TIME)
 DOCS_STRICT = ("--fail-on-warning", "--keep-going", "--fresh-env", "--quiet", "--jobs=auto")
 """Each build reads all pages: Sphinx forgets the warnings of pages that have not changed."""
 DOCS = ("docs", "docs/_build")
@@ -132,11 +89,7 @@ def test(arguments: list[str]) -> int:
         replace_by("-m", "pytest", "-q", "-n=2", *QUICK, *arguments[1:])
     if arguments:
         replace_by("-m", "pytest", *ONCE_MORE, *arguments)
-    ended = [
-        subprocess.call([PYTHON, "-m", "pytest", *ONCE_MORE, *part], env=run_environment())
-        for part in (SIDE_BY_SIDE, IN_PAIRS, ONE_BY_ONE)
-    ]
-    return max(map(abs, ended))  # the status is negative after a signal: no success either
+    return run_all()
 
 
 def run(command: str, arguments: list[str]) -> int:
@@ -153,11 +106,12 @@ def run(command: str, arguments: list[str]) -> int:
         replace_by("-m", "sphinx", *DOCS_STRICT, *arguments, *DOCS)
     if command == "soak":
         replace_by("-m", "pytest", "-m", "soak", *arguments)
-    if command in ("lint", "test"):
-        status = lint()
-        if status or command == "lint":
-            return status
-        return test(arguments)
+    if command == "lint":
+        return lint()
+    if command == "test":
+        with compiled() if not arguments else contextlib.nullcontext():
+            status = lint()
+        return status or test(arguments)
     if command == "setup":
         print(NEXT_LIBERO if "libero" in arguments else NEXT, end="")
     return 0

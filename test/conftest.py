@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,37 +24,6 @@ pytest_plugins = ["ros_fixtures", "wire_fixtures"]
 # Two shared cores: a slow example is no bug, and the whole suite has minutes.
 settings.register_profile("default", deadline=None, max_examples=examples(60))
 settings.load_profile("default")
-
-PURE = {
-    *("robot", "observe", "motion", "collide", "watch", "session", "dataset", "convert"),
-    "franka",
-}
-"""Rooms and folders whose tests compute and wait for nobody."""
-LOW_PRIORITY = 10
-
-
-def _may_raise_priority() -> bool:
-    """Whether a process that has lowered its priority may raise it again; root may."""
-    there_and_back = f"import os; os.nice({LOW_PRIORITY}); os.setpriority(os.PRIO_PROCESS, 0, 0)"
-    return not subprocess.call(
-        [sys.executable, "-S", "-c", there_and_back], stderr=subprocess.DEVNULL
-    )
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Find out once in each process of pytest whether priorities can be used."""
-    config.stash[_PRIORITIES] = os.nice(0) == 0 and _may_raise_priority()
-
-
-_PRIORITIES = pytest.StashKey[bool]()
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Let tests that compute leave the processors to robots that run in real time beside them."""
-    if item.config.stash[_PRIORITIES]:
-        pure = not PURE.isdisjoint(item.path.relative_to(item.config.rootpath).parts)
-        os.setpriority(os.PRIO_PROCESS, 0, LOW_PRIORITY if pure else 0)
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ One short slice of each, of which no figure is judged: that is `./dev bench NAME
 
 import numpy as np
 import pytest
-from bench_runs import REAL_TIME, assert_runs
+from bench_runs import ALONE, OF_NODES, assert_runs
 
 import bench.__main__ as program
 from bench import replay
@@ -15,9 +15,11 @@ from bench.replay_child import PERIOD_NS
 MS = 1_000_000
 
 
-@pytest.mark.parametrize("name", [name for name in program.BENCHES if name not in REAL_TIME])
+@pytest.mark.parametrize(
+    "name", [name for name in program.BENCHES if name not in (*OF_NODES, *ALONE)]
+)
 def test_every_benchmark_runs_and_shows_its_goals(processes, tmp_path, name):
-    """In a process of its own; those of running nodes are in test_bench_alone.py."""
+    """In a process of its own; those of running nodes are in test_bench_nodes.py and _alone.py."""
     if name in ("commit", "convert"):
         pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
     if name == "pool":

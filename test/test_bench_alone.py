@@ -1,12 +1,12 @@
-"""Every benchmark of running nodes runs and shows its goals beside its figures."""
+"""Every benchmark of a moving robot runs and shows its goals beside its figures."""
 
 import pytest
-from bench_runs import REAL_TIME, assert_runs
+from bench_runs import ALONE, assert_runs
 
 pytest.importorskip("rclpy", reason="ROS 2 (rclpy) is not installed")
 
 
-@pytest.mark.parametrize("name", REAL_TIME)
-def test_every_benchmark_of_running_nodes_runs_and_shows_its_goals(processes, tmp_path, name):
+@pytest.mark.parametrize("name", ALONE)
+def test_every_benchmark_of_a_moving_robot_runs_and_shows_its_goals(processes, tmp_path, name):
     """In a process and a ROS domain of its own."""
     assert_runs(processes, tmp_path, name)

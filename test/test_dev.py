@@ -5,6 +5,7 @@ import os
 import re
 import runpy
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -238,19 +239,80 @@ def test_what_one_command_needs_is_installed_once(setup_module, monkeypatch, tmp
     assert install._read_stamp().keys() == {"requirements", "python", "docs"}
 
 
-def test_each_test_runs_in_one_of_the_three_parts(monkeypatch):
-    """What is not run alone or in pairs is run side by side; no list has a stale name."""
-    monkeypatch.syspath_prepend(str(ROOT / "setup"))
-    main = runpy.run_path(str(ROOT / "setup/__main__.py"))
-    for folder, names in main["ONLY_COMPUTE"].items():
+def test_each_test_runs_in_one_part(setup_module):
+    """Nothing is left out, nothing runs twice, and no list has a stale name."""
+    parts = setup_module("parts")
+    for folder, names in parts.ONLY_COMPUTE.items():
         for name in names.split():
             assert (ROOT / folder / f"test_{name}.py").is_file(), f"{folder}: {name}"
-    ignored = {
-        w.removeprefix("--ignore=") for w in main["SIDE_BY_SIDE"] if w.startswith("--ignore=")
+    runs = [_files(part) for part in (*parts.IN_FRONT, parts.BEHIND)]
+    every = {file for file in (ROOT / "test").rglob("test_*.py")}
+    assert sorted(file for run in runs for file in run) == sorted(every)
+
+
+def _files(part: tuple[str, ...]) -> set[Path]:
+    """The files of tests that pytest finds with these arguments."""
+    ignored = {ROOT / word.removeprefix("--ignore=") for word in part if "ignore=" in word}
+    named = [ROOT / word for word in part if not word.startswith("-")] or [ROOT / "test"]
+    assert all(place.exists() for place in (*ignored, *named))
+    found = {file for place in named for file in (place, *place.rglob("test_*.py"))}
+    return {
+        file
+        for file in found
+        if file.name.startswith("test_")
+        and file.suffix == ".py"
+        and ignored.isdisjoint((file, *file.parents))
     }
-    assert ignored == set(main["ALONE"]) == {*main["ONE_BY_ONE"], *main["TWO_AT_A_TIME"]}
-    assert not set(main["ONE_BY_ONE"]) & set(main["TWO_AT_A_TIME"])
-    assert all((ROOT / file).is_file() for file in ignored)
+
+
+PARTS = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import parts
+parts._pytest = lambda part: [sys.executable, "-c", (BEHIND if part == parts.BEHIND else FRONT)]
+sys.exit(parts.run_all())
+"""
+
+
+def run_parts(front: str, behind: str) -> subprocess.Popen[str]:
+    """Run all parts, of which each is a program instead of pytest, in a session of its own."""
+    code = f"FRONT, BEHIND = {front!r}, {behind!r}\n{PARTS}"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, str(ROOT / "setup")],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("front", "behind", "status"),
+    [
+        ("", "", 0),
+        ("exit(1)", "", 1),
+        ("", "exit(3)", 3),
+        ("", "import os; os.kill(os.getpid(), 9)", 9),
+    ],
+)
+def test_a_part_that_fails_is_no_success(front, behind, status):
+    """What ran behind is shown after the others, also when it was killed."""
+    with run_parts(f"print('front'); {front}", f"print('behind', flush=True); {behind}") as tests:
+        output, _ = tests.communicate(timeout=60)
+    assert output.splitlines() == ["front"] * 3 + ["behind"]
+    assert tests.returncode == status
+
+
+def test_an_interrupt_ends_all_parts():
+    """The terminal interrupts its own session; what runs behind is interrupted too."""
+    wait = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+    with run_parts(wait, wait) as tests:
+        front = int(tests.stdout.readline())
+        os.killpg(tests.pid, signal.SIGINT)
+        output, _ = tests.communicate(timeout=60)
+    assert tests.returncode == 130
+    for pid in (front, *map(int, re.findall(r"^\d+$", output, re.MULTILINE))):
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
 
 
 @pytest.mark.parametrize("distro, linters", [("jazzy", ["ruff", "mypy"]), ("kilted", ["ruff"])])

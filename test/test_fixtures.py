@@ -1,6 +1,6 @@
 """The fixtures keep tests apart and leave nothing behind."""
 
-import ast
+import importlib
 import re
 import signal
 import socket
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import child_process
 import pytest
+from preloaded import Forked
 from ros_fixtures import (
     DOMAINS,
     Processes,
@@ -34,6 +35,29 @@ print("READY", child.pid, flush=True)
 """
 
 
+WHAT_IT_IS = """
+import json, os, sys
+print(json.dumps([sys.argv, os.getcwd(), sys.path[:2], dict(os.environ)]))
+print(os.getsid(0) == os.getpid())
+print("an error", file=sys.stderr)
+raise SystemExit(len(sys.argv))
+"""
+
+
+@pytest.fixture(params=["started", "forked"])
+def program(request, tmp_path):
+    """The arguments that run a text as a program; a script is forked (preloaded.py)."""
+
+    def arguments(code):
+        if request.param == "started":
+            return ("-c", code)
+        file = tmp_path / "child.py"
+        file.write_text(code)
+        return (str(file),)
+
+    return arguments
+
+
 def test_a_domain_in_use_is_not_handed_out_again(ros_domain):
     """Two tests at once, in whatever processes, have different domains."""
     with socket.socket(socket.AF_UNIX) as lock:
@@ -42,19 +66,19 @@ def test_a_domain_in_use_is_not_handed_out_again(ros_domain):
         assert claim_domain(lock, DOMAINS) != ros_domain
 
 
-def test_a_child_that_ignores_interrupts_is_ended(processes, monkeypatch):
+def test_a_child_that_ignores_interrupts_is_ended(processes, monkeypatch, program):
     """SIGINT is followed by SIGTERM, and the exit status says so."""
     shorter = ((signal.SIGINT, 0.3), *child_process.ESCALATION[1:])
     monkeypatch.setattr(child_process, "ESCALATION", shorter)
-    child = processes.start("-c", STUBBORN)
+    child = processes.start(*program(STUBBORN))
     child.wait_for_line("^READY$")
     assert child.stop() == -signal.SIGTERM
 
 
-def test_a_process_left_behind_fails_the_test_and_is_killed(ros_domain, tmp_path):
+def test_a_process_left_behind_fails_the_test_and_is_killed(ros_domain, tmp_path, program):
     """What a child has started and left is found by its session."""
     children = Processes(tmp_path)
-    pid = int(children.start("-c", FORKING).wait_for_line(r"READY (\d+)")[1])
+    pid = int(children.start(*program(FORKING)).wait_for_line(r"READY (\d+)")[1])
     with pytest.raises(AssertionError, match="left running by children of this test"):
         children.close()
     wait_until(lambda: not _running(pid), "the end of the process that was left behind")
@@ -68,11 +92,41 @@ def _running(pid: int) -> bool:
         return False
 
 
-def test_a_child_that_ends_early_fails_the_wait_with_its_last_words(processes):
+def test_a_child_that_ends_early_fails_the_wait_with_its_last_words(processes, program):
     """Nobody waits the whole limit for a line that can no longer come."""
-    child = processes.start("-c", "raise SystemExit('the last words')")
+    child = processes.start(*program("raise SystemExit('the last words')"))
     with pytest.raises(pytest.fail.Exception, match="the last words"):
         child.wait_for_line("READY", limit_s=600)
+
+
+def test_a_forked_child_is_as_one_that_is_started(processes, tmp_path, monkeypatch):
+    """Arguments, folder, search path, environment, session, output and exit status."""
+    file = tmp_path / "what.py"
+    file.write_text(WHAT_IT_IS)
+    monkeypatch.chdir(tmp_path)
+    given = {"A_NAME": "a value", "PYTHONPATH": str(tmp_path / "modules")}
+    forked = processes.start(str(file), "one", "two", **given)
+    started = processes.start("-B", str(file), "one", "two", **given)
+    assert isinstance(forked.popen, Forked) and not isinstance(started.popen, Forked)
+    assert forked.wait() == started.wait() == 3
+    assert forked.text() == started.text()
+
+
+def test_a_forked_module_is_as_one_that_is_started(processes):
+    """Its usage has the same name, and an unknown argument the same status."""
+    for words in (["--help"], ["hold", "--unknown"]):
+        forked = processes.start("-m", "gr00t_ros.sidecar", *words)
+        started = processes.start("-B", "-m", "gr00t_ros.sidecar", *words)
+        assert isinstance(forked.popen, Forked) and not isinstance(started.popen, Forked)
+        assert forked.wait() == started.wait()
+        assert forked.text() == started.text() and forked.text()
+
+
+def test_what_is_read_at_imports_is_not_lost(processes):
+    """A child with another value of such a variable is not forked."""
+    child = processes.start("-m", "gr00t_ros.sidecar", "--help", PYTHONWARNINGS="error")
+    assert not isinstance(child.popen, Forked)
+    assert child.wait() == 0
 
 
 def test_a_node_hears_a_child_in_its_domain(processes, ros_node):
@@ -109,23 +163,15 @@ except (KeyboardInterrupt, rclpy.executors.ExternalShutdownException):
 """
 
 
-def once_more():
-    """The options with which ./dev test lets a test run again."""
-    line = next(
-        line
-        for line in (Path(__file__).parents[1] / "setup" / "__main__.py").read_text().splitlines()
-        if line.startswith("ONCE_MORE")
-    )
-    return ast.literal_eval(line.partition("=")[2].strip())
-
-
-def test_only_discovery_is_ever_run_again(ros_domain):
+def test_only_discovery_is_ever_run_again(ros_domain, monkeypatch):
     """./dev test's pattern matches a wait for discovery, and no other failure."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "setup"))
+    once_more = importlib.import_module("parts").ONCE_MORE
     with pytest.raises(pytest.fail.Exception) as discovery:
         wait_for_discovery(lambda: False, "a subscription", limit_s=0.01)
     with pytest.raises(pytest.fail.Exception) as mode:
         wait_until(lambda: False, "mode paused", limit_s=0.01)
-    option = next(one for one in once_more() if one.startswith("--only-rerun="))
+    option = next(one for one in once_more if one.startswith("--only-rerun="))
     pattern = option.removeprefix("--only-rerun=")
     assert re.search(pattern, str(discovery.value))
     assert not re.search(pattern, str(mode.value))

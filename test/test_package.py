@@ -43,7 +43,9 @@ WITHOUT_KEY = {"fast_simplification", "pyarrow", "av", "ray", "perfetto"} | {
     "child",  # sim/libero/child.py, for measure.py
     "franka_msgs",  # a robot's own, not in rosdep: test/fixtures/stand_in_interfaces.py builds one
 }
-OURS = {"bench", "gr00t_ros", "release"} | {path.stem for path in (ROOT / "test").rglob("*")}
+OURS = {"bench", "gr00t_ros", "release"} | {
+    path.stem for folder in ("test", "setup") for path in (ROOT / folder).rglob("*")
+}
 
 
 def declared(*tags: str) -> set[str]:

@@ -83,6 +83,7 @@ class Session:
     _now_ns: int = 0
     _time_runs: bool = True  # whether plan time advanced
     _standing: int = 0  # ticks in a row in which it did not
+    _told_ahead: bool = False  # whether the watch on the clock reported a jump ahead
 
     def __post_init__(self) -> None:
         self._abandonment = Abandonment(self.replay, self.settings.shadow)
@@ -292,9 +293,13 @@ class Session:
         before.
         """
         self._follow_clock(now_ns, held)
-        if self.active and self._jumped_ahead(now_ns, findings):
-            newest = self._abandonment.newest_held(held)
-            self._abandonment.begin(self._now_ns, now_ns, newest)
+        told_ahead = any(finding.watch == "clock_forward" for finding in findings)
+        if self.active and self._jumped_ahead(now_ns, told_ahead):
+            self._abandonment.shift(now_ns - self._now_ns)
+            if self.replay.motion_left_ns(self._now_ns) > 0:
+                newest = self._abandonment.newest_held(held)
+                self._abandonment.begin(self._now_ns, now_ns, newest)
+        self._told_ahead = told_ahead
         # Do not publish while plan time is frozen: the robot's own clock may still run and would
         # see the window as late.
         self._time_runs, self._now_ns = now_ns > self._now_ns, now_ns
@@ -489,16 +494,15 @@ class Session:
         # The plan already comes to rest where the reference ends, so the replay is not stopped.
         self._note_stop(Event.REST_HOLD, f"no chunk left to play: {why}")
 
-    def _jumped_ahead(self, now_ns: int, findings: Sequence[Finding]) -> bool:
-        """Whether plan time jumped ahead in motion; its watch may have reported a tick earlier.
+    def _jumped_ahead(self, now_ns: int, told: bool) -> bool:
+        """Whether plan time jumped ahead, as its watch tells in this tick or told in the last one.
 
         A long gap without a finding of that watch is a node that slept: the same time passed for
         the controllers.
         """
         stopping = self.mode is Mode.STOPPING and self._paused_by == "clock_forward"
-        reported = stopping or any(finding.watch == "clock_forward" for finding in findings)
-        jumped = now_ns - self._now_ns > _JUMP_NS
-        return reported and jumped and self.replay.motion_left_ns(self._now_ns) > 0
+        reported = told or self._told_ahead or stopping
+        return reported and now_ns - self._now_ns > _JUMP_NS
 
     def _follow_clock(self, now_ns: int, held: HeldPositions = None) -> None:
         """Note that plan time ran back before anything uses the new time.

@@ -172,6 +172,14 @@ class Abandonment:
             end_ns = max(old_now_ns, self._replay.planner.course.end_ns)
             self._replay.start(now_ns, self._replay.position(end_ns))
 
+    def shift(self, by_ns: int) -> None:
+        """Plan time jumped ahead by that much: what was waited for is as long ago as before it."""
+        if self._moved_ns is not None:
+            self._moved_ns += by_ns
+        if self._ended_ns is not None:
+            self._ended_ns += by_ns
+        self._settling.shift(by_ns)
+
     # When it is over.
 
     def over(self, now_ns: int, held: HeldPositions, mode: Mode) -> bool:
@@ -282,6 +290,15 @@ class Settling:
         self._told_by_ns, self._silent_ns = now_ns, None
         known = held is None or on_time
         self._given_up_ns = now_ns if known else now_ns + _UNKNOWN_NS
+
+    def shift(self, by_ns: int) -> None:
+        """Wait for as long as before a jump of plan time by that much."""
+        self._given_up_ns, self._told_by_ns = self._given_up_ns + by_ns, self._told_by_ns + by_ns
+        self._played_ns += by_ns
+        if self._until_ns is not None:
+            self._until_ns += by_ns
+        if self._silent_ns is not None:
+            self._silent_ns += by_ns
 
     @property
     def pending(self) -> bool:

@@ -5,6 +5,7 @@ import pytest
 from session_rig import FAULT, MS, PAUSE, Rig
 
 from gr00t_ros.session.mode import Event, Mode
+from gr00t_ros.watch.table import reasoned
 
 LIMIT_S = 6.0
 """Longer than any stop: the last window's ramp, and the wait for controllers that still move."""
@@ -192,3 +193,35 @@ def test_after_a_clock_jump_back_the_controllers_may_move_for_as_long_as_it_went
         rig.tick()
         faulted |= rig.mode is Mode.FAULT
     assert faulted is faults, rig.session.reason
+
+
+@pytest.mark.parametrize("jump_s", [20.0, 3.0])
+@pytest.mark.parametrize("told", ["a tick earlier", "in its tick"])
+@pytest.mark.parametrize("late", [True, False])
+def test_an_arm_whose_clock_jumps_ahead_in_its_stop_is_moved_by_nobody_else(late, told, jump_s):
+    """Two seconds of the new clock are waited for, whatever the old one said of the windows' end.
+
+    The robot's own clock has not jumped: its arm is still where the last window leads it.
+    """
+    jumped = reasoned("clock_forward", "the clock jumped")
+    rig = Rig()
+    if late:
+        abandoned(rig, lambda rig: None)
+    else:
+        rig.moving()
+        rig.tick(PAUSE)
+    while rig.mode is Mode.STOPPING and rig.session.replay.stop_ramp_left_ns(rig.now_ns):
+        drifting(rig, 0.01)
+        rig.tick()
+    for _ in range(3):
+        drifting(rig, 0.01)
+        rig.tick()
+    assert rig.mode is Mode.STOPPING
+    rig.tick(*[jumped] * (told == "a tick earlier"))
+    rig.now_ns += round(jump_s * 1e9)
+    rig.tick(*[jumped] * (told == "in its tick"))
+    for _ in range(20):  # 0.4 s, then it rests
+        rig.held = rig.held + 1e-3
+        rig.tick()
+    assert rig.until(Mode.PAUSED).mode is Mode.PAUSED
+    assert "another program" not in rig.session.reason

@@ -1,6 +1,7 @@
 """The table of watches is consistent, agrees with the code and is the documentation."""
 
 import ast
+import functools
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ NODE = [
 ]
 
 
+@functools.cache
 def asked():
     """What the node's files import of the package, and all their own names, below gr00t_ros."""
     names = set()
@@ -40,6 +42,12 @@ def asked():
             elif isinstance(node, ast.ClassDef):
                 names.add(f"{own}.{node.name}")
     return names
+
+
+@functools.cache
+def document_lines():
+    """The lines of the document of all watches."""
+    return watch_document().splitlines()
 
 
 def findings_made():
@@ -106,7 +114,7 @@ def test_a_finding_has_its_rows_reactions_and_remedy(row) -> None:
     assert graver(mild) == grave and milder(grave) == replace(
         mild, reaction=row.milder or row.reaction
     )
-    said = next(line for line in watch_document().splitlines() if f"| {row.name} |" in line)
+    said = next(line for line in document_lines() if f"| {row.name} |" in line)
     assert all(f"{one.value}: " in said for one in (row.milder, row.worse) if one)
 
 
