@@ -1,6 +1,7 @@
 """The fixtures keep tests apart and leave nothing behind."""
 
 import importlib
+import os
 import re
 import signal
 import socket
@@ -110,6 +111,17 @@ def test_a_forked_child_is_as_one_that_is_started(processes, tmp_path, monkeypat
     assert isinstance(forked.popen, Forked) and not isinstance(started.popen, Forked)
     assert forked.wait() == started.wait() == 3
     assert forked.text() == started.text()
+
+
+def test_a_forked_child_has_its_priority_in_its_own_session(processes, program):
+    """Its first instruction has it: a robot that runs in real time comes before what computes."""
+    autogroup = Path("/proc/self/autogroup")
+    if not autogroup.is_file() or os.geteuid():
+        pytest.skip("no autogroups, or not root: a priority cannot be raised")
+    child = processes.start(*program("import time; time.sleep(600)"))
+    nice = int(Path(f"/proc/{child.pid}/autogroup").read_text().split()[-1])
+    assert nice == child_process.PRIORITY
+    assert os.getsid(child.pid) == child.pid
 
 
 def test_a_forked_module_is_as_one_that_is_started(processes):
