@@ -105,7 +105,7 @@ def test_a_forked_child_is_as_one_that_is_started(processes, tmp_path, monkeypat
     file = tmp_path / "what.py"
     file.write_text(WHAT_IT_IS)
     monkeypatch.chdir(tmp_path)
-    given = {"A_NAME": "a value", "PYTHONPATH": str(tmp_path / "modules")}
+    given = {"A_NAME": "a value"}
     forked = processes.start(str(file), "one", "two", **given)
     started = processes.start("-B", str(file), "one", "two", **given)
     assert isinstance(forked.popen, Forked) and not isinstance(started.popen, Forked)
@@ -134,11 +134,14 @@ def test_a_forked_module_is_as_one_that_is_started(processes):
         assert forked.text() == started.text() and forked.text()
 
 
-def test_what_is_read_at_imports_is_not_lost(processes):
+@pytest.mark.parametrize("name", ["PYTHONWARNINGS", "PYTHONPATH"])
+def test_what_is_read_at_imports_is_not_lost(processes, tmp_path, name):
     """A child with another value of such a variable is not forked."""
-    child = processes.start("-m", "gr00t_ros.sidecar", "--help", PYTHONWARNINGS="error")
-    assert not isinstance(child.popen, Forked)
-    assert child.wait() == 0
+    value = {"PYTHONWARNINGS": "error", "PYTHONPATH": str(tmp_path)}[name]
+    child = processes.start("-m", "gr00t_ros.sidecar", "--help", **{name: value})
+    again = processes.start("-m", "gr00t_ros.sidecar", "--help")
+    assert not isinstance(child.popen, Forked) and isinstance(again.popen, Forked)
+    assert child.wait() == again.wait() == 0
 
 
 def test_a_node_hears_a_child_in_its_domain(processes, ros_node):
