@@ -253,7 +253,7 @@ def test_each_test_runs_in_one_part(setup_module):
 def _files(part: tuple[str, ...]) -> set[Path]:
     """The files of tests that pytest finds with these arguments."""
     ignored = {ROOT / word.removeprefix("--ignore=") for word in part if "ignore=" in word}
-    named = [ROOT / word for word in part if not word.startswith("-")] or [ROOT / "test"]
+    named = [ROOT / word for word in part if word.startswith("test/")] or [ROOT / "test"]
     assert all(place.exists() for place in (*ignored, *named))
     found = {file for place in named for file in (place, *place.rglob("test_*.py"))}
     return {
@@ -302,15 +302,28 @@ def test_a_part_that_fails_is_no_success(front, behind, status):
     assert tests.returncode == status
 
 
-def test_an_interrupt_ends_all_parts():
+def test_an_interrupt_ends_all_parts(tmp_path):
     """The terminal interrupts its own session; what runs behind is interrupted too."""
-    wait = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
-    with run_parts(wait, wait) as tests:
-        front = int(tests.stdout.readline())
+    begun = tmp_path / "begun"
+    wait = """
+import os, pathlib, time
+try:
+    ONCE
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+    behind = wait.replace("ONCE", f"pathlib.Path({str(begun)!r}).touch()")
+    front = wait.replace("ONCE", f"while not os.path.exists({str(begun)!r}): time.sleep(0.01)")
+    with run_parts(front, behind) as tests:
+        first = tests.stdout.readline()
         os.killpg(tests.pid, signal.SIGINT)
         output, _ = tests.communicate(timeout=60)
     assert tests.returncode == 130
-    for pid in (front, *map(int, re.findall(r"^\d+$", output, re.MULTILINE))):
+    assert output.count("interrupted") == 2
+    pids = [int(pid) for pid in re.findall(r"^\d+$", first + output, re.MULTILINE)]
+    for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
 

@@ -45,6 +45,16 @@ raise SystemExit(len(sys.argv))
 """
 
 
+@pytest.fixture
+def own_interpreter(monkeypatch):
+    """An interpreter of this environment, whatever the first child of this process was given."""
+    made = []
+    monkeypatch.setattr(child_process, "_interpreters", made)
+    yield
+    for interpreter in made:
+        interpreter.close()
+
+
 @pytest.fixture(params=["started", "forked"])
 def program(request, tmp_path):
     """The arguments that run a text as a program; a script is forked (preloaded.py)."""
@@ -100,7 +110,9 @@ def test_a_child_that_ends_early_fails_the_wait_with_its_last_words(processes, p
         child.wait_for_line("READY", limit_s=600)
 
 
-def test_a_forked_child_is_as_one_that_is_started(processes, tmp_path, monkeypatch):
+def test_a_forked_child_is_as_one_that_is_started(
+    own_interpreter, processes, tmp_path, monkeypatch
+):
     """Arguments, folder, search path, environment, session, output and exit status."""
     file = tmp_path / "what.py"
     file.write_text(WHAT_IT_IS)
@@ -124,7 +136,7 @@ def test_a_forked_child_has_its_priority_in_its_own_session(processes, program):
     assert os.getsid(child.pid) == child.pid
 
 
-def test_a_forked_module_is_as_one_that_is_started(processes):
+def test_a_forked_module_is_as_one_that_is_started(own_interpreter, processes):
     """Its usage has the same name, and an unknown argument the same status."""
     for words in (["--help"], ["hold", "--unknown"]):
         forked = processes.start("-m", "gr00t_ros.sidecar", *words)
@@ -135,11 +147,11 @@ def test_a_forked_module_is_as_one_that_is_started(processes):
 
 
 @pytest.mark.parametrize("name", ["PYTHONWARNINGS", "PYTHONPATH"])
-def test_what_is_read_at_imports_is_not_lost(processes, tmp_path, name):
+def test_what_is_read_at_imports_is_not_lost(own_interpreter, processes, tmp_path, name):
     """A child with another value of such a variable is not forked."""
     value = {"PYTHONWARNINGS": "error", "PYTHONPATH": str(tmp_path)}[name]
-    child = processes.start("-m", "gr00t_ros.sidecar", "--help", **{name: value})
     again = processes.start("-m", "gr00t_ros.sidecar", "--help")
+    child = processes.start("-m", "gr00t_ros.sidecar", "--help", **{name: value})
     assert not isinstance(child.popen, Forked) and isinstance(again.popen, Forked)
     assert child.wait() == again.wait() == 0
 

@@ -294,11 +294,8 @@ class Session:
         """
         self._follow_clock(now_ns, held)
         told_ahead = any(finding.watch == "clock_forward" for finding in findings)
-        if self.active and self._jumped_ahead(now_ns, told_ahead):
-            self._abandonment.shift(now_ns - self._now_ns)
-            if self.replay.motion_left_ns(self._now_ns) > 0:
-                newest = self._abandonment.newest_held(held)
-                self._abandonment.begin(self._now_ns, now_ns, newest)
+        if self.active and now_ns - self._now_ns > _JUMP_NS:
+            self._follow_jump(now_ns, told_ahead or self._told_ahead, held)
         self._told_ahead = told_ahead
         # Do not publish while plan time is frozen: the robot's own clock may still run and would
         # see the window as late.
@@ -494,15 +491,18 @@ class Session:
         # The plan already comes to rest where the reference ends, so the replay is not stopped.
         self._note_stop(Event.REST_HOLD, f"no chunk left to play: {why}")
 
-    def _jumped_ahead(self, now_ns: int, told: bool) -> bool:
-        """Whether plan time jumped ahead, as its watch tells in this tick or told in the last one.
+    def _follow_jump(self, now_ns: int, told: bool, held: HeldPositions) -> None:
+        """Abandon the plan if plan time jumped ahead in motion.
 
-        A long gap without a finding of that watch is a node that slept: the same time passed for
-        the controllers.
+        told: its watch reports it in this tick, or did in the last one. A long gap without that is
+        a node that slept: the same time passed for the controllers.
         """
+        if told:
+            self._abandonment.shift(now_ns - self._now_ns)
         stopping = self.mode is Mode.STOPPING and self._paused_by == "clock_forward"
-        reported = told or self._told_ahead or stopping
-        return reported and now_ns - self._now_ns > _JUMP_NS
+        if (told or stopping) and self.replay.motion_left_ns(self._now_ns) > 0:
+            newest = self._abandonment.newest_held(held)
+            self._abandonment.begin(self._now_ns, now_ns, newest)
 
     def _follow_clock(self, now_ns: int, held: HeldPositions = None) -> None:
         """Note that plan time ran back before anything uses the new time.

@@ -63,6 +63,7 @@ class Abandonment:
         self._moved_joint = 0  # the joint that moved most then
         self._ended_ns: int | None = None  # since when every window that was sent has ended
         self._ahead_until_ns = 0  # plan time to which windows of before a jump back reach
+        self._shifted = False  # whether plan time jumped ahead in this stop
         self.rest_unknown = False
         """Set in the tick that ends a wait after a clock jump with no held position known."""
 
@@ -173,7 +174,13 @@ class Abandonment:
             self._replay.start(now_ns, self._replay.position(end_ns))
 
     def shift(self, by_ns: int) -> None:
-        """Plan time jumped ahead by that much: what was waited for is as long ago as before it."""
+        """Plan time jumped ahead by that much: what was waited for is as long ago as before it.
+
+        Once in a stop: one whose clock jumps at every tick would never end.
+        """
+        if self._shifted:
+            return
+        self._shifted = True
         if self._moved_ns is not None:
             self._moved_ns += by_ns
         if self._ended_ns is not None:
@@ -207,7 +214,7 @@ class Abandonment:
 
     def note_stop(self) -> None:
         """Note that a stop begins, or becomes graver: its wait begins anew."""
-        self._ended_ns = None
+        self._ended_ns, self._shifted = None, False
 
     def still(self, now_ns: int, held: HeldPositions) -> bool:
         """Whether the published states show that the controllers stand still; ask it after `over`.

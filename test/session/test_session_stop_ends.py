@@ -225,3 +225,23 @@ def test_an_arm_whose_clock_jumps_ahead_in_its_stop_is_moved_by_nobody_else(late
         rig.tick()
     assert rig.until(Mode.PAUSED).mode is Mode.PAUSED
     assert "another program" not in rig.session.reason
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["told once", "told at each step"])
+@pytest.mark.parametrize("stop", ["pause", "deactivate"])
+def test_a_stop_ends_though_the_clock_goes_on_in_long_steps(told, stop):
+    """A simulation that is faster than real time, or whose /clock comes rarely."""
+    rig = Rig()
+    rig.moving()
+    jumped = reasoned("clock_forward", "the clock jumped")
+    rig.now_ns += 1_000 * MS
+    rig.tick(jumped)
+    if stop == "deactivate":
+        rig.session.deactivate(rig.now_ns)
+    assert rig.mode is Mode.STOPPING
+    for _ in range(200):
+        rig.now_ns += 60 * MS
+        rig.tick(*[jumped] * told)
+        if rig.mode is not Mode.STOPPING:
+            break
+    assert rig.mode in (Mode.PAUSED, Mode.BLENDING_IN, Mode.WAITING, Mode.READY)
