@@ -75,7 +75,7 @@ TWO_AT_A_TIME = (
     "test/test_bench_nodes.py",
 )
 """Two of these fill two processors: a streamer waits for most of its time until it has proven where
-the joints are, a bag is played as fast as it was recorded, these robots hardly render pictures.
+the joints are, a bag is played as fast as it was recorded, and these robots render few pictures.
 """
 IN_PAIRS = ("-n=2", "--dist=load", *TWO_AT_A_TIME)
 ONE_BY_ONE = tuple(path for path in ALONE if path not in TWO_AT_A_TIME)

@@ -1,6 +1,4 @@
-"""Benchmarks of running nodes that another test beside them does not disturb: in a smoke run they
-take as long as they are told to.
-"""
+"""Every benchmark of running nodes runs and shows its goals; another test may run beside it."""
 
 import pytest
 from bench_runs import OF_NODES, assert_runs

@@ -246,8 +246,8 @@ def test_each_test_runs_in_one_part(setup_module):
         for name in names.split():
             assert (ROOT / folder / f"test_{name}.py").is_file(), f"{folder}: {name}"
     runs = [_files(part) for part in (*parts.IN_FRONT, parts.BEHIND)]
-    every = {file for file in (ROOT / "test").rglob("test_*.py")}
-    assert sorted(file for run in runs for file in run) == sorted(every)
+    every = sorted((ROOT / "test").rglob("test_*.py"))
+    assert sorted(file for run in runs for file in run) == every
 
 
 def _files(part: tuple[str, ...]) -> set[Path]:

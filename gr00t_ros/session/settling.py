@@ -71,7 +71,7 @@ class Abandonment:
         """Forget what was before an activation."""
         self._abandoned = self._needs_held = self._all_publish = self._assumed = False
         self._newest_held = self._seen = self._ended_ns = None
-        self._moved_ns, self._ahead_until_ns = None, 0
+        self._moved_ns, self._ahead_until_ns, self._shifted = None, 0, False
 
     @property
     def pending(self) -> bool:

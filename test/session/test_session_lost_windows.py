@@ -139,7 +139,7 @@ STOPS = st.builds(
 )
 
 
-@settings(max_examples=examples(24), deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(STOPS)
 def test_a_lost_window_of_a_stop_is_made_good(stopped: Stopped) -> None:
     """The arm stands where the stop without a loss ends; no mode says so before; no other cause."""
@@ -152,7 +152,7 @@ def test_a_lost_window_of_a_stop_is_made_good(stopped: Stopped) -> None:
     np.testing.assert_allclose(stopped.position()[-1], whole.position()[-1], atol=1e-12)
 
 
-@settings(max_examples=examples(24), deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(STOPS.filter(lambda one: one.reaction is Reaction.PAUSE), st.sampled_from([1, 15, 200]))
 def test_the_start_after_it_is_no_step(stopped: Stopped, contact_ms: int) -> None:
     """However short the contact is, the next plan begins where the arm is."""
@@ -170,7 +170,7 @@ def test_the_start_after_it_is_no_step(stopped: Stopped, contact_ms: int) -> Non
     assert_lawful(Record(stopped.now_ns, moved, []), LIMITS)
 
 
-@settings(max_examples=examples(24), deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(STOPS)
 def test_an_arm_that_gets_no_window_of_a_stop_is_not_called_at_rest_before_it_is(stopped) -> None:
     """It plays the window before: the mode is stopping until that has ended."""
