@@ -1,8 +1,8 @@
 """Reads a file that somebody else may have made: bounded text, and JSON as plain values.
 
-Such files are opened here only; robot/files.py parses the text as YAML. A file must be regular, of
-bounded size and depth, in UTF-8, with finite numbers and no key twice. Does not depend on what
-the file means.
+Such files are opened here only; robot/plain_yaml.py parses the text as YAML. A file must be
+regular, of bounded size and depth, in UTF-8, with finite numbers and no key twice. Does not depend
+on what the file means.
 """
 
 from __future__ import annotations

@@ -1,9 +1,4 @@
-"""Finds YAML files by name or path, reads them as plain values, and reads embodiment files.
-
-Plain values are texts, numbers, booleans, null, lists and maps with unique text keys. Values that
-aliases repeat count as often as they are used, so that a small file cannot expand without bound.
-Works without ROS.
-"""
+"""Finds YAML files by name or path, and reads embodiment files. Works without ROS."""
 
 from __future__ import annotations
 
@@ -11,134 +6,21 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import yaml
 
 from gr00t_ros.errors import EmbodimentError, Gr00tError, UnreadableError
-from gr00t_ros.robot.data_file import MAX_DEPTH, MAX_DIGITS, read_text, unicode_problem
+from gr00t_ros.robot.data_file import read_text
+from gr00t_ros.robot.plain_yaml import UNTIDY, compose_plain, load_plain
 
 if TYPE_CHECKING:  # numpy, which a program that only finds files need not wait for
     from gr00t_ros.robot.embodiment import Embodiment
     from gr00t_ros.robot.field import Field
 
 _MAX_BYTES: Final = 1024 * 1024  # the largest file that ships has 20 kB
-_MAX_VALUES: Final = 20_000  # it has 1,700; this many are read in half a second
-_TAG: Final = "tag:yaml.org,2002:"
-_PLAIN: Final = {_TAG + name for name in ("null", "bool", "int", "float", "str", "seq", "map")}
-_NUMBER: Final = {
-    _TAG + "int": re.compile(r"[-+]?(?:0|[1-9][0-9]*)$"),
-    _TAG + "float": re.compile(
-        r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$"
-        r"|[-+]?[0-9]+[eE][-+]?[0-9]+$"
-        r"|[-+]?\.(?:inf|Inf|INF)$"
-        r"|\.(?:nan|NaN|NAN)$"
-    ),
-}
-"""What is a number: as in the core schema of YAML 1.2 (10.3.2), without its octal and hex ones."""
-_UNTIDY = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""Exceptions that PyYAML raises beside its own."""
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """SafeLoader within bounds and with decimal numbers only; its errors have a mark.
-
-    PyYAML itself takes the last of two equal keys, any value as a key, and an alias that repeats
-    any number of values, or the map or list that contains it. It takes 1:30 for 90, 020 for 16 and
-    1e3 for a text; here the first two are texts, which no place of a number accepts.
-    """
-
-    yaml_constructors = {
-        tag: constructor
-        for tag, constructor in yaml.SafeLoader.yaml_constructors.items()
-        if tag is None or tag in _PLAIN
-    }
-
-    yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag not in _NUMBER]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self._values = self._depth = 0
-        self._seen: dict[int, tuple[int, int]] = {}  # id of a node: values and levels in it
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        self._values, self._depth = self._values + 1, self._depth + 1
-        self._bound(self._values, self._depth, self.peek_event().start_mark)
-        node = super().compose_node(parent, index)
-        self._depth -= 1
-        return node
-
-    def get_single_node(self) -> yaml.Node | None:
-        node = super().get_single_node()
-        if node is not None:
-            self._measure(node)
-        return node
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        if isinstance(node, yaml.ScalarNode):
-            if node.tag in _NUMBER and len(node.value) > MAX_DIGITS:
-                raise _refused(f"a number of {len(node.value)} characters", node.start_mark)
-            is_decimal = any(pattern.match(node.value) for pattern in _NUMBER.values())
-            if node.tag in _NUMBER and not is_decimal:  # a tag in the file says that it is a number
-                raise _refused(
-                    f"got {node.value!r:.60}, expected a decimal number", node.start_mark
-                )
-            if problem := unicode_problem(node.value):
-                raise _refused(problem, node.start_mark)
-        try:
-            return super().construct_object(node, deep)
-        except _UNTIDY as error:
-            raise _refused(str(error) or type(error).__name__, node.start_mark) from error
-
-    def construct_mapping(
-        self, node: yaml.MappingNode, deep: bool = False
-    ) -> dict[Hashable, object]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.tag not in (_TAG + "str", _TAG + "merge"):
-                got = repr(key.value)[:40] if isinstance(key, yaml.ScalarNode) else "a list or map"
-                raise _refused(f"got {got} as a key, expected a text", key.start_mark)
-            if key.value in seen:
-                raise _refused(f"key '{key.value:.60}' is written twice", key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-    def _measure(self, node: yaml.Node) -> tuple[int, int]:
-        """Values and levels in `node`, aliases followed."""
-        known = self._seen.get(id(node))
-        if known is not None:
-            if not known[0]:
-                raise _refused("an alias to what it stands in", node.start_mark)
-            return known
-        self._seen[id(node)] = (0, 0)  # begun
-        parts = [] if isinstance(node, yaml.ScalarNode) else list(node.value)
-        if isinstance(node, yaml.MappingNode):
-            parts = [part for pair in parts for part in pair]
-        found = [self._measure(part) for part in parts]
-        values = 1 + sum(count for count, _ in found)
-        levels = 1 + max((level for _, level in found), default=0)
-        self._bound(values, levels, node.start_mark)
-        self._seen[id(node)] = (values, levels)
-        return values, levels
-
-    def _bound(self, values: int, levels: int, mark: Any) -> None:
-        if values > _MAX_VALUES:
-            raise _refused(f"more than {_MAX_VALUES} values, aliases followed", mark)
-        if levels > MAX_DEPTH:
-            raise _refused(f"nested more than {MAX_DEPTH} deep", mark)
-
-
-for _tag, _pattern in _NUMBER.items():
-    _PlainLoader.add_implicit_resolver(_tag, _pattern, list("+-.0123456789"))
-
-
-def _refused(problem: str, mark: Any) -> yaml.MarkedYAMLError:
-    return yaml.constructor.ConstructorError(None, None, problem, mark)
 
 
 def config_folders(kind: str) -> tuple[Path, ...]:
@@ -205,7 +87,7 @@ def read_yaml(
     """
     text = read_text(path, _MAX_BYTES, error_type, unreadable)
     try:
-        content = yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader
+        content = load_plain(text)
     except yaml.reader.ReaderError as error:  # a character that YAML does not know
         where = _place(text, error.position)
         problem = f"character {error.character!r}: {error.reason}"
@@ -213,7 +95,7 @@ def read_yaml(
     except yaml.MarkedYAMLError as error:
         where = _place(text, error.problem_mark.index) if error.problem_mark else ""
         raise error_type(f"{path}{where}: not {kind} file: {error.problem}") from error
-    except (yaml.YAMLError, *_UNTIDY) as error:
+    except (yaml.YAMLError, *UNTIDY) as error:
         problem = " ".join(str(error).split()) or type(error).__name__
         raise error_type(f"{path}: not {kind} file: {problem}") from error
     if not isinstance(content, dict):
@@ -229,8 +111,8 @@ def line_of(path: Path, place: str) -> int | None:
     """
     try:
         text = read_text(path, _MAX_BYTES, Gr00tError)
-        node = yaml.compose(text, Loader=_PlainLoader)
-    except (Gr00tError, yaml.YAMLError, *_UNTIDY):
+        node = compose_plain(text)
+    except (Gr00tError, yaml.YAMLError, *UNTIDY):
         return None  # it has changed since
     line = None
     while place:

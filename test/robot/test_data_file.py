@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from laws import examples
+from mutations import PLANT, planted
 
 from gr00t_ros.dataset.embodiment_facts import read_dataset_meta
 from gr00t_ros.dataset.lerobot import LeRobotDataset
@@ -15,16 +16,6 @@ from gr00t_ros.robot.data_file import read_json, read_json_lines
 from gr00t_ros.robot.files import load_embodiment
 
 SHIPPED = Path(__file__).parents[2] / "config" / "embodiments"
-PIECES = [
-    *("&a ", "*a", "<<: *a", "!!int ", "!!set ", "!!binary ", "? ", "- ", "[", "]", "{", "}", ": "),
-    *("9" * 400, "-.inf", ".nan", "1e999", "2001-02-30", "1:2:3", "0x", "\0", "\ufeff", '"', "'"),
-    *("|", ">-", "#", "\t", "\n", "\n  ", "%YAML 9.9\n", "---\n", "null", "~", "true", "1.0e+12"),
-]
-PLANT = st.lists(
-    st.tuples(st.floats(0, 1), st.integers(0, 30), st.sampled_from(PIECES) | st.text(max_size=3)),
-    min_size=1,
-    max_size=4,
-)
 QUICK = settings(
     max_examples=examples(150),
     deadline=None,
@@ -47,14 +38,6 @@ INFO = {
         "observation.images.front": {"shape": [3, 4, 3], "names": ["height", "width", "channel"]},
     },
 }
-
-
-def planted(text, plants):
-    """`text` with pieces put in, each in the place of some characters."""
-    for share, length, piece in plants:
-        at = round(share * len(text))
-        text = text[:at] + piece + text[at + length :]
-    return text.encode("utf-8", "surrogatepass")
 
 
 @pytest.mark.parametrize("name", ["so100", "libero_panda"])
