@@ -4,6 +4,7 @@ Reads the sources (AST) and imports nothing of the package.
 """
 
 import ast
+import functools
 import re
 import sys
 from collections.abc import Iterator
@@ -109,9 +110,15 @@ WITH_ZMQ = frozenset(
 )
 
 
+@functools.lru_cache(4)
+def nodes(source: str) -> tuple[ast.AST, ...]:
+    """All nodes of the syntax tree of `source`; several questions are asked of the same one."""
+    return tuple(ast.walk(ast.parse(source)))
+
+
 def imported(source: str, package: str) -> Iterator[str]:
     """Absolute dotted names of everything that `source`, a file in `package`, imports."""
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes(source):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -132,13 +139,13 @@ def imported_by_name(source: str) -> Iterator[str]:
 def imports_computed(source: str) -> int:
     """How often `source` mentions one of BY_NAME without a name of a module as text."""
     known = [func for func, name in _imports_by_name(source) if name]
-    mentions = [node for node in ast.walk(ast.parse(source)) if _called(node) in BY_NAME]
+    mentions = [node for node in nodes(source) if _called(node) in BY_NAME]
     return len(mentions) - len(known)
 
 
 def _imports_by_name(source: str) -> Iterator[tuple[ast.expr, str]]:
     """The function of each call of BY_NAME with its name of a module, "" if that is no text."""
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes(source):
         if isinstance(node, ast.Call) and _called(node.func) in BY_NAME:
             named = [*node.args, *(word.value for word in node.keywords if word.arg == "name")]
             text = isinstance(named[0], ast.Constant) if named else False
@@ -329,7 +336,7 @@ def test_architecture_says_of_each_file_what_the_file_says():
 
 def threads_of(source: str) -> Iterator[str]:
     """Names of the threads that `source` makes, as they stand in it: `gr00t_pull` is pull."""
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes(source):
         if isinstance(node, ast.Call) and _called(node.func) in ("Thread", "PeriodicThread"):
             words = [word.value for word in node.keywords if word.arg == "name"]
             for word in [*words, *node.args[:1]]:
@@ -359,7 +366,7 @@ def test_the_reading_orders_are_short_and_whole():
 
 def calls_by_name(source: str) -> set[str]:
     """What `source` calls that needs no import and is not pure."""
-    calls = [node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    calls = [node.func for node in nodes(source) if isinstance(node, ast.Call)]
     names = {func.id for func in calls if isinstance(func, ast.Name)}
     return names & {"open", "print", "exec", "eval", "input", "__import__"}
 

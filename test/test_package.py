@@ -1,6 +1,7 @@
 """What package.xml, CMakeLists.txt, setup.py and CHANGELOG.rst say agrees with the tree."""
 
 import ast
+import functools
 import re
 import sys
 from pathlib import Path
@@ -55,13 +56,16 @@ def declared(*tags: str) -> set[str]:
 
 def used(*folders: str) -> set[str]:
     """Packages that Python files of the folders import, beside Python's own and ours."""
-    names = set()
-    for folder in folders:
-        for path in (ROOT / folder).rglob("*.py"):
-            source = path.read_text()
-            found = (*imported(source, "gr00t_ros"), *imported_by_name(source))
-            names |= {name.split(".")[0] for name in found}
+    names = set().union(*map(imported_in, folders))
     return names - set(sys.stdlib_module_names) - OURS - WITHOUT_KEY
+
+
+@functools.cache
+def imported_in(folder: str) -> set[str]:
+    """The first part of each name that a Python file of the folder imports."""
+    sources = [path.read_text() for path in (ROOT / folder).rglob("*.py")]
+    names = ({*imported(source, "gr00t_ros"), *imported_by_name(source)} for source in sources)
+    return {name.split(".")[0] for name in set().union(*names)}
 
 
 @pytest.mark.parametrize(

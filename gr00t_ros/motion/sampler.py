@@ -224,17 +224,24 @@ class _Segments:
             return self._point(-1)
         if self._coefficients is None:
             return self._point(index + 1 if index else 0)
-        c = self._coefficients[index]
         t = (at_ns - self._times_ns[index]) * 1e-9
-        return (
-            ((((c[5] * t + c[4]) * t + c[3]) * t + c[2]) * t + c[1]) * t + c[0],
-            (((5 * c[5] * t + 4 * c[4]) * t + 3 * c[3]) * t + 2 * c[2]) * t + c[1],
-            ((20 * c[5] * t + 12 * c[4]) * t + 6 * c[3]) * t + 2 * c[2],
-        )
+        position, velocity, acceleration = _powers(t) @ self._coefficients[index]
+        return position, velocity, acceleration
 
     def _point(self, index: int) -> JointMotion:
         position, velocity, acceleration = (rows[index] for rows in self._points)
         return position, velocity, acceleration
+
+
+def _powers(t: float) -> Floats:
+    """(3, 6): what multiplies the coefficients in position, velocity and acceleration at `t` s."""
+    t2, t3, t4 = t * t, t * t * t, t * t * t * t
+    rows = (
+        *(1.0, t, t2, t3, t4, t4 * t),
+        *(0.0, 1.0, 2 * t, 3 * t2, 4 * t3, 5 * t4),
+        *(0.0, 0.0, 2.0, 6 * t, 12 * t2, 20 * t3),
+    )
+    return np.array(rows).reshape(3, 6)
 
 
 def _coefficients(

@@ -1,4 +1,7 @@
-"""Finds YAML files by name or path, and reads embodiment files. Works without ROS."""
+"""Finds YAML files by name or path, and reads embodiment files.
+
+Works without ROS.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Reads YAML as plain values, within bounds. Works without ROS.
+"""Reads YAML as plain values, within bounds.
 
 Plain values are texts, numbers, booleans, null, lists and maps with unique text keys. Values that
 aliases repeat count as often as they are used, so that a small file cannot expand without bound.
+Works without ROS.
 """
 
 from __future__ import annotations

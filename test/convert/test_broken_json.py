@@ -58,36 +58,65 @@ def test_an_episode_with_a_broken_file_is_named_and_the_command_goes_on(
         assert len(LeRobotDataset(tmp_path / "out").lengths) == 1
 
 
+@pytest.fixture(scope="module")
+def converted(whole, tmp_path_factory):
+    """A folder with the first episode as a dataset `out`, and a copy of it."""
+    folder = tmp_path_factory.mktemp("converted")
+    assert convert(whole / "episode_000000", folder / "out") == 0
+    return folder, shutil.copytree(folder, tmp_path_factory.mktemp("kept") / "converted")
+
+
+@pytest.fixture(scope="module")
+def half_converted(whole, tmp_path_factory):
+    """A folder with a recording whose first episode alone became part of `out`, and a copy.
+
+    The second could not be converted, and was mended afterwards.
+    """
+    folder = tmp_path_factory.mktemp("half")
+    recording = shutil.copytree(whole, folder / "rec")
+    facts = recording / "episode_000001" / EPISODE_FILE
+    text = facts.read_text()
+    facts.write_text(text.replace("lift it", ""))
+    assert convert(recording, folder / "out") == 1
+    facts.write_text(text)
+    return folder, shutil.copytree(folder, tmp_path_factory.mktemp("kept") / "half")
+
+
+def put_back(folder, kept):
+    """The folder as it was when it was copied, at its own path."""
+    shutil.rmtree(folder)
+    return shutil.copytree(kept, folder)
+
+
 @each_broken
 @pytest.mark.parametrize("name", ["done.json", f"part_0/{FACTS_FILE}"])
 def test_a_conversion_that_goes_on_converts_again_what_it_cannot_read(
-    recording, tmp_path, capsys, name, content
+    half_converted, capsys, name, content
 ):
     """An episode that cannot be converted left the other one staged."""
-    output, facts = tmp_path / "out", recording / "episode_000001" / EPISODE_FILE
-    text = facts.read_text()
-    facts.write_text(text.replace("lift it", ""))
-    assert convert(recording, output) == 1
-    facts.write_text(text)
-    spoil(output.with_name("out.partial") / "staged" / "000000" / name, content)
-    capsys.readouterr()
-    assert convert(recording, output, "--resume") == 0
+    folder = put_back(*half_converted)
+    spoil(folder / "out.partial" / "staged" / "000000" / name, content)
+    assert convert(folder / "rec", folder / "out", "--resume") == 0
     assert "were converted before" not in capsys.readouterr().err
-    assert len(LeRobotDataset(output).lengths) == 2
+    assert len(LeRobotDataset(folder / "out").lengths) == 2
+
+
+def test_a_conversion_that_goes_on_leaves_what_it_can_read(half_converted, capsys):
+    """Without a broken file."""
+    folder = put_back(*half_converted)
+    assert convert(folder / "rec", folder / "out", "--resume") == 0
+    assert "were converted before" in capsys.readouterr().err
 
 
 @each_broken
 @pytest.mark.parametrize("name", ["info.json", "modality.json", "episodes.jsonl"])
-def test_a_dataset_with_a_broken_file_is_not_appended_to(
-    recording, tmp_path, capsys, name, content
-):
+def test_a_dataset_with_a_broken_file_is_not_appended_to(whole, converted, capsys, name, content):
     """Status 2 and a line; the dataset stays as it is."""
-    output = tmp_path / "out"
-    assert convert(recording / "episode_000000", output) == 0
+    output = put_back(*converted) / "out"
     spoil(output / "meta" / name, content)
     before = sorted(one.name for one in output.rglob("*"))
     capsys.readouterr()
-    assert convert(recording / "episode_000001", output, "--append") == 2
+    assert convert(whole / "episode_000001", output, "--append") == 2
     assert line_about(output / "meta" / name, capsys.readouterr().err)
     assert sorted(one.name for one in output.rglob("*")) == before
 
