@@ -1,6 +1,8 @@
 """The fixtures keep tests apart and leave nothing behind."""
 
+import contextlib
 import importlib
+import json
 import os
 import re
 import signal
@@ -144,6 +146,61 @@ def test_a_forked_module_is_as_one_that_is_started(own_interpreter, processes):
         assert isinstance(forked.popen, Forked) and not isinstance(started.popen, Forked)
         assert forked.wait() == started.wait()
         assert forked.text() == started.text() and forked.text()
+
+
+SLEEPING = "import os, time\nprint('PARENT', os.getppid(), flush=True)\ntime.sleep(600)"
+
+
+@pytest.fixture
+def sleeping(own_interpreter, tmp_path):
+    """A forked child that sleeps, and its file; nobody reaps it."""
+    file = tmp_path / "sleeping.py"
+    file.write_text(SLEEPING)
+    child = child_process.Child([str(file)], tmp_path / "sleeping.log", dict(os.environ))
+    yield child, file
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(child.pid, signal.SIGKILL)
+
+
+def test_an_answer_that_nobody_waited_for_is_not_that_of_the_next_request(sleeping, processes):
+    """As of a start that a test's timeout interrupted: its child is nobody's, and ends."""
+    child, file = sleeping
+    parent = int(child.wait_for_line(r"PARENT (\d+)")[1])
+    (interpreter,) = child_process._interpreters
+    request = {"arguments": [str(file)], "environment": dict(os.environ), "folder": os.getcwd()}
+    with open(os.devnull, "wb") as output:
+        text = json.dumps(request | {"number": 0}).encode()
+        socket.send_fds(interpreter._socket, [text], [output.fileno()])
+    again = processes.start(str(file))
+    again.wait_for_line(f"PARENT {parent}")
+    assert isinstance(again.popen, Forked)
+    wait_until(lambda: running_children(parent) == {child.pid, again.pid}, "the end of the third")
+    assert again.stop() == -signal.SIGINT
+
+
+def running_children(parent: int) -> set[int]:
+    """Processes with this parent, but not those that have ended and that nobody has reaped."""
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return {pid for pid in pids if _running(pid) and _parent(pid) == parent}
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")")[-1].split()[1])
+    except OSError:
+        return 0
+
+
+def test_a_child_is_started_where_the_interpreter_has_died(sleeping, processes):
+    """Its death fails no test that begins afterwards."""
+    child, file = sleeping
+    os.kill(int(child.wait_for_line(r"PARENT (\d+)")[1]), signal.SIGKILL)
+    for _ in range(2):
+        other = processes.start(str(file))
+        other.wait_for_line("PARENT")
+        assert not isinstance(other.popen, Forked)
+    with pytest.raises(ChildProcessError, match="has died"):
+        child.popen._interpreter.reap(child.pid)
 
 
 @pytest.mark.parametrize("name", ["PYTHONWARNINGS", "PYTHONPATH"])

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 import rclpy
+from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -62,6 +63,7 @@ _SHORT = {
     **{option: (name,) for option, name in ACCESS.items()},
 }
 SECONDS, _LONGEST_S = 3.0, 3600.0
+_PULL_S = PULL_PERIOD_NS / 1e9
 _KEPT_PULLS = 250  # those of the last five seconds
 _FOLLOW_S = 0.5
 _GRAPH_S = 10.0  # our choice: longest wait for the graph to show every endpoint that is needed
@@ -97,7 +99,9 @@ class Doctor:
         self._operator = OperatorWatches(node, values, lambda _reason: None)
         self.traffic = Traffic(node, self.embodiment)
         self._collision, self._no_collision = _collision(node, robot, values, robot_state)
-        self._followed_s = 0.0
+        self._followed_s = self._due_s = 0.0
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._pulls = node.create_timer(_PULL_S, self._pull_in_time, clock=steady)
         self._late_s: deque[float] = deque([0.0], maxlen=_KEPT_PULLS)
         self._server: list[DoctorRow] = []
 
@@ -136,19 +140,27 @@ class Doctor:
     def look(self, seconds: float) -> None:
         """Spin and pull for this long, as the policy node does."""
         end_s = time.monotonic() + seconds
-        due_s = time.monotonic()
-        while (now_s := time.monotonic()) < end_s:
+        self._pull()
+        self._pulls.reset()
+        while time.monotonic() < end_s:
             if self._stop is not None and self._stop.is_set():
                 raise StoppedBySignal
-            if now_s >= due_s:
-                self._late_s.append(now_s - due_s)
-                self._checks.inputs.pull()
-                self._checks.controllers.poll()
-                self._checks.manager.look()
-                self._follow(now_s)
-                due_s += PULL_PERIOD_NS / 1e9
-                due_s = max(due_s, now_s)
-            self._executor.spin_once(timeout_sec=max(0.0, due_s - time.monotonic()))
+            # The same timeout each time: with another one rclpy forgets which other callbacks are
+            # ready, and where messages come faster than they are taken only the first topics are.
+            self._executor.spin_once(timeout_sec=_PULL_S)
+
+    def _pull(self) -> None:
+        """Do what the policy node does every 20 ms."""
+        now_s = time.monotonic()
+        self._checks.inputs.pull()
+        self._checks.controllers.poll()
+        self._checks.manager.look()
+        self._follow(now_s)
+        self._due_s = now_s + _PULL_S
+
+    def _pull_in_time(self) -> None:
+        self._late_s.append(max(0.0, time.monotonic() - self._due_s))
+        self._pull()
 
     def _follow(self, now_s: float) -> None:
         """Match the subscriptions' reliability to the publishers, twice a second."""

@@ -34,6 +34,7 @@ from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 from visualization_msgs.msg import MarkerArray  # noqa: E402
 
 from gr00t_ros.errors import EmbodimentError  # noqa: E402
+from gr00t_ros.graph import traffic as counting  # noqa: E402
 from gr00t_ros.graph.traffic import TopicTraffic  # noqa: E402
 from gr00t_ros.inputs.controller_state import ControllerReading  # noqa: E402
 from gr00t_ros.inputs.stream_report import StreamReport  # noqa: E402
@@ -437,6 +438,23 @@ def test_the_sources_of_contacts_are_examined(clinic, tmp_path):
         found(doctor, "warn", f"contact sensor on /bumper: 2 publishers at once ({name}, {name})")
         for one in bumpers:
             clinic.node.destroy_publisher(one)
+
+
+def test_messages_that_come_faster_than_they_are_taken_leave_no_topic_out(
+    clinic, tmp_path, monkeypatch
+):
+    """As on a busy machine: the contact's topic is subscribed last, and all others are ready."""
+    taker = counting._taker
+
+    def slow(*of):
+        take = taker(*of)
+        return lambda raw, info: (time.sleep(0.03), take(raw, info))
+
+    monkeypatch.setattr(counting, "_taker", slow)
+    file = tmp_path / "contact.yaml"
+    file.write_text(FILE + SOURCES)
+    with admitted(clinic.domain, embodiment=file, contact="pause") as doctor:
+        found(doctor, "warn", "contact efforts on /joint_states", " Hz, no thresholds")
 
 
 @pytest.mark.parametrize(
