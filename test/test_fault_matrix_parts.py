@@ -112,6 +112,22 @@ def test_a_robot_that_steps_itself_is_judged_before_and_between_and_after_it() -
     assert "step in position" in seen_after(1.0, 2.0, record, jumps=True).problem
 
 
+def test_a_blind_start_may_step_from_rest_to_the_measured_position_and_nowhere_else() -> None:
+    """By the arm's sag, and not by what a plan has lost."""
+    record = stop_after_a_move()
+    at = int(np.flatnonzero(np.abs(record.velocity).max(axis=1) > 0)[-1]) + 200
+    record.position[at:] += 0.003
+    measured = replace(record, measured=record.position.copy())
+    assert "step in position" in judge(measured, [(0, 3 * S)], 3 * S).problem
+    assert judge(measured, [(0, 3 * S)], 3 * S, blind=True).problem == ""
+    sagging = replace(measured, measured=measured.position - 0.001)
+    assert "step in position" in judge(sagging, [(0, 3 * S)], 3 * S, blind=True).problem
+    moving = stop_after_a_move()
+    moving.position[100:] += 0.003  # while it moves
+    moving = replace(moving, measured=moving.position.copy())
+    assert "step in position" in judge(moving, [(0, 3 * S)], 3 * S, blind=True).problem
+
+
 def taken_under_a_clock_that_was_put_back(by_ms: int) -> Record:
     """What a controller plays that starts from what it commanded: its 200th window is stale."""
     move = stop_after_a_move()

@@ -247,6 +247,7 @@ class RunningWatches:
             output.name: ControllerLate(output.name, "joint states", commit_ns)
             for output in self._embodiment.outputs
         }
+        self._rest_unknown = False  # it did not tell, and may have missed windows
         self._oldest: tuple[str, Sample] | None = None  # the controller whose state is oldest
         self._measured: tuple[Sample | None, ...] = ()  # the newest state of each controller
         self._replay.planner.states_received(None)
@@ -294,7 +295,13 @@ class RunningWatches:
         return self._robot.held_or(self._replay.position(now_ns))
 
     def leave_from(self, now_ns: int, start: Positions | None) -> Positions | None:
-        """(J,) position from which a pause or fault is left; an activation would use `start`."""
+        """(J,) position from which a pause or fault is left; an activation would use `start`.
+
+        Not from the end of our own plan after joint states were silent in a motion: which windows a
+        controller has played then is unknown, so the arm is where it is measured.
+        """
+        if self._rest_unknown:
+            return start
         measured = self._robot.measured_or_none()
         return start_rules.leave_from(self.go_on_from(now_ns), start, measured, self._limits)
 
@@ -401,6 +408,7 @@ class RunningWatches:
             if moving and age_ns is not None:
                 allowed_ns = max(joints.limit_ns, int(self._values.max_joint_age_s * _S))
                 found.append(joints_late(output.name, min(age_ns, silent_ns), allowed_ns))
+                self._rest_unknown |= found[-1] is not None
         return [finding for finding in found if finding is not None]
 
     def _plans(self, mode: Mode) -> Iterator[Finding]:

@@ -7,7 +7,6 @@ late step the node pauses, and the play ends there. What it gave until then coun
 played once more.
 """
 
-import contextlib
 import os
 import time
 from collections import Counter
@@ -24,6 +23,7 @@ pytest.importorskip("mujoco", reason="the simulator is not installed")
 pytest.importorskip("rosbags", reason="rosbags is not installed")
 
 from digest_policy import digest, seen  # noqa: E402
+from fault_matrix.lateness import waits_ns  # noqa: E402
 from node_robot import NODE, Rig  # noqa: E402
 from rclpy.serialization import deserialize_message  # noqa: E402
 
@@ -215,12 +215,8 @@ def played(rig, bag, chunks):
 
 def waiting_s(pid):
     """How long each thread of a process could have run and did not, and what the host took, s."""
-    stolen = Path("/proc/stat").read_text().split()[8]
-    waits = {"host": int(stolen) / os.sysconf("SC_CLK_TCK")}
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(OSError):  # it has ended, or this kernel does not count
-            waits[task.name] = int((task / "schedstat").read_text().split()[1]) * 1e-9
-    return waits
+    stolen = int(Path("/proc/stat").read_text().split()[8]) / os.sysconf("SC_CLK_TCK")
+    return {"host": stolen, **{thread: ns * 1e-9 for thread, ns in waits_ns(pid)}}
 
 
 def paused(rig):

@@ -1,13 +1,16 @@
 """Judges one fault by the robot's own 1 kHz record: extremes of motion, and the time of rest.
 
 If the clock goes back during a window, a controller that starts from its own last command may play
-one of its cycles twice (docs/motion.md). `doubled` allows only those cycles.
+one of its cycles twice (docs/motion.md). `doubled` allows only those cycles. A plan for a
+controller that never tells what it holds begins at the measured position: `blind` allows only that
+step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +22,15 @@ from gr00t_ros.sim.record import (
     STAMP_NOISE_S,
     TOLERANCE,
     Record,
+    allowed,
     broken,
     extremes,
     position_steps,
 )
 
 AT_REST_RAD_S = 1e-9
+MEASURED_RAD = 2e-4
+"""What a joint at rest may move between its last measurement and the command to start from it."""
 LIMITS = load_embodiment(EMBODIMENT).limits
 
 
@@ -54,13 +60,22 @@ Span = tuple[int, int]
 """Start and end, ns on the clock of the record."""
 
 
-def judge(record: Record, spans: Sequence[Span], rest_by_ns: int, doubled: int = 0) -> Verdict:
+def judge(
+    record: Record,
+    spans: Sequence[Span],
+    rest_by_ns: int,
+    doubled: int = 0,
+    blind: bool = False,
+) -> Verdict:
     """Judge the rows of `spans`; rest is searched from the first row to `rest_by_ns`.
 
     doubled: number of cycles in each span, one a window, that may be played twice as fast.
+    blind: a joint that is commanded to stand may step to where it is measured.
     """
     parts = [_rows(record, *map(lambda ns: rows_from(record, ns), span)) for span in spans]
     whole = _rows(record, rows_from(record, spans[0][0]), len(record.time_ns))
+    if blind:
+        parts = [piece for part in parts for piece in _between_starts(part)]
     found = [extremes(part) for part in parts]
     return Verdict(
         _peak(np.max([one.velocity for one in found], axis=0), LIMITS.velocity),
@@ -80,6 +95,18 @@ def _rows(record: Record, begin: int, end: int) -> Record:
         acceleration=record.acceleration[begin:end],
         measured=record.measured[begin:end],
     )
+
+
+def _between_starts(part: Record) -> list[Record]:
+    """The pieces of `part` between steps of standing joints to their measured positions."""
+    if len(part.time_ns) < 2:
+        return [part]
+    steps = np.abs(position_steps(part)) > allowed(LIMITS).step
+    stood = np.abs(part.velocity[:-1]) <= AT_REST_RAD_S
+    to_measured = np.abs(part.position[1:] - part.measured[1:]) <= MEASURED_RAD
+    starts = np.flatnonzero(steps.any(axis=1) & (~steps | (stood & to_measured)).all(axis=1)) + 1
+    edges = [0, *starts.tolist(), len(part.time_ns)]
+    return [_rows(part, a, b) for a, b in pairwise(edges) if b - a > 1]
 
 
 def _problems(part: Record, doubled: int) -> list[str]:

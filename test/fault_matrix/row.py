@@ -38,8 +38,7 @@ class Fault:
     persists: a reset is refused before the fault is mended. recovery: what is needed after `mend`.
     jumps: the robot itself steps when this is injected and when it is mended, which the limits of
     the plan cannot bound; before, between and after that they hold.
-    blind: motion begins again from the measured position, a step by the arm's sag: judged only up
-    to the mending.
+    blind: each motion begins at the measured position, a step by the arm's sag (judge.py).
     doubled: cycles that a controller may play twice (judge.py). over: after the injection there is
     nothing to mend, and the arm is at rest by then.
     rests: the arm must come to rest, in any mode. tail: within the time of a window's stop ramp,

@@ -150,7 +150,7 @@ def judged(outcome: Outcome, record: Record) -> Outcome:
         return outcome
     fault = outcome.fault
     rest_by_ns = outcome.injected_ns if fault.over else outcome.mended_ns or outcome.ended_ns
-    verdict = judge(record, spans(outcome), rest_by_ns, fault.doubled)
+    verdict = judge(record, spans(outcome), rest_by_ns, fault.doubled, fault.blind)
     rest_s = verdict.rest_s
     if not fault.must_rest or rest_s is None:
         rest_s = None
@@ -168,8 +168,6 @@ def judged(outcome: Outcome, record: Record) -> Outcome:
 def spans(outcome: Outcome) -> list[Span]:
     """The parts of the record that are judged: all but those in which the robot itself stepped."""
     begin, end = outcome.began_ns - BEFORE_NS, outcome.ended_ns
-    if outcome.fault.blind:
-        end = outcome.mended_ns or end
     if not outcome.fault.jumps:
         return [(begin, end)]
     # A robot that is late writes its present motion into rows of slightly earlier times.

@@ -201,6 +201,23 @@ def test_a_fault_is_left_from_our_own_rest_unless_somebody_has_moved_the_arm() -
     assert node.watches.leave_from(node.now_ns, None) is None
 
 
+def test_a_fault_whose_joint_states_were_silent_is_left_from_the_measured_position(
+    monkeypatch,
+) -> None:
+    """Which windows an arm that never tells has played then is unknown, and so where it rests."""
+    node = Node()
+    node.tick().answer(HOME).until(Mode.REPLAYING)
+    monkeypatch.setattr(node.watches._robot, "joints_received", lambda _output: (1, 10**9))
+    node.until(Mode.FAULT)
+    monkeypatch.undo()
+    rest = node.session.replay.position(node.now_ns)
+    start = node.topics.measured = rest - [0.03, 0, 0, 0, 0, 0, 0, 0]
+    node.tick(count=10)  # also once they are heard again
+    np.testing.assert_array_equal(node.watches.leave_from(node.now_ns, start), start)
+    node.watches.begin()  # it was left
+    np.testing.assert_array_equal(node.watches.leave_from(node.now_ns, start), rest)
+
+
 @pytest.mark.parametrize("mode", [mode for mode in Mode if mode in ACTIVE])
 def test_a_request_to_go_on_that_is_refused_in_motion_leaves_the_poses_alone(mode) -> None:
     """A chunk that has just come would be lost to the hand, or its tail be cut short."""
