@@ -3,10 +3,10 @@
 The rule, for each output (design decision 11): start where its controller holds the arm. Seeding
 from the measured position would turn an impedance controller's sag into a step. A controller that
 never published a state holds what it was last commanded: the end of our own plan, and before the
-first plan the measured position. If joint states were silent in a motion, it may have missed the end
-of our plan, and the measured position counts again (node/watches.py). A controller that published
-before and is late now may have been moved by somebody else, so the start position is unknown until
-it is back.
+first plan the measured position. If joint states were silent in a motion, it may have missed the
+end of our plan, and the measured position counts again (node/watches.py). A controller that
+published before and is late now may have been moved by somebody else, so the start position is
+unknown until it is back.
 """
 
 from __future__ import annotations
