@@ -16,7 +16,7 @@ import yaml
 
 from gr00t_ros.robot.data_file import MAX_DEPTH, MAX_DIGITS, unicode_problem
 
-_MAX_VALUES: Final = 20_000  # the largest file that ships has 1,700
+_MAX_VALUES: Final = 20_000  # half a second for PyYAML; the largest file that ships has 1,700
 _TAG: Final = "tag:yaml.org,2002:"
 _PLAIN: Final = {_TAG + name for name in ("null", "bool", "int", "float", "str", "seq", "map")}
 _NUMBER: Final = {
@@ -145,11 +145,12 @@ class _QuickLoader(_PlainLoader):
         return self._parser.get_event()
 
 
-_READ_OTHERWISE = re.compile(r"[!?\t\ufeff]|[|>][-+0-9]*#")
-"""Where libyaml takes what PyYAML's own parser refuses or reads as another value.
+_READ_OTHERWISE = re.compile(r"[!?\t\ufeff]|[|>][-+0-9]*#|%YAML")
+"""Where libyaml may take what PyYAML's own parser refuses, or read it as another value.
 
 A tag without a name, a question mark in a list between brackets, a tab before the end of a line, a
-byte order mark within the text, a comment without a space behind the head of a block scalar.
+byte order mark within the text, a comment without a space behind the head of a block scalar or a
+version.
 """
 _Read = TypeVar("_Read")
 
@@ -171,8 +172,16 @@ def compose_plain(text: str) -> yaml.Node | None:
 def _read(text: str, read: Callable[[_PlainLoader], _Read]) -> _Read:
     if yaml.__with_libyaml__ and not _READ_OTHERWISE.search(text):
         with contextlib.suppress(yaml.YAMLError, *UNTIDY):
-            return read(_QuickLoader(text))
-    return read(_PlainLoader(text))  # its errors say better what is wrong, and where
+            return _read_by(_QuickLoader(text), read)
+    # PyYAML's own parser decides what is refused, and says better why and where.
+    return _read_by(_PlainLoader(text), read)
+
+
+def _read_by(loader: _PlainLoader, read: Callable[[_PlainLoader], _Read]) -> _Read:
+    try:
+        return read(loader)
+    finally:
+        loader.dispose()  # it refers to itself
 
 
 def _refused(problem: str, mark: Any) -> yaml.MarkedYAMLError:

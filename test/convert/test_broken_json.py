@@ -68,7 +68,7 @@ def converted(whole, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def half_converted(whole, tmp_path_factory):
-    """A folder with a recording whose first episode alone became part of `out`, and a copy.
+    """A folder with a recording whose first episode alone is staged in `out.partial`, and a copy.
 
     The second could not be converted, and was mended afterwards.
     """
