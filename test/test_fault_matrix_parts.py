@@ -119,13 +119,14 @@ def test_a_blind_start_may_step_from_rest_to_the_measured_position_and_nowhere_e
     record.position[at:] += 0.003
     measured = replace(record, measured=record.position.copy())
     assert "step in position" in judge(measured, [(0, 3 * S)], 3 * S).problem
-    assert judge(measured, [(0, 3 * S)], 3 * S, blind=True).problem == ""
+    assert judge(measured, [(0, 3 * S)], 3 * S, no_start=(0, S // 2)).problem == ""
+    assert "step in position" in judge(measured, [(0, 3 * S)], 3 * S, no_start=(0, 3 * S)).problem
     sagging = replace(measured, measured=measured.position - 0.001)
-    assert "step in position" in judge(sagging, [(0, 3 * S)], 3 * S, blind=True).problem
+    assert "step in position" in judge(sagging, [(0, 3 * S)], 3 * S, no_start=(0, 0)).problem
     moving = stop_after_a_move()
     moving.position[100:] += 0.003  # while it moves
     moving = replace(moving, measured=moving.position.copy())
-    assert "step in position" in judge(moving, [(0, 3 * S)], 3 * S, blind=True).problem
+    assert "step in position" in judge(moving, [(0, 3 * S)], 3 * S, no_start=(0, 0)).problem
 
 
 def taken_under_a_clock_that_was_put_back(by_ms: int) -> Record:

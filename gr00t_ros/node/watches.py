@@ -247,7 +247,7 @@ class RunningWatches:
             output.name: ControllerLate(output.name, "joint states", commit_ns)
             for output in self._embodiment.outputs
         }
-        self._rest_unknown = False  # it did not tell, and may have missed windows
+        self._rest_unknown = False  # whether a controller that never tells may have missed windows
         self._oldest: tuple[str, Sample] | None = None  # the controller whose state is oldest
         self._measured: tuple[Sample | None, ...] = ()  # the newest state of each controller
         self._replay.planner.states_received(None)
@@ -407,8 +407,9 @@ class RunningWatches:
             age_ns = joints.age_ns(now_ns)
             if moving and age_ns is not None:
                 allowed_ns = max(joints.limit_ns, int(self._values.max_joint_age_s * _S))
-                found.append(joints_late(output.name, min(age_ns, silent_ns), allowed_ns))
-                self._rest_unknown |= found[-1] is not None
+                silent = joints_late(output.name, min(age_ns, silent_ns), allowed_ns)
+                self._rest_unknown |= silent is not None
+                found.append(silent)
         return [finding for finding in found if finding is not None]
 
     def _plans(self, mode: Mode) -> Iterator[Finding]:

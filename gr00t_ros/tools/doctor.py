@@ -140,8 +140,8 @@ class Doctor:
     def look(self, seconds: float) -> None:
         """Spin and pull for this long, as the policy node does."""
         end_s = time.monotonic() + seconds
-        self._pull()
         self._pulls.reset()
+        self._pull()
         while time.monotonic() < end_s:
             if self._stop is not None and self._stop.is_set():
                 raise StoppedBySignal

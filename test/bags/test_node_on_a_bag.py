@@ -44,7 +44,7 @@ STEPS = 22
 SLOW_S = 0.8
 """After a longer step the state that was sent before it may count as too old: 1 s at most."""
 OVERSLEPT_S = 0.04
-"""Within a step of the clock: a replay thread that waits so long is late by 60 ms, three ticks."""
+"""Within one step: a replay thread that waits so long misses its tick by 60 ms, three ticks."""
 
 PROMPT = """
 import sys

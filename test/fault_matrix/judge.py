@@ -2,8 +2,8 @@
 
 If the clock goes back during a window, a controller that starts from its own last command may play
 one of its cycles twice (docs/motion.md). `doubled` allows only those cycles. A plan for a
-controller that never tells what it holds begins at the measured position: `blind` allows only that
-step.
+controller that never tells what it holds begins at the measured position: only that step is
+allowed, and not within `no_start`, from the fault to its mending.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from gr00t_ros.sim.record import (
 
 AT_REST_RAD_S = 1e-9
 MEASURED_RAD = 2e-4
-"""What a joint at rest may move between its last measurement and the command to start from it."""
+"""What a joint at rest may move between its last measurement and the command to start from it: our
+choice, two hundredths of a second at 0.01 rad/s."""
 LIMITS = load_embodiment(EMBODIMENT).limits
 
 
@@ -65,17 +66,18 @@ def judge(
     spans: Sequence[Span],
     rest_by_ns: int,
     doubled: int = 0,
-    blind: bool = False,
+    no_start: Span | None = None,
 ) -> Verdict:
     """Judge the rows of `spans`; rest is searched from the first row to `rest_by_ns`.
 
     doubled: number of cycles in each span, one a window, that may be played twice as fast.
-    blind: a joint that is commanded to stand may step to where it is measured.
+    no_start: outside this span a joint that is commanded to stand may step to where it is measured;
+    None: it may not step at all.
     """
     parts = [_rows(record, *map(lambda ns: rows_from(record, ns), span)) for span in spans]
     whole = _rows(record, rows_from(record, spans[0][0]), len(record.time_ns))
-    if blind:
-        parts = [piece for part in parts for piece in _between_starts(part)]
+    if no_start is not None:
+        parts = [piece for part in parts for piece in _between_starts(part, no_start)]
     found = [extremes(part) for part in parts]
     return Verdict(
         _peak(np.max([one.velocity for one in found], axis=0), LIMITS.velocity),
@@ -97,14 +99,16 @@ def _rows(record: Record, begin: int, end: int) -> Record:
     )
 
 
-def _between_starts(part: Record) -> list[Record]:
-    """The pieces of `part` between steps of standing joints to their measured positions."""
+def _between_starts(part: Record, no_start: Span) -> list[Record]:
+    """The pieces of `part` between starts: steps of standing joints to where they are measured."""
     if len(part.time_ns) < 2:
         return [part]
     steps = np.abs(position_steps(part)) > allowed(LIMITS).step
     stood = np.abs(part.velocity[:-1]) <= AT_REST_RAD_S
     to_measured = np.abs(part.position[1:] - part.measured[1:]) <= MEASURED_RAD
-    starts = np.flatnonzero(steps.any(axis=1) & (~steps | (stood & to_measured)).all(axis=1)) + 1
+    allowed_now = (part.time_ns[1:] < no_start[0]) | (part.time_ns[1:] >= no_start[1])
+    begins = steps.any(axis=1) & (~steps | (stood & to_measured)).all(axis=1)
+    starts = np.flatnonzero(allowed_now & begins) + 1
     edges = [0, *starts.tolist(), len(part.time_ns)]
     return [_rows(part, a, b) for a, b in pairwise(edges) if b - a > 1]
 

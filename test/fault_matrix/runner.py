@@ -150,7 +150,8 @@ def judged(outcome: Outcome, record: Record) -> Outcome:
         return outcome
     fault = outcome.fault
     rest_by_ns = outcome.injected_ns if fault.over else outcome.mended_ns or outcome.ended_ns
-    verdict = judge(record, spans(outcome), rest_by_ns, fault.doubled, fault.blind)
+    no_start = (outcome.began_ns, outcome.mended_ns or outcome.ended_ns) if fault.blind else None
+    verdict = judge(record, spans(outcome), rest_by_ns, fault.doubled, no_start)
     rest_s = verdict.rest_s
     if not fault.must_rest or rest_s is None:
         rest_s = None
